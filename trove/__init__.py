@@ -1,0 +1,1 @@
+"""Database-as-a-Service control plane: API, task manager, conductor and guest agent."""

@@ -1,0 +1,61 @@
+"""The one door to configuration: ``CONF``, ``parse_args`` and the option list for sample files.
+
+Values are read inside functions, never while a module is being imported: before ``parse_args`` they are only defaults.
+"""
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from trove import version
+from trove.conf import api, cloud, database, guest, mariadb, mysql, percona, services
+
+CONF = cfg.CONF
+
+_AREAS = (api, cloud, services, guest)
+DATASTORES = (mysql, percona, mariadb)
+
+# Values that documentation and samples use in place of a secret: a service must not start with one of them.
+PLACEHOLDERS = frozenset(("", "changeme", "change_me", "secret", "password", "secret_key", "default_aes_cbc_key",
+                          "module_aes_cbc_key", "guest"))
+
+
+def _register():
+    for area in (*_AREAS, database, *DATASTORES):
+        area.register_opts(CONF)
+    logging.register_options(CONF)
+
+
+def parse_args(argv, default_config_files=None, default_config_dirs=None):
+    """Read the command line and the configuration files into ``CONF`` and set up logging.
+
+    argv: arguments without the program's name. Raises SystemExit on a bad command line, as oslo.config does.
+    """
+    CONF(argv, project="trove", version=version.version_string(), default_config_files=default_config_files,
+         default_config_dirs=default_config_dirs)
+    logging.setup(CONF, "trove")
+
+
+def require_secret(*options):
+    """Refuse to go on when an option of the form ``name`` or ``group.name`` is unset or a placeholder.
+
+    Raises SystemExit with a sentence that names the option.
+    """
+    for option in options:
+        group, _, name = option.rpartition(".")
+        value = CONF[group][name] if group else CONF[name]
+        if value is None or value.strip().lower() in PLACEHOLDERS:
+            where = f"[{group}] {name}" if group else f"[DEFAULT] {name}"
+            raise SystemExit(f"Cannot start: set {where} to a secret of your own "
+                             f"(it is {'not set' if not value else 'a placeholder'}).")
+
+
+def list_opts():
+    """Every option with its group, for oslo-config-generator (entry point ``oslo.config.opts``)."""
+    groups = [(None, [opt for area in _AREAS for opt in area.opts]),
+              ("database", database.opts),
+              ("upgrade_levels", services.upgrade_opts),
+              ("guest_bus", services.guest_bus_opts)]
+    groups.extend((ds.GROUP, ds.opts) for ds in DATASTORES)
+    return groups
+
+
+_register()

@@ -1,0 +1,20 @@
+"""Small helpers without a better home: passwords, stable numbers."""
+import hashlib
+
+from passlib import pwd
+
+from trove.common.cfg import CONF
+
+# Letters and digits that cannot be taken for one another.
+_CHARACTERS = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+
+def generate_random_password():
+    """A fresh password of ``default_password_length`` characters."""
+    return pwd.genword(length=CONF.default_password_length, chars=_CHARACTERS)
+
+
+def stable_server_id(instance_id):
+    """A number in 1 .. 2**31-1 that is the same for an instance in every process (contract/rpc.md 9.4)."""
+    number = int.from_bytes(hashlib.sha256(instance_id.encode()).digest()[:4], "big") & 0x7FFFFFFF
+    return number or 1

@@ -1,0 +1,164 @@
+"""Requests, controllers and faults of the API: the only place where an error becomes HTTP.
+
+A controller method gets ``(req, **path arguments)`` (and ``body`` where the request has one), and returns a Result
+or a dict.
+"""
+import json
+import logging as std_logging
+import uuid
+
+import webob
+import webob.dec
+import webob.exc
+from oslo_log import log as logging
+
+from trove.common import exception
+from trove.common.cfg import CONF
+
+LOG = logging.getLogger(__name__)
+
+CONTEXT_KEY = "trove.context"
+# HTTP status -> the one top-level key of an error body (contract/rest-api.md 1.32).
+FAULT_KEYS = {
+    400: "badRequest", 401: "unauthorized", 403: "forbidden", 404: "itemNotFound", 405: "badMethod",
+    406: "notAcceptable", 409: "conflict", 413: "overLimit", 415: "badMediaType", 422: "unprocessableEntity",
+    500: "instanceFault", 501: "notImplemented", 503: "serviceUnavailable",
+}
+_MEDIA_TYPES = ("application/json", "application/vnd.openstack.trove+json")
+
+
+class Request(webob.Request):
+    """A webob request that knows its context, its JSON body and its page."""
+
+    @property
+    def context(self):
+        """The TroveContext that the context middleware made."""
+        return self.environ[CONTEXT_KEY]
+
+    def json_object(self):
+        """The body as a dict; {} when there is none.
+
+        Raises UnsupportedMediaType for another content type, BadRequest for what is not a JSON object.
+        """
+        if not self.body:
+            return {}
+        if self.content_type and self.content_type != "application/json":
+            raise exception.UnsupportedMediaType()
+        try:
+            value = json.loads(self.body)
+        except ValueError:
+            raise exception.BadRequest("The body is not valid JSON.") from None
+        if not isinstance(value, dict):
+            raise exception.BadRequest("The body must be a JSON object.")
+        return value
+
+    def page(self, maximum, cap=True):
+        """(limit, marker) of the query string; limit is cut down to ``maximum`` unless ``cap`` is false."""
+        limit = self.GET.get("limit")
+        if limit is None:
+            return maximum, self.GET.get("marker")
+        try:
+            number = int(limit)
+        except ValueError:
+            number = 0
+        if number <= 0:
+            raise exception.BadValue(field="limit", reason="must be a whole number above 0")
+        return min(number, maximum) if cap else number, self.GET.get("marker")
+
+    def flag(self, name, default=False):
+        """A boolean of the query string: true, 1 (any case) are true, everything else is false."""
+        value = self.GET.get(name)
+        return default if value is None else value.strip().lower() in ("true", "1")
+
+    def check_accept(self):
+        """Raises NotAcceptable when the Accept header admits nothing that we produce."""
+        header = self.headers.get("Accept")
+        if not header or "*/*" in header or "application/*" in header:
+            return
+        for part in header.split(","):
+            media, *params = [piece.strip() for piece in part.split(";")]
+            versions = [p.partition("=")[2].strip('"') for p in params if p.startswith("version=")]
+            if media in _MEDIA_TYPES and all(version in ("1.0", "1") for version in versions):
+                return
+        raise exception.NotAcceptable()
+
+
+class Result:
+    """What a controller answers: data (dict or None for an empty body), HTTP status and further headers."""
+
+    def __init__(self, data=None, status=200, headers=None):
+        self.data = data
+        self.status = status
+        self.headers = headers or {}
+
+    def response(self):
+        """The webob response; the content type is JSON for an empty body too."""
+        body = b"" if self.data is None else json.dumps(self.data).encode()
+        answer = webob.Response(body=body, status=self.status, content_type="application/json")
+        answer.charset = None
+        if self.status == 204:
+            del answer.headers["Content-Type"]
+        answer.headers.update(self.headers)
+        return answer
+
+
+def fault_response(code, message, headers=None, **more):
+    """An error answer of the contract's shape: one top-level key, with code and message."""
+    key = FAULT_KEYS.get(code, "instanceFault" if code >= 500 else "badRequest")
+    return Result({key: {"code": code, "message": message, **more}}, code, headers).response()
+
+
+def error_response(error):
+    """The answer to an exception: TroveErrors by their own code, anything unknown a logged 500 with an id."""
+    if isinstance(error, webob.exc.HTTPException):
+        return fault_response(error.status_int, error.detail or error.explanation or error.title)
+    if isinstance(error, exception.TroveError) and error.code < 500 or isinstance(
+            error, (exception.NotImplementedHere, exception.ServiceUnavailable)):
+        LOG.debug("Refused: %s", error, exc_info=LOG.logger.isEnabledFor(std_logging.DEBUG))
+        return fault_response(error.code, str(error))
+    reference = str(uuid.uuid4())
+    LOG.error("Unexpected error %s", reference, exc_info=error)
+    return fault_response(500, f"An internal error occurred; its reference is {reference}.")
+
+
+class Controller:
+    """Base of all controllers: dispatches to the method that the route names."""
+
+    @webob.dec.wsgify(RequestClass=Request)
+    def __call__(self, req):
+        match = dict(req.environ["wsgiorg.routing_args"][1])
+        action = match.pop("action")
+        match.pop("controller", None)
+        match.pop("format", None)
+        try:
+            req.check_accept()
+            if req.method in ("POST", "PUT", "PATCH"):
+                match["body"] = req.json_object()
+            result = getattr(self, action)(req, **match)
+        except Exception as error:  # noqa: BLE001 - the boundary to HTTP
+            return error_response(error)
+        if isinstance(result, dict):
+            result = Result(result)
+        return result.response()
+
+
+def object_links(req, collection, object_id):
+    """The links ``self`` and ``bookmark`` of an object, with the scheme and host that the client used."""
+    base = req.host_url
+    return [{"rel": "self", "href": f"{base}/v1.0/{req.context.project_id}/{collection}/{object_id}"},
+            {"rel": "bookmark", "href": f"{base}/{collection}/{object_id}"}]
+
+
+def next_links(req, marker):
+    """``{"links": [next]}`` for a page that more follows, else {}; every other query parameter is kept."""
+    if marker is None:
+        return {}
+    copy = req.copy_get()
+    copy.GET["marker"] = str(marker)
+    return {"links": [{"rel": "next", "href": copy.url}]}
+
+
+def is_admin(roles):
+    """Whether one of the roles is in ``admin_roles`` (compared in lower case)."""
+    admins = {role.lower() for role in CONF.admin_roles}
+    return any(role.lower() in admins for role in roles)

@@ -1,0 +1,50 @@
+"""[DEFAULT] options of trove-api: listening, paging, rates, quotas, who is an administrator."""
+from oslo_config import cfg
+
+opts = [
+    cfg.StrOpt("bind_host", default="0.0.0.0", help="Address on which trove-api listens."),
+    cfg.PortOpt("bind_port", default=8779, help="Port on which trove-api listens."),
+    cfg.StrOpt("api_paste_config", default="api-paste.ini",
+               help="PasteDeploy file of the API's pipeline: absolute, or next to the configuration file."),
+    cfg.IntOpt("trove_api_workers", min=1,
+               help="Processes that serve the API; unset means one per CPU."),
+    cfg.IntOpt("trove_api_threads", default=16, min=1, help="Threads in each API process."),
+    cfg.IntOpt("trove_api_drain_timeout", default=30, min=1,
+               help="Seconds that requests in progress may take after SIGTERM before the API ends them."),
+    cfg.IntOpt("backlog", default=4096, help="Length of the listening socket's queue."),
+    cfg.IntOpt("tcp_keepidle", default=600, help="Seconds of silence before TCP keep-alive probes start."),
+    cfg.IntOpt("max_header_line", default=16384,
+               help="Longest accepted header line in bytes; tokens with large catalogs need more than 8 KiB."),
+    cfg.ListOpt("admin_roles", default=["admin"],
+                help="Roles, compared in lower case, that make a request an administrator's."),
+    cfg.ListOpt("expected_filetype_suffixes", default=["json"],
+                help="Suffixes that are taken off a URL as a format name (never from user or database names)."),
+    cfg.IntOpt("instances_page_size", default=20, min=1, help="Most instances on a page."),
+    cfg.IntOpt("clusters_page_size", default=20, min=1, help="Most clusters on a page."),
+    cfg.IntOpt("backups_page_size", default=20, min=1, help="Backups on a page when the request sets no limit."),
+    cfg.IntOpt("configurations_page_size", default=20, min=1, help="Most configuration groups on a page."),
+    cfg.IntOpt("modules_page_size", default=20, min=1, help="Most modules on a page."),
+    cfg.IntOpt("http_get_rate", default=200, help="GET requests per minute, tenant and API process."),
+    cfg.IntOpt("http_post_rate", default=200, help="POST requests per minute, tenant and API process."),
+    cfg.IntOpt("http_put_rate", default=200, help="PUT requests per minute, tenant and API process."),
+    cfg.IntOpt("http_delete_rate", default=200, help="DELETE requests per minute, tenant and API process."),
+    cfg.IntOpt("http_mgmt_post_rate", default=200,
+               help="POST requests per minute, tenant and API process, to the management API."),
+    cfg.IntOpt("max_instances_per_tenant", default=5, deprecated_name="max_instances_per_user",
+               help="Default quota: instances of a tenant; -1 means unlimited."),
+    cfg.IntOpt("max_volumes_per_tenant", default=20, deprecated_name="max_volumes_per_user",
+               help="Default quota: GB of all volumes of a tenant; -1 means unlimited."),
+    cfg.IntOpt("max_backups_per_tenant", default=50, deprecated_name="max_backups_per_user",
+               help="Default quota: backups of a tenant; -1 means unlimited."),
+    cfg.IntOpt("max_accepted_volume_size", default=5, help="Largest volume of one instance in GB."),
+    cfg.StrOpt("quota_driver", default="trove.quota.quota.DbQuotaDriver", help="Class that keeps quotas."),
+    cfg.StrOpt("default_datastore", help="Datastore (id or name) of a create request that names none."),
+    cfg.BoolOpt("hostname_require_valid_ip", default=True,
+                help="Whether the host of a database user must look like an IPv4 address with % wildcards."),
+    cfg.IntOpt("default_password_length", default=36, min=8, help="Characters of a generated password."),
+]
+
+
+def register_opts(conf):
+    """Register this area's options on ``conf``."""
+    conf.register_opts(opts)

@@ -1,0 +1,19 @@
+"""[mariadb] identity card of the MariaDB datastore."""
+from trove.conf import datastore
+
+GROUP = "mariadb"
+
+opts = datastore.datastore_opts(
+    tcp_ports=("3306", "4444", "4567", "4568"),
+    mount_point="/var/lib/mysql",
+    usage_timeout=400,
+    root_controller="trove.extensions.common.service.DefaultRootController",
+    ignore_users=("os_admin", "root"),
+    ignore_dbs=("mysql", "information_schema", "performance_schema", "sys", "lost+found", "#mysql50#lost+found"),
+    guest_log_exposed_logs="general,slow_query",
+)
+
+
+def register_opts(conf):
+    """Register this area's options on ``conf``."""
+    conf.register_opts(opts, group=GROUP)

@@ -1,0 +1,71 @@
+"""[DEFAULT], [upgrade_levels] and [guest_bus] options of the task manager, the conductor and the bus."""
+from oslo_config import cfg
+
+opts = [
+    cfg.HostAddressOpt("host", default="0.0.0.0", help="Name of this process's host on the bus and in notifications."),
+    cfg.StrOpt("taskmanager_queue", default="taskmanager", help="Topic of the task manager."),
+    cfg.StrOpt("conductor_queue", default="trove-conductor", help="Topic of the conductor."),
+    cfg.StrOpt("taskmanager_manager", default="trove.taskmanager.manager.Manager", help="Class of the task manager."),
+    cfg.StrOpt("conductor_manager", default="trove.conductor.manager.Manager", help="Class of the conductor."),
+    cfg.IntOpt("trove_conductor_workers", min=1, help="Conductor processes; unset means one per CPU."),
+    cfg.IntOpt("taskmanager_threads", default=8, min=1, help="Operations that one task manager works on at once."),
+    cfg.BoolOpt("update_status_on_fail", default=True,
+                help="Whether a build that ran into its deadline sets the service status and the task to an error."),
+    cfg.IntOpt("report_interval", default=10, min=1,
+               help="Seconds between two heartbeats of a guest and between periodic tasks of the services."),
+    cfg.IntOpt("agent_call_low_timeout", default=5, help="Seconds for a short call to a guest."),
+    cfg.IntOpt("agent_call_high_timeout", default=60, help="Seconds for a long call to a guest."),
+    cfg.IntOpt("agent_replication_snapshot_timeout", default=36000, help="Seconds for a replication snapshot."),
+    cfg.IntOpt("agent_heartbeat_expiry", default=60, help="Seconds of silence after which a guest counts as dead."),
+    cfg.IntOpt("usage_timeout", default=900, help="Seconds for a guest to be built, where its group sets none."),
+    cfg.IntOpt("restore_usage_timeout", default=36000, help="Seconds for a guest to be built from a backup."),
+    cfg.FloatOpt("usage_sleep_time", default=5.0,
+                 help="Longest pause in seconds between two looks at a guest or server that is being built."),
+    cfg.FloatOpt("guest_prepare_retry", default=15.0,
+                 help="Seconds after which prepare is sent again to a guest that has not reported it."),
+    cfg.FloatOpt("operation_lease", default=30.0, min=1,
+                 help="Seconds after which the operation of a silent task manager may be taken over by another."),
+    cfg.FloatOpt("operation_sweep_interval", default=2.0, min=0.1,
+                 help="Seconds between two searches for operations that nobody works on."),
+    cfg.FloatOpt("operation_retry_interval", default=2.0,
+                 help="Seconds before a step that met a passing error (cloud not reachable) is tried again."),
+    cfg.FloatOpt("reconcile_interval", default=30.0,
+                 help="Seconds between two looks at Nova for the servers of all instances."),
+    cfg.IntOpt("operation_retention", default=7 * 24 * 3600,
+               help="Seconds for which ended operations are kept."),
+    cfg.StrOpt("operation_key", secret=True,
+               help="Key (at least 32 characters) with which secrets inside operations are encrypted; all API and "
+                    "task manager processes share it. `python -c \"import secrets; print(secrets.token_urlsafe(32))\"` "
+                    "makes one."),
+    cfg.ListOpt("db_plugins", default=[],
+                help="Classes that map tables of their own; each is made without arguments and has an attribute "
+                     "mapper with a method map(engine)."),
+    cfg.StrOpt("db_api_implementation", default="trove.db.sqlalchemy.api", help="Module of the database layer."),
+    cfg.StrOpt("exists_notification_transformer", help="Class that builds exists events; unset means none."),
+    cfg.IntOpt("exists_notification_interval", default=3600, help="Seconds between exists events."),
+    cfg.IntOpt("quota_notification_interval", default=3600, help="Seconds between quota events."),
+]
+
+upgrade_opts = [
+    cfg.StrOpt(name, default="icehouse", help=f"Highest RPC version sent to the {name}: a release name or a number.")
+    for name in ("taskmanager", "guestagent", "conductor")
+]
+
+guest_bus_opts = [
+    cfg.StrOpt("credentials", default="per_instance", choices=["per_instance", "shared"],
+               help="per_instance: every guest gets a broker user limited to its own topic, its replies and the "
+                    "conductor's topic. shared: all guests use the transport_url of guest_config."),
+    cfg.StrOpt("management_url", help="URL of RabbitMQ's management API, for example http://127.0.0.1:15672."),
+    cfg.StrOpt("management_user", help="Broker administrator for the management API."),
+    cfg.StrOpt("management_password", secret=True, help="Password of that administrator."),
+    cfg.StrOpt("address", help="host:port of the broker as guests reach it."),
+    cfg.StrOpt("virtual_host", default="/", help="Virtual host of the services' transport_url."),
+    cfg.IntOpt("timeout", default=10, help="Seconds for one request to the management API."),
+]
+
+
+def register_opts(conf):
+    """Register this area's options on ``conf``."""
+    conf.register_opts(opts)
+    conf.register_opts(upgrade_opts, group="upgrade_levels")
+    conf.register_opts(guest_bus_opts, group="guest_bus")

@@ -1,0 +1,1 @@
+"""Datastores and their versions: what kinds of database there are."""

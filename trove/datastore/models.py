@@ -1,0 +1,87 @@
+"""Rows of datastores, versions and their metadata, and how they are looked up (contract/infra-db.md 3.4-3.5)."""
+import sqlalchemy
+
+from trove.common import exception
+from trove.common.cfg import CONF
+from trove.db import models
+from trove.db.sqlalchemy import tables
+
+
+@models.registry.mapped
+class DBDatastore(models.Row):
+    """A kind of database server."""
+
+    __table__ = tables.datastores
+    label = "datastore"
+
+
+@models.registry.mapped
+class DBDatastoreVersion(models.Row):
+    """A release of a datastore: its image, packages and manager."""
+
+    __table__ = tables.datastore_versions
+    label = "datastore version"
+
+    @property
+    def package_list(self):
+        """The packages as a list."""
+        return [name.strip() for name in (self.packages or "").split(",") if name.strip()]
+
+
+@models.registry.mapped
+class DBDatastoreVersionMetadata(models.Row):
+    """A key of a version; ``flavor`` -> flavor id restricts the flavors."""
+
+    __table__ = tables.datastore_version_metadata
+    label = "datastore version metadata"
+
+
+def find_datastore(session, id_or_name):
+    """The datastore with that id, else with that name. Raises NotFound."""
+    for column in (DBDatastore.id, DBDatastore.name):
+        row = session.execute(sqlalchemy.select(DBDatastore).where(column == id_or_name)).scalars().first()
+        if row is not None:
+            return row
+    raise exception.NotFound(resource="datastore", id=id_or_name)
+
+
+def find_version(session, datastore, id_or_name):
+    """The version of ``datastore`` (row) with that id, else with that name. Raises NotFound."""
+    for column in (DBDatastoreVersion.id, DBDatastoreVersion.name):
+        row = session.execute(sqlalchemy.select(DBDatastoreVersion).where(
+            DBDatastoreVersion.datastore_id == datastore.id, column == id_or_name)).scalars().first()
+        if row is not None:
+            return row
+    raise exception.NotFound(resource="datastore version", id=id_or_name)
+
+
+def for_create(session, type_=None, version=None):
+    """The datastore and version of a create request, which may name neither.
+
+    type_, version: id or name, or None for the defaults.
+    Returns (DBDatastore, DBDatastoreVersion). Raises NotFound for an unknown datastore; BadRequest for no default
+    and for a version that is unknown or not active.
+    """
+    name = type_ or CONF.default_datastore
+    if not name:
+        raise exception.BadRequest("datastore.type: name a datastore; this cloud has no default one.")
+    datastore = find_datastore(session, name)
+    wanted = version or datastore.default_version_id
+    if not wanted:
+        raise exception.BadRequest(f"datastore.version: name a version; {datastore.name} has no default one.")
+    try:
+        found = find_version(session, datastore, wanted)
+    except exception.NotFound:
+        raise exception.BadRequest(
+            f"datastore.version: {datastore.name} has no version '{wanted}'.") from None
+    if not found.active:
+        raise exception.BadRequest(f"datastore.version: version '{found.name}' of {datastore.name} is not active.")
+    return datastore, found
+
+
+def bound_flavors(session, version_id):
+    """The ids of the flavors that a version is restricted to; empty when all are allowed."""
+    return set(session.execute(sqlalchemy.select(DBDatastoreVersionMetadata.value).where(
+        DBDatastoreVersionMetadata.datastore_version_id == version_id,
+        DBDatastoreVersionMetadata.key == "flavor",
+        DBDatastoreVersionMetadata.deleted.is_(False))).scalars())

@@ -1,0 +1,147 @@
+"""Engine and transactions of this process, for the layer's ``api`` module; models get a Session handed in."""
+import contextlib
+import functools
+import logging as std_logging
+import sqlite3
+import threading
+import time
+
+import sqlalchemy
+from oslo_log import log as logging
+from sqlalchemy import event, exc, orm, text
+
+from trove.common.cfg import CONF
+
+LOG = logging.getLogger(__name__)
+
+_lock = threading.Lock()
+_engine = None
+
+
+def create_engine(url):
+    """An engine for ``url`` with this product's settings (WAL and busy timeout, SQL mode, UTC, pool)."""
+    options = CONF.database
+    args = {"future": True, "pool_recycle": options.idle_timeout, "pool_pre_ping": True}
+    backend = sqlalchemy.engine.make_url(url).get_backend_name()
+    if backend == "sqlite":
+        args["connect_args"] = {"timeout": options.lock_timeout, "check_same_thread": False}
+        args["poolclass"] = sqlalchemy.pool.QueuePool
+    for name, key in (("max_pool_size", "pool_size"), ("max_overflow", "max_overflow"),
+                      ("pool_timeout", "pool_timeout")):
+        if options[name] is not None:
+            args[key] = options[name]
+    engine = sqlalchemy.create_engine(url, **args)
+    _prepare_connections(engine, backend)
+    if options.query_log:
+        std_logging.getLogger("sqlalchemy.engine").setLevel(std_logging.INFO)
+    return engine
+
+
+def _prepare_connections(engine, backend):
+    if backend == "sqlite":
+        @event.listens_for(engine, "connect")
+        def configure(connection, _record):
+            connection.isolation_level = None  # transactions are begun by us, below
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute(f"PRAGMA synchronous={'FULL' if CONF.database.sqlite_synchronous else 'OFF'}")
+
+        @event.listens_for(engine, "begin")
+        def begin(connection):
+            # A writer takes the lock at once: a transaction that first read and then wants to write cannot wait
+            # for the lock in SQLite, it fails.
+            writing = connection.get_execution_options().get("trove_write", False)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    elif backend == "mysql":
+        @event.listens_for(engine, "connect")
+        def set_mode(connection, _record):
+            with connection.cursor() as cursor:
+                cursor.execute("SET SESSION sql_mode = %s, time_zone = '+00:00', innodb_lock_wait_timeout = %s",
+                               (CONF.database.mysql_sql_mode, CONF.database.lock_timeout))
+    elif backend == "postgresql":
+        @event.listens_for(engine, "connect")
+        def set_zone(connection, _record):
+            with connection.cursor() as cursor:
+                cursor.execute("SET TIME ZONE 'UTC'")
+                cursor.execute("SELECT set_config('lock_timeout', %s, false)", (f"{CONF.database.lock_timeout}s",))
+            connection.commit()
+
+
+def get_engine():
+    """The engine of this process, made at first use from [database] connection."""
+    global _engine
+    with _lock:
+        if _engine is None:
+            _engine = create_engine(CONF.database.connection)
+        return _engine
+
+
+def dispose():
+    """Forget the engine and close its connections (tests, and a child after a fork)."""
+    global _engine
+    with _lock:
+        if _engine is not None:
+            _engine.dispose()
+            _engine = None
+
+
+def _session(write):
+    connection_options = {"trove_write": write}
+    if not write and get_engine().dialect.name == "mysql":
+        connection_options["isolation_level"] = "READ COMMITTED"
+    return orm.Session(get_engine().execution_options(**connection_options), future=True, expire_on_commit=False)
+
+
+@contextlib.contextmanager
+def reader():
+    """A session for reading; nothing is written at its end."""
+    with _session(write=False) as session:
+        yield session
+
+
+@contextlib.contextmanager
+def writer():
+    """A session in one transaction: committed at the end of the block, rolled back when an error leaves it."""
+    with _session(write=True) as session, session.begin():
+        yield session
+
+
+# MySQL 1205, 1213 and PostgreSQL 40001, 40P01, 55P03: the transaction lost against another and may simply be repeated.
+_RETRYABLE_CODES = frozenset((1205, 1213, "40001", "40P01", "55P03"))
+
+
+def is_lost_race(error):
+    """Whether a database error means that repeating the whole transaction is right."""
+    original = getattr(error, "orig", None)
+    if isinstance(original, sqlite3.OperationalError):
+        return "locked" in str(original)
+    args = getattr(original, "args", ())
+    return (bool(args) and args[0] in _RETRYABLE_CODES) or getattr(original, "pgcode", None) in _RETRYABLE_CODES
+
+
+def retry_lost_races(function):
+    """Decorator: repeat a function that is one whole transaction while it loses against others (at most 10 times)."""
+    @functools.wraps(function)
+    def repeat(*args, **kwargs):
+        for attempt in range(1, 11):
+            try:
+                return function(*args, **kwargs)
+            except exc.DBAPIError as error:
+                if attempt == 10 or not is_lost_race(error):
+                    raise
+                LOG.warning("%s lost a race in the database, attempt %d: %s", function.__qualname__, attempt,
+                            error.orig)
+                time.sleep(0.02 * attempt)
+    return repeat
+
+
+_NOW = {
+    "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
+    "mysql": "SELECT UNIX_TIMESTAMP(NOW(6))",
+    "postgresql": "SELECT EXTRACT(EPOCH FROM clock_timestamp())",
+}
+
+
+def now(session):
+    """Seconds since the epoch by the database's clock: the only clock that leases are compared with."""
+    return float(session.execute(text(_NOW[session.get_bind().dialect.name])).scalar_one())

@@ -1,0 +1,1 @@
+"""Instances: database servers of a tenant."""

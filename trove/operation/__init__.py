@@ -1,0 +1,1 @@
+"""Durable operations: long-running work whose progress lives in the infrastructure database."""

@@ -1,0 +1,143 @@
+"""Rows of operations and the atomic moves between their states.
+
+The API inserts (``begin``) in the transaction that reserves and writes the resource; a task manager claims,
+advances and ends. Every move is one conditional UPDATE, so that a process that lost its lease cannot write any
+more. All times are seconds since the epoch by the database's clock.
+"""
+import json
+
+import sqlalchemy
+from cryptography import fernet
+from sqlalchemy import exc
+
+from trove.common import crypto, exception
+from trove.db import get_db_api, models
+from trove.db.sqlalchemy import tables
+
+PENDING, RUNNING, UNDOING, DONE, FAILED = "pending", "running", "undoing", "done", "failed"
+LIVE_STATES = (PENDING, RUNNING, UNDOING)
+
+_table = tables.operations
+
+
+@models.registry.mapped
+class Operation(models.Row):
+    """One long-running operation.
+
+    kind: ``<resource>.<verb>``; arguments: dict given at the start; step: name of the step to be done next;
+    data: dict that steps write (ids of what they made), with ``history`` [{"step", "seconds"}].
+    """
+
+    __table__ = tables.operations
+    label = "operation"
+
+    @property
+    def args(self):
+        """The arguments without secrets."""
+        return json.loads(self.arguments)
+
+    @property
+    def data(self):
+        """What the steps have noted down."""
+        return json.loads(self.step_data)
+
+    @property
+    def request(self):
+        """The durable part of the context of the request that began the operation."""
+        return json.loads(self.context)
+
+    def load_secrets(self):
+        """The secret arguments in clear text.
+
+        Raises TroveError when they cannot be decrypted with [DEFAULT] operation_key.
+        """
+        if not self.secrets:
+            return {}
+        try:
+            return json.loads(crypto.decrypt(self.secrets))
+        except fernet.InvalidToken as error:
+            raise exception.TroveError(
+                "The secrets of the operation cannot be read: operation_key differs from the one that "
+                "the API used.") from error
+
+
+def begin(session, kind, resource_type, resource_id, context, arguments=None, secrets=None, lock=None):
+    """Insert a pending operation within the caller's transaction.
+
+    arguments: JSON-able dict; secrets: JSON-able dict, stored encrypted and wiped at the end; lock: what no other
+    live operation may hold, by default the resource.
+    Returns the Operation. Raises UnprocessableEntity when a live operation holds the lock.
+    """
+    now = get_db_api().now(session)
+    operation = Operation(
+        id=models.new_id(), kind=kind, resource_type=resource_type, resource_id=resource_id,
+        lock_key=lock or f"{resource_type}:{resource_id}", tenant_id=context.project_id,
+        arguments=json.dumps(arguments or {}), secrets=crypto.encrypt(json.dumps(secrets)) if secrets else None,
+        context=json.dumps(context.to_durable_dict()), state=PENDING, step_data="{}", cancel=False, run_after=now,
+        attempts=0, created_at=now, updated_at=now)
+    try:
+        with session.begin_nested():
+            session.add(operation)
+    except exc.IntegrityError:
+        raise exception.UnprocessableEntity(
+            f"Another operation on the {resource_type} {resource_id} has not ended yet.") from None
+    return operation
+
+
+def live_for(session, resource_type, resource_id):
+    """The live operations of a resource, oldest first."""
+    return session.execute(sqlalchemy.select(Operation).where(
+        Operation.resource_type == resource_type, Operation.resource_id == resource_id,
+        Operation.state.in_(LIVE_STATES)).order_by(Operation.created_at)).scalars().all()
+
+
+def newest_for(session, resource_type, resource_id):
+    """The newest operation of a resource, live or ended, or None."""
+    return session.execute(sqlalchemy.select(Operation).where(
+        Operation.resource_type == resource_type, Operation.resource_id == resource_id,
+    ).order_by(Operation.created_at.desc())).scalars().first()
+
+
+def request_cancel(session, resource_type, resource_id, keep=None):
+    """Ask every live operation of a resource, but the one with id ``keep``, to stop before its next step."""
+    session.execute(sqlalchemy.update(_table).where(
+        _table.c.resource_type == resource_type, _table.c.resource_id == resource_id,
+        _table.c.state.in_(LIVE_STATES), _table.c.id != (keep or "")).values(cancel=True))
+
+
+def claimable(session, now, limit):
+    """Ids of live operations that are due and that nobody holds, oldest first."""
+    return session.execute(sqlalchemy.select(_table.c.id).where(
+        _table.c.state.in_(LIVE_STATES), _table.c.run_after <= now,
+        sqlalchemy.or_(_table.c.lease_until.is_(None), _table.c.lease_until < now),
+    ).order_by(_table.c.created_at).limit(limit)).scalars().all()
+
+
+def claim(session, operation_id, owner, lease):
+    """Take an operation that nobody holds for ``lease`` seconds. Returns it, or None if somebody was faster."""
+    now = get_db_api().now(session)
+    taken = session.execute(sqlalchemy.update(_table).where(
+        _table.c.id == operation_id, _table.c.state.in_(LIVE_STATES),
+        sqlalchemy.or_(_table.c.lease_until.is_(None), _table.c.lease_until < now),
+    ).values(owner=owner, lease_until=now + lease, attempts=_table.c.attempts + 1, updated_at=now))
+    if taken.rowcount != 1:
+        return None
+    return session.get(Operation, operation_id, populate_existing=True)
+
+
+def update_held(session, operation_id, owner, **values):
+    """Write ``values`` if ``owner`` still holds the operation; returns whether it does.
+
+    Renewing the lease, advancing a step, changing the state and ending all go through here.
+    """
+    values["updated_at"] = get_db_api().now(session)
+    written = session.execute(sqlalchemy.update(_table).where(
+        _table.c.id == operation_id, _table.c.owner == owner, _table.c.state.in_(LIVE_STATES),
+    ).values(**values))
+    return written.rowcount == 1
+
+
+def end_values(state, error=None, error_step=None):
+    """The column values that end an operation: the lock, the lease and the secrets go."""
+    return {"state": state, "error": error, "error_step": error_step, "lock_key": None, "lease_until": None,
+            "secrets": None}

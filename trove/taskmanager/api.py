@@ -1,0 +1,35 @@
+"""RPC client of the task manager, used by the API. Every method is a cast: a wake-up for an operation that is already
+committed. If the cast is lost, the task manager's sweep finds the operation. Arguments live in the operation.
+"""
+from oslo_log import log as logging
+
+from trove import rpc
+from trove.common.cfg import CONF
+
+LOG = logging.getLogger(__name__)
+
+
+class API:
+    """The methods of contract/rpc.md section 2, in the order of the manager's."""
+
+    def __init__(self, context):
+        self.context = context
+
+    def _cast(self, method, **kwargs):
+        client = rpc.get_client(CONF.taskmanager_queue, "taskmanager")
+        try:
+            client.prepare().cast(self.context, method, **kwargs)
+        except Exception as error:  # noqa: BLE001 - the bus may be down; the sweep finds the operation
+            LOG.warning("Could not wake the task manager for %s %s: %s", method, kwargs, error)
+
+    def create_instance(self, instance_id, operation_id):
+        """Build an instance."""
+        self._cast("create_instance", instance_id=instance_id, operation_id=operation_id)
+
+    def delete_instance(self, instance_id, operation_id):
+        """Delete an instance and all that belongs to it."""
+        self._cast("delete_instance", instance_id=instance_id, operation_id=operation_id)
+
+    def restart(self, instance_id, operation_id):
+        """Restart the database server of an instance."""
+        self._cast("restart", instance_id=instance_id, operation_id=operation_id)
