@@ -1,0 +1,38 @@
+"""What every controller's ``main`` does first: configuration, refusal of placeholders, the infrastructure database."""
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from trove.common import cfg
+from trove.common.cfg import CONF
+from trove.common.strategies import strategy
+from trove.db import get_db_api
+
+
+def read_configuration(config_file, argv=None, secrets=()):
+    """Parse the command line with ``config_file`` (used if it exists) as default, and refuse placeholder secrets.
+
+    secrets: options (``name`` or ``group.name``) that must be set; the password in transport_url is checked as well.
+    """
+    default = [config_file] if Path(config_file).exists() else []
+    cfg.parse_args(sys.argv[1:] if argv is None else argv, default_config_files=default)
+    cfg.require_secret(*secrets)
+    _check_transport()
+
+
+def _check_transport():
+    url = CONF.transport_url or ""
+    for host in url.partition("://")[2].split(","):
+        password = unquote(urlsplit(f"//{host}").password or "")
+        if url.startswith("rabbit") and password.lower() in cfg.PLACEHOLDERS:
+            raise SystemExit("Cannot start: set [DEFAULT] transport_url to rabbit://USER:PASSWORD@HOST:PORT/ with a "
+                             "password of your own (it is not set, empty or a placeholder).")
+
+
+def configure_database():
+    """Connect the database layer and let every class of ``db_plugins`` map its tables.
+
+    Raises ValueError naming the option for a class that cannot be loaded.
+    """
+    plugins = [strategy.load(path, option="db_plugins")() for path in CONF.db_plugins]
+    get_db_api().configure_db(CONF, *plugins)
