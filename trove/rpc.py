@@ -36,6 +36,14 @@ class ContextSerializer(messaging.NoOpSerializer):
         return TroveContext.from_dict(ctxt)
 
 
+def broker_passwords():
+    """The passwords of the brokers in ``transport_url``; [""] when it names none, [] for the transport of tests."""
+    url = messaging.TransportURL.parse(CONF)
+    if url.transport != "rabbit":
+        return []
+    return [host.password or "" for host in url.hosts] or [""]
+
+
 def get_transport():
     """The process's transport, made at first use from ``transport_url``."""
     global _transport

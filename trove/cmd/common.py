@@ -1,8 +1,8 @@
 """What every controller's ``main`` does first: configuration, refusal of placeholders, the infrastructure database."""
 import sys
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
+from trove import rpc
 from trove.common import cfg
 from trove.common.cfg import CONF
 from trove.common.strategies import strategy
@@ -21,12 +21,9 @@ def read_configuration(config_file, argv=None, secrets=()):
 
 
 def _check_transport():
-    url = CONF.transport_url or ""
-    for host in url.partition("://")[2].split(","):
-        password = unquote(urlsplit(f"//{host}").password or "")
-        if url.startswith("rabbit") and password.lower() in cfg.PLACEHOLDERS:
-            raise SystemExit("Cannot start: set [DEFAULT] transport_url to rabbit://USER:PASSWORD@HOST:PORT/ with a "
-                             "password of your own (it is not set, empty or a placeholder).")
+    if any(password.strip().lower() in cfg.PLACEHOLDERS for password in rpc.broker_passwords()):
+        raise SystemExit("Cannot start: set [DEFAULT] transport_url to rabbit://USER:PASSWORD@HOST:PORT/ with a "
+                         "password of your own (it is not set, empty or a placeholder).")
 
 
 def configure_database():

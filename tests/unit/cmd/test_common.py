@@ -1,0 +1,29 @@
+"""Services refuse to start with a missing or placeholder secret and say which option to set."""
+import pytest
+
+from trove.cmd import common
+
+
+def start(conf, tmp_path, text, secrets=("operation_key",)):
+    conf.clear_override("operation_key")
+    path = tmp_path / "trove.conf"
+    path.write_text(f"[DEFAULT]\n{text}\n")
+    common.read_configuration(str(path), argv=[], secrets=secrets)
+
+
+@pytest.mark.parametrize("text, option", [
+    ("transport_url=rabbit://u:good@h/", "operation_key"),
+    ("transport_url=rabbit://u:good@h/\noperation_key=changeme", "operation_key"),
+    ("operation_key=0123456789abcdef0123456789abcdef\ntransport_url=rabbit://guest:guest@h/", "transport_url"),
+    ("operation_key=0123456789abcdef0123456789abcdef", "transport_url"),
+    ("operation_key=0123456789abcdef0123456789abcdef\ntransport_url=rabbit://u:good@h,u:password@k/",
+     "transport_url"),
+])
+def test_refusals_name_the_option(conf, tmp_path, text, option):
+    with pytest.raises(SystemExit, match=rf"Cannot start: set \[DEFAULT\] {option}"):
+        start(conf, tmp_path, text)
+
+
+def test_real_secrets_are_accepted(conf, tmp_path):
+    start(conf, tmp_path, "operation_key=0123456789abcdef0123456789abcdef\ntransport_url=rabbit://u:good@h:5672/v")
+    assert conf.operation_key.startswith("0123")
