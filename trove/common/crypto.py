@@ -1,6 +1,10 @@
-"""Secrets at rest inside the infrastructure database, encrypted with the deployment's key. No primitives of our own."""
+"""What is made from the deployment's key: encryption of secrets at rest, keys of guests. No primitives of our own.
+
+Never imported by a guest, which has no deployment key.
+"""
 import base64
 import hashlib
+import hmac
 
 from cryptography import fernet
 
@@ -21,3 +25,8 @@ def encrypt(text):
 def decrypt(token):
     """The clear text of ``encrypt``. Raises cryptography.fernet.InvalidToken for another key or a changed token."""
     return _cipher().decrypt(token.encode()).decode()
+
+
+def guest_key(instance_id):
+    """The key with which a guest proves who it is: HMAC-SHA256 of its id with [DEFAULT] operation_key, hexadecimal."""
+    return hmac.new(CONF.operation_key.encode(), f"guest:{instance_id}".encode(), hashlib.sha256).hexdigest()
