@@ -1,0 +1,155 @@
+"""RPC client of the guest agent: the control plane's only door to a guest. The methods are those of the base Manager,
+in its order; arguments, kinds and timeouts are those of contract/rpc.md section 4.
+"""
+from trove import rpc
+from trove.common.cfg import CONF
+
+CAST = None
+LOW = "agent_call_low_timeout"
+HIGH = "agent_call_high_timeout"
+
+
+class API:
+    """Commands for the agent of one instance.
+
+    Every method raises GuestTimeout when the guest does not answer in time and GuestError when it fails the command
+    (a cast: when the bus does not take the message).
+    """
+
+    def __init__(self, context, instance_id):
+        self.context = context
+        self.instance_id = instance_id
+        self.topic = f"guestagent.{instance_id}"
+
+    def _send(self, timeout, method, **kwargs):
+        """Send ``method``; timeout: CAST for no answer, else the name of the option with the seconds to wait."""
+        with rpc.GuestErrors():
+            client = rpc.get_client(self.topic, "guestagent")
+            if timeout is CAST:
+                return client.prepare().cast(self.context, method, **kwargs)
+            return client.prepare(timeout=CONF[timeout]).call(self.context, method, **kwargs)
+
+    def prepare(self, packages, databases, memory_mb, users, device_path=None, mount_point=None, backup_info=None,
+                config_contents=None, root_password=None, overrides=None, cluster_config=None, snapshot=None,
+                modules=None):
+        """Make a database server of the guest. May be sent again until the guest has reported that it is done.
+
+        packages: list of names; databases, users: dicts of ``guestagent.db.models``; memory_mb: RAM of the flavor;
+        device_path: data volume or None; config_contents: text of the configuration file; overrides: dict.
+        """
+        self._send(CAST, "prepare", packages=packages, databases=databases, memory_mb=memory_mb, users=users,
+                   device_path=device_path, mount_point=mount_point, backup_info=backup_info,
+                   config_contents=config_contents, root_password=root_password, overrides=overrides,
+                   cluster_config=cluster_config, snapshot=snapshot, modules=modules)
+
+    def rpc_ping(self):
+        """True, if the agent answers."""
+        return self._send(LOW, "rpc_ping")
+
+    def create_database(self, databases):
+        """Make databases (list of dicts); those that exist are left alone."""
+        self._send(CAST, "create_database", databases=databases)
+
+    def delete_database(self, database):
+        """Drop a database (dict); one that does not exist is fine."""
+        self._send(CAST, "delete_database", database=database)
+
+    def list_databases(self, limit=None, marker=None, include_marker=False):
+        """A page of databases by name: (list of dicts, marker of the next page or None)."""
+        return self._send(LOW, "list_databases", limit=limit, marker=marker, include_marker=include_marker)
+
+    def create_user(self, users):
+        """Make users (list of dicts) with their passwords and grants."""
+        self._send(CAST, "create_user", users=users)
+
+    def delete_user(self, user):
+        """Drop a user (dict); one that does not exist is fine."""
+        self._send(CAST, "delete_user", user=user)
+
+    def get_user(self, username, hostname):
+        """The user as a dict with its databases, or None."""
+        return self._send(LOW, "get_user", username=username, hostname=hostname)
+
+    def list_users(self, limit=None, marker=None, include_marker=False):
+        """A page of users by name@host: (list of dicts, marker of the next page or None)."""
+        return self._send(HIGH, "list_users", limit=limit, marker=marker, include_marker=include_marker)
+
+    def change_passwords(self, users):
+        """Set passwords: list of {"name", "host", "password"}."""
+        self._send(CAST, "change_passwords", users=users)
+
+    def update_attributes(self, username, hostname, user_attrs):
+        """Change name, host or password of a user: user_attrs has some of these keys."""
+        self._send(CAST, "update_attributes", username=username, hostname=hostname, user_attrs=user_attrs)
+
+    def list_access(self, username, hostname):
+        """The databases (dicts) that a user may use. An unknown user is NotFound."""
+        return self._send(LOW, "list_access", username=username, hostname=hostname)
+
+    def grant_access(self, username, hostname, databases):
+        """Let a user use databases (names)."""
+        self._send(LOW, "grant_access", username=username, hostname=hostname, databases=databases)
+
+    def revoke_access(self, username, hostname, database):
+        """Take a user's right to use a database (name). NotFound when it has none."""
+        self._send(LOW, "revoke_access", username=username, hostname=hostname, database=database)
+
+    def enable_root(self):
+        """Enable root with a fresh password: the user's dict."""
+        return self._send(HIGH, "enable_root")
+
+    def enable_root_with_password(self, root_password=None):
+        """Enable root with a given password (None: a fresh one): the user's dict."""
+        return self._send(HIGH, "enable_root_with_password", root_password=root_password)
+
+    def disable_root(self):
+        """Disable root."""
+        self._send(LOW, "disable_root")
+
+    def is_root_enabled(self):
+        """Whether root may log in over the network now."""
+        return self._send(LOW, "is_root_enabled")
+
+    def restart(self):
+        """Restart the database server."""
+        self._send(HIGH, "restart")
+
+    def stop_db(self, do_not_start_on_reboot=False):
+        """Stop the database server; on demand it stays off when the guest boots."""
+        self._send(HIGH, "stop_db", do_not_start_on_reboot=do_not_start_on_reboot)
+
+    def start_db_with_conf_changes(self, config_contents):
+        """Write a configuration (text) and start the database server, also at boot."""
+        self._send(HIGH, "start_db_with_conf_changes", config_contents=config_contents)
+
+    def reset_configuration(self, configuration):
+        """Write a configuration ({"config_contents": text}) without touching the server."""
+        self._send(HIGH, "reset_configuration", configuration=configuration)
+
+    def mount_volume(self, device_path=None, mount_point=None):
+        """Mount the data volume."""
+        self._send(LOW, "mount_volume", device_path=device_path, mount_point=mount_point)
+
+    def unmount_volume(self, device_path=None, mount_point=None):
+        """Unmount the data volume."""
+        self._send(LOW, "unmount_volume", device_path=device_path, mount_point=mount_point)
+
+    def resize_fs(self, device_path=None, mount_point=None):
+        """Let the file system fill its (unmounted) volume."""
+        self._send(HIGH, "resize_fs", device_path=device_path, mount_point=mount_point)
+
+    def get_filesystem_stats(self, fs_path=None):
+        """Sizes of the data file system: block_size, total_blocks, free_blocks; total, free, used in GB."""
+        return self._send(LOW, "get_filesystem_stats", fs_path=fs_path)
+
+    def get_hwinfo(self):
+        """{"mem_total": kB, "num_cpus": n}."""
+        return self._send(LOW, "get_hwinfo")
+
+    def get_diagnostics(self):
+        """Version and memory of the agent: version, fd_size, vm_size, vm_peak, vm_rss, vm_hwm, threads."""
+        return self._send(LOW, "get_diagnostics")
+
+    def cluster_complete(self):
+        """Tell a member that its cluster is complete."""
+        self._send(LOW, "cluster_complete")
