@@ -2,6 +2,7 @@
 
 Holds no behaviour beyond names and addresses derived from the fields; must not start or touch anything.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -122,7 +123,9 @@ def load(state_dir: Path | str) -> Config:
         fields = json.loads(path.read_text())
         return Config(**(fields | {"state_dir": Path(state_dir)}))
     except FileNotFoundError:
-        raise ConfigError(f"state: no cloud in {state_dir} ({CONFIG_FILE} is missing); run `minicloud up`") from None
+        raise ConfigError(
+            f"state: no cloud in {state_dir} ({CONFIG_FILE} is missing); run `minicloud up`"
+        ) from None
     except (ValueError, TypeError) as error:
         raise ConfigError(f"state: {path} is damaged: {error}") from None
 

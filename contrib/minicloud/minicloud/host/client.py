@@ -6,6 +6,7 @@ threads may share one client and the daemon may be restarted between two calls.
 Common words: `guest_id` and `volume_id` are UUID strings; sizes are in GiB unless the name says `_mb` (MiB);
 binary content travels as base64 text. Every verb is safe to repeat.
 """
+
 from __future__ import annotations
 
 import json
@@ -45,9 +46,20 @@ class HostClient:
 
     # ----------------------------------------------------------------- guests
 
-    def create_guest(self, guest_id: str, hostname: str, layers: list[str], binds: list[dict], memory_mb: int,
-                     vcpus: int, address: str, allowed: list[dict], files: list[dict] | None = None,
-                     config_drive: dict[str, str] | None = None, user_data: str = "") -> dict[str, Any]:
+    def create_guest(
+        self,
+        guest_id: str,
+        hostname: str,
+        layers: list[str],
+        binds: list[dict],
+        memory_mb: int,
+        vcpus: int,
+        address: str,
+        allowed: list[dict],
+        files: list[dict] | None = None,
+        config_drive: dict[str, str] | None = None,
+        user_data: str = "",
+    ) -> dict[str, Any]:
         """Create and start a guest; return {"pid": pid of its init on the host}.
 
         layers        absolute paths of squashfs files, lowest first
@@ -61,9 +73,20 @@ class HostClient:
         Idempotent: an existing guest with this id is (started and) returned; the other arguments are then ignored.
         Errors: bad_request (argument, missing layer or bind), conflict (address in use), no_space, failed (no boot).
         """
-        return self._call("create_guest", guest_id=guest_id, hostname=hostname, layers=layers, binds=binds,
-                          memory_mb=memory_mb, vcpus=vcpus, address=address, allowed=allowed, files=files or [],
-                          config_drive=config_drive or {}, user_data=user_data)
+        return self._call(
+            "create_guest",
+            guest_id=guest_id,
+            hostname=hostname,
+            layers=layers,
+            binds=binds,
+            memory_mb=memory_mb,
+            vcpus=vcpus,
+            address=address,
+            allowed=allowed,
+            files=files or [],
+            config_drive=config_drive or {},
+            user_data=user_data,
+        )
 
     def start_guest(self, guest_id: str) -> dict[str, Any]:
         """Start a stopped or crashed guest; return {"pid"}. A running one is left alone. Errors: not_found, failed."""
@@ -99,7 +122,9 @@ class HostClient:
         """Return the last `lines` lines of the guest's console (0: all that is kept). Errors: not_found."""
         return self._call("console", guest_id=guest_id, lines=lines)
 
-    def exec_guest(self, guest_id: str, argv: list[str], stdin: str = "", timeout: int = 60) -> dict[str, Any]:
+    def exec_guest(
+        self, guest_id: str, argv: list[str], stdin: str = "", timeout: int = 60
+    ) -> dict[str, Any]:
         """Run a command as root inside a running guest, with its limits and capabilities (for tests and debugging).
 
         Returns {"rc", "stdout", "stderr"} (text; rc 127 = no such command). Errors: not_found, conflict (not
@@ -161,7 +186,9 @@ class HostClient:
         except TimeoutError:
             raise HostError("failed", f"{verb}: the host daemon did not answer in {timeout} s") from None
         except (OSError, ValueError) as error:
-            raise HostError("failed", f"{verb}: no answer from the host daemon at {self._path}: {error}") from None
+            raise HostError(
+                "failed", f"{verb}: no answer from the host daemon at {self._path}: {error}"
+            ) from None
         if reply is None:
             raise HostError("failed", f"{verb}: the host daemon closed the connection without an answer")
         if "error" in reply:
