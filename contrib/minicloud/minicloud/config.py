@@ -44,7 +44,7 @@ class Config:
     driver: str = "host"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "state_dir", Path(os.path.abspath(self.state_dir)))
+        object.__setattr__(self, "state_dir", Path(self.state_dir).resolve())
         object.__setattr__(self, "guest_ports", tuple(self.guest_ports))
         if not _PREFIX.match(self.prefix):
             raise ConfigError(f"prefix: {self.prefix!r} must be 1 to 6 characters of a-z and 0-9")
@@ -123,9 +123,7 @@ def load(state_dir: Path | str) -> Config:
         fields = json.loads(path.read_text())
         return Config(**(fields | {"state_dir": Path(state_dir)}))
     except FileNotFoundError:
-        raise ConfigError(
-            f"state: no cloud in {state_dir} ({CONFIG_FILE} is missing); run `minicloud up`"
-        ) from None
+        raise ConfigError(f"state: no cloud in {state_dir} ({CONFIG_FILE} is missing); run `minicloud up`") from None
     except (ValueError, TypeError) as error:
         raise ConfigError(f"state: {path} is damaged: {error}") from None
 
@@ -161,7 +159,7 @@ def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise

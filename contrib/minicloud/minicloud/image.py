@@ -109,9 +109,7 @@ def apt_sources(suite: str, repositories: Iterable[tuple[str, str]]) -> list[str
             by_kind.setdefault(kind, uri)
     if "main" not in by_kind:
         raise ImageError("suite: no Debian mirror in this machine's apt configuration")
-    kinds = (
-        ["main"] if suite in ROLLING_SUITES else [k for k in ("main", "updates", "security") if k in by_kind]
-    )
+    kinds = ["main"] if suite in ROLLING_SUITES else [k for k in ("main", "updates", "security") if k in by_kind]
     return [
         f"deb [signed-by={KEYRING}] {by_kind[kind]} {suite if kind == 'main' else f'{suite}-{kind}'} main"
         for kind in kinds
@@ -180,17 +178,13 @@ def _mmdebstrap(recipe: Recipe, root: Path) -> list[str]:
         "--dpkgopt=path-include=/usr/share/doc/*/copyright",
     ]
     if recipe.suite in ROLLING_SUITES:
-        command.append(
-            "--aptopt=Acquire::Check-Valid-Until false"
-        )  # mirrors of rolling suites may lag behind
+        command.append("--aptopt=Acquire::Check-Valid-Until false")  # mirrors of rolling suites may lag behind
     return [*command, recipe.suite, str(root), "-"]
 
 
 def _host_repositories() -> list[tuple[str, str]]:
     text = _run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"])
-    return [
-        (uri, release) for uri, release in (line.split(" ", 1) for line in text.splitlines() if " " in line)
-    ]
+    return [(uri, release) for uri, release in (line.split(" ", 1) for line in text.splitlines() if " " in line)]
 
 
 def _finish(root: Path, out: Path, manifest: dict, extra: tuple[str, ...] = ()) -> dict:
@@ -215,9 +209,7 @@ def _finish(root: Path, out: Path, manifest: dict, extra: tuple[str, ...] = ()) 
         with partial.open("rb") as file:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
         manifest = {**manifest, "size": partial.stat().st_size, "sha256": checksum}
-        out.with_name(out.name + ".manifest.json").write_text(
-            json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-        )
+        out.with_name(out.name + ".manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
@@ -226,9 +218,7 @@ def _finish(root: Path, out: Path, manifest: dict, extra: tuple[str, ...] = ()) 
 
 def _run(command: list[str], stdin: str = "") -> str:
     try:
-        done = subprocess.run(
-            command, input=stdin, capture_output=True, text=True, timeout=BUILD_TIMEOUT, check=False
-        )
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=BUILD_TIMEOUT, check=False)
     except FileNotFoundError:
         raise ImageError(f"{command[0]} is not installed; see `minicloud doctor`") from None
     except subprocess.TimeoutExpired:
@@ -245,10 +235,10 @@ def _copy_tree(tree: Path, root: Path) -> None:
         if not target.is_relative_to(root.resolve()):
             raise ImageError(f"customize: {directory} leads out of the image through the link at {target}")
         target.mkdir(exist_ok=True)
-        links = [name for name in subdirectories if os.path.islink(os.path.join(directory, name))]
+        links = [name for name in subdirectories if (Path(directory) / name).is_symlink()]
         for name in (*files, *links):
             (target / name).unlink(missing_ok=True)
-            shutil.copy2(os.path.join(directory, name), target / name, follow_symlinks=False)
+            shutil.copy2(Path(directory) / name, target / name, follow_symlinks=False)
 
 
 def _empty(directory: Path, keep_directories: bool) -> None:

@@ -1,14 +1,16 @@
 """Control groups of one cloud: limits of guests, and groups by which everything can be found and killed.
 
 Every hierarchy in use has minicloud-PREFIX/services (daemon, HTTP service, waiters) and minicloud-PREFIX/guests/ID.
-In version 2 a guest's processes are in .../ID/payload, below the group with the limits, and see that as their root. Both
-layouts work: version 1 controllers beside a version 2 tree ("hybrid"), and version 2 alone (no device filter there).
+In version 2 a guest's processes are in .../ID/payload, below the group with the limits, and see that as their root.
+Both layouts work: version 1 controllers beside a version 2 tree ("hybrid"), and version 2 alone (then without a device
+filter).
 """
 
 from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from minicloud.config import Config
@@ -104,9 +106,7 @@ def allow_block_device(config: Config, guest_id: str, number: tuple[int, int], a
     devices = v1_roots().get("devices")
     if devices:
         group = _guest(devices, config.prefix, guest_id)
-        (group / ("devices.allow" if allowed else "devices.deny")).write_text(
-            f"b {number[0]}:{number[1]} rwm"
-        )
+        (group / ("devices.allow" if allowed else "devices.deny")).write_text(f"b {number[0]}:{number[1]} rwm")
 
 
 def guest_procs(config: Config, guest_id: str) -> list[str]:
@@ -117,9 +117,7 @@ def guest_procs(config: Config, guest_id: str) -> list[str]:
     for hierarchy in _roots():
         group = _guest(hierarchy, config.prefix, guest_id)
         if hierarchy == root:
-            group = (
-                group / "payload/init.scope" if (group / "payload/init.scope").is_dir() else group / "payload"
-            )
+            group = group / "payload/init.scope" if (group / "payload/init.scope").is_dir() else group / "payload"
         found.append(str(group / "cgroup.procs"))
     return found
 
@@ -139,10 +137,8 @@ def remove_guest(config: Config, guest_id: str) -> None:
 
 def kill(group: Path) -> None:
     """SIGKILL every process in a version 2 group and below. An absent group is fine."""
-    try:
+    with suppress(FileNotFoundError):
         (group / "cgroup.kill").write_text("1")
-    except FileNotFoundError:
-        pass
 
 
 def remove_all(prefix: str) -> None:
@@ -160,7 +156,7 @@ def remove_tree(group: Path) -> None:
     for directory, _, _ in os.walk(group, topdown=False):
         while True:
             try:
-                os.rmdir(directory)
+                Path(directory).rmdir()
                 break
             except FileNotFoundError:
                 break

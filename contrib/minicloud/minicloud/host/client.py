@@ -122,9 +122,7 @@ class HostClient:
         """Return the last `lines` lines of the guest's console (0: all that is kept). Errors: not_found."""
         return self._call("console", guest_id=guest_id, lines=lines)
 
-    def exec_guest(
-        self, guest_id: str, argv: list[str], stdin: str = "", timeout: int = 60
-    ) -> dict[str, Any]:
+    def exec_guest(self, guest_id: str, argv: list[str], stdin: str = "", timeout: int = 60) -> dict[str, Any]:
         """Run a command as root inside a running guest, with its limits and capabilities (for tests and debugging).
 
         Returns {"rc", "stdout", "stderr"} (text; rc 127 = no such command). Errors: not_found, conflict (not
@@ -186,9 +184,7 @@ class HostClient:
         except TimeoutError:
             raise HostError("failed", f"{verb}: the host daemon did not answer in {timeout} s") from None
         except (OSError, ValueError) as error:
-            raise HostError(
-                "failed", f"{verb}: no answer from the host daemon at {self._path}: {error}"
-            ) from None
+            raise HostError("failed", f"{verb}: no answer from the host daemon at {self._path}: {error}") from None
         if reply is None:
             raise HostError("failed", f"{verb}: the host daemon closed the connection without an answer")
         if "error" in reply:

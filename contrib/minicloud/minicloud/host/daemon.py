@@ -1,7 +1,7 @@
 """The root helper: answers the verbs of host/client.py on a Unix socket. `python -m minicloud.host.daemon --state DIR`.
 
-Started by `minicloud up`. It may be killed at any moment and started again: guests, volumes and rules live in the kernel
-and in files, never in this process alone. One thread per call, one lock per guest or volume.
+Started by `minicloud up`. It may be killed at any moment and started again: guests, volumes and rules live in the
+kernel and in files, never in this process alone. One thread per call, one lock per guest or volume.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import inspect
 import ipaddress
 import json
 import logging
-import os
 import re
 import signal
 import socketserver
@@ -89,9 +88,7 @@ class Verbs:
             if guest_id not in guest.ids(self._config):
                 check_guest(self._config, spec)
                 check_injection(files, config_drive, user_data)
-                with self._locked(
-                    f"address {address}"
-                ):  # two guests must not take one address at the same time
+                with self._locked(f"address {address}"):  # two guests must not take one address at the same time
                     taken = next(
                         (
                             other
@@ -216,9 +213,7 @@ def check_guest(config: Config, spec: dict[str, Any]) -> None:
     """Refuse a guest that could not be launched, naming the field."""
     check_flavor(spec["memory_mb"], spec["vcpus"])
     if not isinstance(spec["hostname"], str) or not _HOSTNAME.match(spec["hostname"]):
-        raise HostError(
-            "bad_request", f"hostname: {spec['hostname']!r} must be letters, digits, dots and dashes"
-        )
+        raise HostError("bad_request", f"hostname: {spec['hostname']!r} must be letters, digits, dots and dashes")
     try:
         address = ipaddress.IPv4Address(spec["address"])
     except ValueError as error:
@@ -229,22 +224,19 @@ def check_guest(config: Config, spec: dict[str, Any]) -> None:
         or str(address) in (config.gateway, config.host_address)
         or address in (subnet.network_address, subnet.broadcast_address)
     ):
-        raise HostError(
-            "bad_request", f"address: {address} must be in {subnet}, and not the gateway's or the host's"
-        )
+        raise HostError("bad_request", f"address: {address} must be in {subnet}, and not the gateway's or the host's")
     if not spec["layers"]:
         raise HostError("bad_request", "layers: at least one squashfs file is needed")
     for layer in spec["layers"]:
-        if not os.path.isabs(layer) or not os.path.isfile(layer):
+        if not isinstance(layer, str) or not Path(layer).is_absolute() or not Path(layer).is_file():
             raise HostError("bad_request", f"layers: {layer!r} must be the absolute path of a squashfs file")
         with open(layer, "rb") as file:
             if file.read(4) != b"hsqs":
                 raise HostError("bad_request", f"layers: {layer} is no squashfs file")
     for item in spec["binds"]:
-        if not os.path.isabs(item.get("source", "")) or not os.path.exists(item["source"]):
-            raise HostError(
-                "bad_request", f"binds: source {item.get('source')!r} must be an existing absolute path"
-            )
+        source = Path(item.get("source", ""))
+        if not source.is_absolute() or not source.exists():
+            raise HostError("bad_request", f"binds: source {item.get('source')!r} must be an existing absolute path")
         check_target("binds", item.get("target"))
     for rule in spec["allowed"]:
         network.rule_match(rule)
@@ -266,12 +258,7 @@ def check_injection(files: list[dict], config_drive: dict[str, str], user_data: 
 
 def check_target(field: str, path: Any) -> None:
     """Refuse paths in the guest that are relative or walk upwards."""
-    if (
-        not isinstance(path, str)
-        or not path.startswith("/")
-        or ".." in PurePosixPath(path).parts
-        or path == "/"
-    ):
+    if not isinstance(path, str) or not path.startswith("/") or ".." in PurePosixPath(path).parts or path == "/":
         raise HostError("bad_request", f"{field}: {path!r} must be an absolute path without ..")
 
 
@@ -304,8 +291,8 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         fresh = config.socket_path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         super().__init__(str(fresh), _Handler)
-        os.chmod(fresh, 0o600)
-        os.replace(fresh, config.socket_path)
+        fresh.chmod(0o600)
+        fresh.replace(config.socket_path)
 
 
 def answer(verbs: Verbs, line: bytes) -> dict[str, Any]:
@@ -326,9 +313,7 @@ def answer(verbs: Verbs, line: bytes) -> dict[str, Any]:
         return {"error": {"code": error.code, "message": error.message}}
     except OSError as error:
         LOG.exception("%s: failed", verb)
-        return {
-            "error": {"code": "no_space" if error.errno == 28 else "failed", "message": f"{verb}: {error}"}
-        }
+        return {"error": {"code": "no_space" if error.errno == 28 else "failed", "message": f"{verb}: {error}"}}
     except Exception as error:  # noqa: BLE001 - the door: a bug must not leave the caller without an answer
         LOG.exception("%s: failed", verb)
         return {"error": {"code": "failed", "message": f"{verb}: internal error: {error!r}"}}

@@ -18,12 +18,10 @@ def main(pid: int, groups: list[str], argv: list[str]) -> int:
     for group in groups:
         with open(group, "w") as file:
             file.write("0")
-    namespaces = [
-        open(f"/proc/{pid}/ns/{name}", "rb") for name in ("cgroup", "ipc", "uts", "net", "pid", "mnt")
-    ]
-    for namespace in namespaces:
-        syscalls.setns(namespace.fileno())
-        namespace.close()
+    names = ("cgroup", "ipc", "uts", "net", "pid", "mnt")
+    for namespace in [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in names]:
+        syscalls.setns(namespace)
+        os.close(namespace)
     os.chdir("/")
     syscalls.drop_capabilities()
     child = os.fork()  # the pid namespace is entered by children only

@@ -70,8 +70,7 @@ def create(
         "address": spec["address"],
         "machine_id": machine_id(spec["guest_id"]),
         "files": [
-            {"path": item["path"], "content": item["content"], "mode": item.get("mode", 0o644)}
-            for item in files
+            {"path": item["path"], "content": item["content"], "mode": item.get("mode", 0o644)} for item in files
         ],
         "user_files": plan.files,
         "scripts": [base64.b64encode(script).decode() for script in plan.scripts],
@@ -146,11 +145,7 @@ def stop(config: Config, guest_id: str, hard: bool, hurry: Callable[[], bool] = 
     load(config, guest_id)
     home = directory(config, guest_id)
     (home / "stopping").touch()
-    if (
-        not hard
-        and process.kill(_run(home), SIGRTMIN + 4)
-        and _wait(lambda: not running(home), STOP_TIMEOUT, hurry)
-    ):
+    if not hard and process.kill(_run(home), SIGRTMIN + 4) and _wait(lambda: not running(home), STOP_TIMEOUT, hurry):
         return
     kill(config, guest_id)
 
@@ -211,15 +206,11 @@ def resize(config: Config, guest_id: str, memory_mb: int, vcpus: int) -> None:
         try:
             cgroup.set_limits(config, guest_id, memory_mb, vcpus)
         except OSError as error:
-            raise HostError(
-                "failed", f"guest {guest_id} cannot be limited to {memory_mb} MB: {error}"
-            ) from error
+            raise HostError("failed", f"guest {guest_id} cannot be limited to {memory_mb} MB: {error}") from error
         with (home / "meminfo").open("r+") as file:  # in place: the guest has this very file mounted
             file.write(meminfo(memory_mb))
             file.truncate()
-    write_atomically(
-        home / "guest.json", json.dumps(spec | {"memory_mb": memory_mb, "vcpus": vcpus}, indent=1)
-    )
+    write_atomically(home / "guest.json", json.dumps(spec | {"memory_mb": memory_mb, "vcpus": vcpus}, indent=1))
 
 
 def set_rules(config: Config, guest_id: str, allowed: list[dict]) -> None:
@@ -227,9 +218,7 @@ def set_rules(config: Config, guest_id: str, allowed: list[dict]) -> None:
     spec = load(config, guest_id)
     for rule in allowed:
         network.rule_match(rule)
-    write_atomically(
-        directory(config, guest_id) / "guest.json", json.dumps(spec | {"allowed": allowed}, indent=1)
-    )
+    write_atomically(directory(config, guest_id) / "guest.json", json.dumps(spec | {"allowed": allowed}, indent=1))
     network.set_rules(config, guest_id, allowed)
 
 
@@ -271,9 +260,7 @@ def execute(config: Config, guest_id: str, argv: list[str], stdin: str, timeout:
     run = _run(home)
     if not process.alive(run):
         raise HostError("conflict", f"guest {guest_id} is not running")
-    command = _python(
-        "minicloud.host.enter", str(run["pid"]), json.dumps(cgroup.guest_procs(config, guest_id)), *argv
-    )
+    command = _python("minicloud.host.enter", str(run["pid"]), json.dumps(cgroup.guest_procs(config, guest_id)), *argv)
     try:
         done = subprocess.run(
             command,
@@ -324,9 +311,7 @@ def attach(config: Config, volume_id: str, guest_id: str, device: str) -> None:
         raise HostError("conflict", f"volume {volume_id} is attached to guest {owner[0]} as {owner[1]}")
     present = devices(config, guest_id)
     if present.get(device, {}).get("volume_id", volume_id) != volume_id:
-        raise HostError(
-            "conflict", f"device: {device} of guest {guest_id} holds volume {present[device]['volume_id']}"
-        )
+        raise HostError("conflict", f"device: {device} of guest {guest_id} holds volume {present[device]['volume_id']}")
     number = volume.ensure_loop(config, volume_id)
     _save_devices(config, guest_id, present | {device: {"volume_id": volume_id, "number": number}})
     if running(directory(config, guest_id)):
@@ -399,7 +384,7 @@ def _launch(config: Config, guest_id: str, home: Path, lock: int) -> int:
     _waiters[:] = [waiter for waiter in _waiters if waiter.poll() is None]
     try:
         with (home / "console.log").open("ab") as log:
-            os.chmod(log.fileno(), 0o600)
+            os.fchmod(log.fileno(), 0o600)
             _waiters.append(
                 subprocess.Popen(
                     command,
@@ -423,9 +408,7 @@ def _launch(config: Config, guest_id: str, home: Path, lock: int) -> int:
     report = json.loads(line) if line.endswith(b"\n") else {"error": "the launcher ended without a word"}
     if "error" in report:
         os.close(os.open(home / "stopping", os.O_CREAT | os.O_WRONLY, 0o600)) if not ready else None
-        raise HostError(
-            "failed", f"guest {guest_id} not started: {report['error']}; its console may tell more"
-        )
+        raise HostError("failed", f"guest {guest_id} not started: {report['error']}; its console may tell more")
     return report["pid"]
 
 

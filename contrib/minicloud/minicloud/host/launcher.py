@@ -107,9 +107,7 @@ def _launch(guest_dir: str, report: int) -> None:
     os.setsid()
     for descriptor in (0, 1, 2):
         os.dup2(terminal.slave, descriptor)
-    os.execve(
-        _INIT, [_INIT], {"container": "minicloud", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "dumb"}
-    )
+    os.execve(_INIT, [_INIT], {"container": "minicloud", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "dumb"})
 
 
 def _forget_last_run() -> None:
@@ -140,9 +138,7 @@ def _keep_console(terminal: Terminal, log: int) -> None:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_FSIZE, (CONSOLE_LIMIT, CONSOLE_LIMIT))
         os.dup2(terminal.master, 0)
-        os.set_inheritable(
-            terminal.slave, True
-        )  # while it is open here, reading does not fail between two writers
+        os.set_inheritable(terminal.slave, True)  # while it is open here, reading does not fail between two writers
         os.dup2(log, 1)
         os.dup2(log, 2)
         try:
@@ -267,9 +263,7 @@ def _inject(home: int) -> None:
 
 
 def _write_run(home: int, me: dict) -> None:
-    descriptor = os.open(
-        "run.json.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=home
-    )
+    descriptor = os.open("run.json.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=home)
     with os.fdopen(descriptor, "w") as file:
         json.dump(me, file)
     os.replace("run.json.new", "run.json", src_dir_fd=home, dst_dir_fd=home)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import os
 import threading
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def ensure_cloud(config: Config) -> None:
     Raises HostError("conflict") when the prefix or the subnet belongs to something else on this machine.
     """
     link = host_link(config.prefix)
-    _refuse_foreign(config, link)
+    check_free(config)
     if not (NETNS_DIR / config.netns).exists():
         run(["ip", "netns", "add", config.netns])
     _in_namespace(config.netns_path, _set_sysctls)
@@ -167,9 +166,7 @@ def set_rules(config: Config, guest_id: str, allowed: list[dict]) -> None:
 def rule_match(rule: dict) -> str:
     """Turn one rule of the interface (see HostClient.set_rules) into an nft match. Raises HostError("bad_request")."""
     if not isinstance(rule, dict) or rule.get("protocol") not in _PROTOCOLS:
-        raise HostError(
-            "bad_request", f"allowed: protocol must be one of {', '.join(_PROTOCOLS)} in {rule!r}"
-        )
+        raise HostError("bad_request", f"allowed: protocol must be one of {', '.join(_PROTOCOLS)} in {rule!r}")
     protocol, low, high = rule["protocol"], rule.get("port_min"), rule.get("port_max")
     parts = []
     try:
@@ -190,22 +187,21 @@ def rule_match(rule: dict) -> str:
     return " ".join(parts) or "meta nfproto ipv4"
 
 
-def remove_cloud(prefix: str) -> None:
-    """Remove every namespace and link of a prefix, whatever is left of them. Used by the janitor."""
-    for name in sorted(os.listdir(NETNS_DIR)) if NETNS_DIR.is_dir() else ():
-        if name == f"{prefix}-net" or name.startswith(f"{prefix}-g-"):
-            run(["ip", "netns", "delete", name])
-    if Path(f"/sys/class/net/{host_link(prefix)}").exists():
-        run(["ip", "link", "del", host_link(prefix)])
+def owner(prefix: str) -> str:
+    """State directory of the cloud that uses this prefix now, or ""; kept as the alias of its link to the host."""
+    alias = Path(f"/sys/class/net/{host_link(prefix)}/ifalias")
+    try:
+        return alias.read_text().strip()
+    except FileNotFoundError:
+        return ""
 
 
-def _refuse_foreign(config: Config, link: str) -> None:
-    alias = Path(f"/sys/class/net/{link}/ifalias")
-    owner = alias.read_text().strip() if alias.exists() else ""
-    if owner and owner != str(config.state_dir)[:255]:
-        raise HostError(
-            "conflict", f"prefix: {config.prefix!r} belongs to the cloud in {owner}; choose another"
-        )
+def check_free(config: Config) -> None:
+    """Raise HostError("conflict") when prefix or subnet are used by something else on this machine."""
+    link = host_link(config.prefix)
+    present = owner(config.prefix)
+    if present and present != str(config.state_dir)[:255]:
+        raise HostError("conflict", f"prefix: {config.prefix!r} belongs to the cloud in {present}; choose another")
     subnet = ipaddress.IPv4Network(config.subnet)
     for line in run(["ip", "-4", "route", "show"]).splitlines():
         fields = line.split()
@@ -217,6 +213,15 @@ def _refuse_foreign(config: Config, link: str) -> None:
                 "conflict",
                 f"subnet: {subnet} overlaps a route of this machine ({line.strip()}); choose another",
             )
+
+
+def remove_cloud(prefix: str) -> None:
+    """Remove every namespace and link of a prefix, whatever is left of them. Used by the janitor."""
+    for name in sorted(path.name for path in NETNS_DIR.iterdir()) if NETNS_DIR.is_dir() else ():
+        if name == f"{prefix}-net" or name.startswith(f"{prefix}-g-"):
+            run(["ip", "netns", "delete", name])
+    if Path(f"/sys/class/net/{host_link(prefix)}").exists():
+        run(["ip", "link", "del", host_link(prefix)])
 
 
 def _set_sysctls() -> None:

@@ -25,9 +25,7 @@ def identify(pid: int) -> dict[str, Any]:
 def alive(identity: dict[str, Any] | None) -> bool:
     """Tell whether that very process still runs."""
     return (
-        bool(identity)
-        and identity["start_time"] is not None
-        and start_time(identity["pid"]) == identity["start_time"]
+        bool(identity) and identity["start_time"] is not None and start_time(identity["pid"]) == identity["start_time"]
     )
 
 

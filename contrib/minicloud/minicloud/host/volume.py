@@ -1,8 +1,8 @@
 """Volumes: sparse files, shown to guests through loop devices.
 
-Called by the daemon. Knows files and loop devices, not guests: which guest has a volume is told by host/guest.py. A loop
-device lives until it is cleared here or by the janitor, so that a guest keeps its disk while the daemon is restarted;
-it is found by the name of its file, which no other cloud has.
+Called by the daemon. Knows files and loop devices, not guests: which guest has a volume is told by host/guest.py. A
+loop device lives until it is cleared here or by the janitor, so that a guest keeps its disk while the daemon is
+restarted; it is found by the name of its file, which no other cloud has.
 """
 
 from __future__ import annotations
@@ -18,6 +18,12 @@ from minicloud.host.client import HostError
 GIB = 1 << 30
 MAX_SIZE_GB = 16384
 RESERVE = 1 * GIB  # a volume is refused when the disk has less than this left; it would fill while in use
+
+
+def is_of(prefix: str, backing_file: str) -> bool:
+    """Tell whether a loop device's file is a volume of the cloud with this prefix."""
+    file = Path(backing_file)
+    return file.parent.name == "volumes" and file.name.startswith(f"{prefix}-") and file.suffix == ".img"
 
 
 def path(config: Config, volume_id: str) -> Path:
@@ -64,9 +70,7 @@ def grow(config: Config, volume_id: str, size_gb: int) -> None:
     check_size(size_gb)
     present = size_of(config, volume_id)
     if size_gb < present:
-        raise HostError(
-            "bad_request", f"size_gb: volume {volume_id} has {present} GB and cannot shrink to {size_gb}"
-        )
+        raise HostError("bad_request", f"size_gb: volume {volume_id} has {present} GB and cannot shrink to {size_gb}")
     _check_space(config.volumes_dir)
     os.truncate(path(config, volume_id), size_gb * GIB)
     device = find_loop(path(config, volume_id))
@@ -97,22 +101,24 @@ def ensure_loop(config: Config, volume_id: str) -> tuple[int, int]:
         with path(config, volume_id).open("r+b") as file:
             device, descriptor = syscalls.attach_loop(file.fileno())
             os.close(descriptor)
-    number = os.stat(device).st_rdev
+    number = Path(device).stat().st_rdev
     return os.major(number), os.minor(number)
 
 
 def clear(config: Config, volume_id: str, force: bool = False) -> None:
     """Remove the loop device. Raises HostError("conflict") when it is mounted somewhere, unless `force`d."""
     device = find_loop(path(config, volume_id))
-    if device is None:
-        return
+    if device:
+        clear_device(device, force)
+
+
+def clear_device(device: str, force: bool) -> None:
+    """Unbind a loop device; `force`d, one still in use disappears when its last user ends."""
     try:
         descriptor = os.open(device, os.O_RDONLY | os.O_CLOEXEC | (0 if force else os.O_EXCL))
     except OSError as error:
         if error.errno == errno.EBUSY:
-            raise HostError(
-                "conflict", f"volume {volume_id} is mounted in its guest; unmount it first"
-            ) from None
+            raise HostError("conflict", f"{device} is mounted in its guest; unmount it there first") from None
         raise
     try:
         syscalls.clear_loop(descriptor)
