@@ -1,6 +1,7 @@
 """Fixtures of all suites: options that fall back after each test, and an empty database with the whole schema."""
 import pytest
 
+from tests import servers
 from trove.common import cfg
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
@@ -39,3 +40,54 @@ def db(conf, tmp_path):
 def context():
     """The context of an ordinary tenant."""
     return TroveContext(user_id="user-1", project_id="tenant-1", roles=["member"], is_admin=False)
+
+
+@pytest.fixture(scope="session")
+def mariadb():
+    """A private MariaDB, started at first use."""
+    server = servers.MariaDB().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """A private PostgreSQL, started at first use."""
+    server = servers.PostgreSQL().start()
+    yield server
+    server.stop()
+
+
+_ENGINES = ["sqlite", pytest.param("mariadb", marks=pytest.mark.slow),
+            pytest.param("postgresql", marks=pytest.mark.slow)]
+
+
+def _new_database(request, engine, name):
+    if engine == "sqlite":
+        return f"sqlite:///{request.getfixturevalue('tmp_path')}/{name}.sqlite"
+    return request.getfixturevalue(engine).new_database(name)
+
+
+@pytest.fixture(params=_ENGINES)
+def new_database(request, conf):
+    """A function that makes an empty database of a name, and [database] connection leads to it; once per engine."""
+    def make(name):
+        url = _new_database(request, request.param, name)
+        get_db_api().dispose()
+        conf.set_override("connection", url, group="database")
+        return url
+    yield make
+    get_db_api().dispose()
+
+
+@pytest.fixture(params=_ENGINES)
+def db_each(request, conf):
+    """Like ``db``, once per database engine that is supported."""
+    conf.set_override("connection", _new_database(request, request.param, "trove"), group="database")
+    conf.set_override("sqlite_synchronous", False, group="database")
+    api = get_db_api()
+    api.dispose()
+    api.configure_db(conf)
+    tables.metadata.create_all(api.get_engine())
+    yield api
+    api.dispose()

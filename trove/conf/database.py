@@ -14,6 +14,8 @@ opts = [
     cfg.IntOpt("max_retries", default=10, help="Tries to connect at start; -1 means without end."),
     cfg.IntOpt("retry_interval", default=10, help="Seconds between these tries."),
     cfg.IntOpt("lock_timeout", default=30, help="Seconds to wait for a lock of another transaction."),
+    cfg.IntOpt("migration_lock_timeout", default=600, min=1,
+               help="Seconds that trove-manage waits for another process that changes the schema."),
 ]
 
 

@@ -6,44 +6,44 @@ from trove.db.sqlalchemy import tables
 from trove.operation import models
 
 
-def begin(db, context, resource_id="i-1", **kwargs):
-    with db.writer() as session:
+def begin(db_each, context, resource_id="i-1", **kwargs):
+    with db_each.writer() as session:
         return models.begin(session, "instance.create", "instance", resource_id, context, **kwargs)
 
 
-def test_two_operations_of_one_resource_cannot_both_live(db, context):
-    first = begin(db, context)
+def test_two_operations_of_one_resource_cannot_both_live(db_each, context):
+    first = begin(db_each, context)
     with pytest.raises(exception.UnprocessableEntity, match="i-1 has not ended"):
-        begin(db, context)
-    with db.writer() as session:
+        begin(db_each, context)
+    with db_each.writer() as session:
         models.claim(session, first.id, "me", 30)
         assert models.update_held(session, first.id, "me", **models.end_values(models.DONE))
-    assert begin(db, context).state == models.PENDING
+    assert begin(db_each, context).state == models.PENDING
 
 
-def test_only_one_claims_and_only_the_holder_writes(db, context):
-    operation = begin(db, context)
-    with db.writer() as session:
+def test_only_one_claims_and_only_the_holder_writes(db_each, context):
+    operation = begin(db_each, context)
+    with db_each.writer() as session:
         assert models.claim(session, operation.id, "me", 30).attempts == 1
         assert models.claim(session, operation.id, "you", 30) is None
         assert not models.update_held(session, operation.id, "you", step="stolen")
         assert models.update_held(session, operation.id, "me", step="next")
-    with db.reader() as session:
+    with db_each.reader() as session:
         assert session.get(models.Operation, operation.id).step == "next"
 
 
-def test_an_ended_lease_is_taken_over(db, context):
-    operation = begin(db, context)
-    with db.writer() as session:
+def test_an_ended_lease_is_taken_over(db_each, context):
+    operation = begin(db_each, context)
+    with db_each.writer() as session:
         models.claim(session, operation.id, "dead", -1)
-        assert models.claimable(session, db.now(session), 10) == [operation.id]
+        assert models.claimable(session, db_each.now(session), 10) == [operation.id]
         assert models.claim(session, operation.id, "heir", 30).attempts == 2
         assert not models.update_held(session, operation.id, "dead", step="late")
 
 
-def test_secrets_are_encrypted_while_it_lives_and_gone_afterwards(db, context):
-    operation = begin(db, context, secrets={"users": [{"_password": "p'%\\ü"}]})
-    with db.writer() as session:
+def test_secrets_are_encrypted_while_it_lives_and_gone_afterwards(db_each, context):
+    operation = begin(db_each, context, secrets={"users": [{"_password": "p'%\\ü"}]})
+    with db_each.writer() as session:
         stored = session.execute(tables.operations.select()).mappings().one()
         assert "_password" not in stored["secrets"]
         held = models.claim(session, operation.id, "me", 30)

@@ -18,10 +18,13 @@ _lock = threading.Lock()
 _engine = None
 
 
-def create_engine(url):
-    """An engine for ``url`` with this product's settings (WAL and busy timeout, SQL mode, UTC, pool)."""
+def create_engine(url, future=True):
+    """An engine for ``url`` with this product's settings (WAL and busy timeout, SQL mode, UTC, pool).
+
+    future: False gives SQLAlchemy's old style, for migrations only.
+    """
     options = CONF.database
-    args = {"future": True, "pool_recycle": options.idle_timeout, "pool_pre_ping": True}
+    args = {"future": future, "pool_recycle": options.idle_timeout, "pool_pre_ping": True}
     backend = sqlalchemy.engine.make_url(url).get_backend_name()
     if backend == "sqlite":
         args["connect_args"] = {"timeout": options.lock_timeout, "check_same_thread": False}
@@ -56,8 +59,9 @@ def _prepare_connections(engine, backend):
         @event.listens_for(engine, "connect")
         def set_mode(connection, _record):
             with connection.cursor() as cursor:
-                cursor.execute("SET SESSION sql_mode = %s, time_zone = '+00:00', innodb_lock_wait_timeout = %s",
-                               (CONF.database.mysql_sql_mode, CONF.database.lock_timeout))
+                cursor.execute("SET SESSION sql_mode = %s, time_zone = '+00:00', innodb_lock_wait_timeout = %s, "
+                               "lock_wait_timeout = %s",
+                               (CONF.database.mysql_sql_mode, CONF.database.lock_timeout, CONF.database.lock_timeout))
     elif backend == "postgresql":
         @event.listens_for(engine, "connect")
         def set_zone(connection, _record):

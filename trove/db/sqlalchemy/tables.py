@@ -23,7 +23,7 @@ metadata = MetaData()
 # 8 bytes everywhere: a 4-byte float would blur times by a minute.
 Double = Float(53).with_variant(mysql.DOUBLE(asdecimal=False), "mysql").with_variant(
     postgresql.DOUBLE_PRECISION(), "postgresql")
-LongText = Text(16777215)
+LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql")
 
 
 def _table(name, *items):
@@ -287,6 +287,9 @@ modules = _table(
     Column("updated", DateTime, nullable=False),
     Column("deleted", Boolean, nullable=False, default=False),
     Column("deleted_at", DateTime),
+    # Not effective while one of them is NULL, which deleted_at is for every live row: modules check it themselves.
+    UniqueConstraint("type", "tenant_id", "datastore_id", "datastore_version_id", "name", "deleted_at",
+                     name="modules_unique"),
 )
 
 instance_modules = _table(

@@ -1,0 +1,324 @@
+"""The schema of the Mitaka release (version 37), made in one step; its 37 original steps are not repeated.
+
+A database at version 36 (Liberty) lacks only tables that this step makes.
+"""
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import mysql, postgresql
+
+metadata = MetaData()
+
+# 8 bytes everywhere: a 4-byte float would blur times by a minute.
+Double = Float(53).with_variant(mysql.DOUBLE(asdecimal=False), "mysql").with_variant(
+    postgresql.DOUBLE_PRECISION(), "postgresql")
+LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql")
+
+
+def _table(name, *items):
+    return Table(name, metadata, *items, mysql_engine="InnoDB", mysql_charset="utf8mb4")
+
+
+def _id(length=36):
+    return Column("id", String(length), primary_key=True)
+
+
+def _times():
+    return [Column("created", DateTime), Column("updated", DateTime)]
+
+
+def _soft_delete():
+    return [Column("deleted", Boolean, default=False), Column("deleted_at", DateTime)]
+
+
+datastores = _table(
+    "datastores", _id(),
+    Column("name", String(255), unique=True),
+    Column("default_version_id", String(36)),
+)
+
+datastore_versions = _table(
+    "datastore_versions", _id(),
+    Column("datastore_id", String(36), ForeignKey("datastores.id", ondelete="CASCADE")),
+    Column("name", String(255)),
+    Column("image_id", String(36), nullable=False),
+    Column("packages", String(511)),
+    Column("active", Boolean, nullable=False),
+    Column("manager", String(255)),
+    UniqueConstraint("datastore_id", "name", name="ds_versions"),
+)
+
+datastore_version_metadata = _table(
+    "datastore_version_metadata", _id(),
+    Column("datastore_version_id", String(36), ForeignKey("datastore_versions.id", ondelete="CASCADE")),
+    Column("key", String(128), nullable=False),
+    Column("value", String(128)),
+    Column("created", DateTime, nullable=False),
+    Column("deleted", Boolean, nullable=False, default=False),
+    Column("deleted_at", DateTime),
+    Column("updated_at", DateTime),
+    UniqueConstraint("datastore_version_id", "key", "value", name="UQ_datastore_version_metadata"),
+)
+
+datastore_configuration_parameters = _table(
+    "datastore_configuration_parameters",
+    Column("id", String(36), primary_key=True),
+    Column("name", String(128), primary_key=True),
+    Column("datastore_version_id", String(36), ForeignKey("datastore_versions.id", ondelete="CASCADE"),
+           primary_key=True),
+    Column("restart_required", Boolean, nullable=False, default=False),
+    Column("max_size", String(40)),
+    Column("min_size", String(40)),
+    Column("data_type", String(128), nullable=False),
+    *_soft_delete(),
+    UniqueConstraint("datastore_version_id", "name", name="UQ_datastore_configuration_parameters"),
+)
+
+configurations = _table(
+    "configurations", _id(),
+    Column("name", String(64), nullable=False),
+    Column("description", String(256)),
+    Column("tenant_id", String(36), nullable=False),
+    Column("datastore_version_id", String(36), nullable=False),
+    Column("deleted", Boolean, nullable=False, default=False),
+    Column("deleted_at", DateTime),
+    *_times(),
+)
+
+configuration_parameters = _table(
+    "configuration_parameters",
+    Column("configuration_id", String(36), ForeignKey("configurations.id"), primary_key=True),
+    Column("configuration_key", String(128), primary_key=True),
+    Column("configuration_value", String(128)),
+    Column("deleted", Boolean, nullable=False, default=False),
+    Column("deleted_at", DateTime),
+)
+
+clusters = _table(
+    "clusters", _id(),
+    Column("created", DateTime, nullable=False),
+    Column("updated", DateTime, nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("task_id", Integer, nullable=False),
+    Column("tenant_id", String(36), nullable=False),
+    Column("datastore_version_id", String(36), ForeignKey("datastore_versions.id"), nullable=False),
+    *_soft_delete(),
+    Index("clusters_tenant_id", "tenant_id"),
+    Index("clusters_deleted", "deleted"),
+)
+
+instances = _table(
+    "instances", _id(), *_times(),
+    Column("name", String(255)),
+    Column("hostname", String(255)),
+    Column("compute_instance_id", String(36)),
+    Column("task_id", Integer),
+    Column("task_description", String(255)),
+    Column("task_start_time", DateTime),
+    Column("volume_id", String(36)),
+    Column("volume_size", Integer),
+    Column("flavor_id", String(255)),
+    Column("tenant_id", String(36)),
+    Column("server_status", String(64)),
+    *_soft_delete(),
+    Column("datastore_version_id", String(36), ForeignKey("datastore_versions.id"), nullable=False),
+    Column("configuration_id", String(36), ForeignKey("configurations.id")),
+    Column("slave_of_id", String(36), ForeignKey("instances.id")),
+    Column("cluster_id", String(36), ForeignKey("clusters.id")),
+    Column("shard_id", String(36)),
+    Column("type", String(64)),
+    Index("instances_tenant_id", "tenant_id"),
+    Index("instances_deleted", "deleted"),
+    Index("instances_cluster_id", "cluster_id"),
+)
+
+service_statuses = _table(
+    "service_statuses", _id(),
+    Column("instance_id", String(36), nullable=False),
+    Column("status_id", Integer, nullable=False),
+    Column("status_description", String(64), nullable=False),
+    Column("updated_at", DateTime),
+    Index("service_statuses_instance_id", "instance_id"),
+)
+
+agent_heartbeats = _table(
+    "agent_heartbeats", _id(),
+    Column("instance_id", String(36), nullable=False),
+    Column("guest_agent_version", String(255)),
+    Column("updated_at", DateTime, nullable=False),
+    *_soft_delete(),
+    Index("agent_heartbeats_instance_id", "instance_id", unique=True),
+    Index("agent_heartbeats_version", "guest_agent_version"),
+    Index("agent_heartbeats_deleted", "deleted"),
+)
+
+conductor_lastseen = _table(
+    "conductor_lastseen",
+    Column("instance_id", String(36), primary_key=True),
+    Column("method_name", String(36), primary_key=True),
+    Column("sent", Double),
+)
+
+root_enabled_history = _table(
+    "root_enabled_history", _id(),
+    Column("user", String(255)),
+    Column("created", DateTime),
+)
+
+backups = _table(
+    "backups", _id(),
+    Column("name", String(255), nullable=False),
+    Column("description", String(512)),
+    Column("location", String(1024)),
+    Column("backup_type", String(32)),
+    Column("size", Double),
+    Column("tenant_id", String(36)),
+    Column("state", String(32), nullable=False),
+    Column("instance_id", String(36)),
+    Column("checksum", String(32)),
+    Column("backup_timestamp", DateTime),
+    *_soft_delete(), *_times(),
+    Column("parent_id", String(36)),
+    Column("datastore_version_id", String(36), ForeignKey("datastore_versions.id")),
+    Index("backups_instance_id", "instance_id"),
+    Index("backups_deleted", "deleted"),
+)
+
+capabilities = _table(
+    "capabilities", _id(),
+    Column("name", String(255), unique=True),
+    Column("description", String(255), nullable=False),
+    Column("enabled", Boolean),
+)
+
+capability_overrides = _table(
+    "capability_overrides", _id(),
+    Column("datastore_version_id", String(36), ForeignKey("datastore_versions.id")),
+    Column("capability_id", String(36), ForeignKey("capabilities.id")),
+    Column("enabled", Boolean),
+    UniqueConstraint("datastore_version_id", "capability_id", name="idx_capability_overrides"),
+)
+
+security_groups = _table(
+    "security_groups", _id(),
+    Column("name", String(255)),
+    Column("description", String(255)),
+    Column("user", String(255)),
+    Column("tenant_id", String(255)),
+    *_times(), *_soft_delete(),
+)
+
+security_group_instance_associations = _table(
+    "security_group_instance_associations", _id(),
+    Column("security_group_id", String(36), ForeignKey("security_groups.id", ondelete="CASCADE")),
+    Column("instance_id", String(36), ForeignKey("instances.id", ondelete="CASCADE")),
+    *_times(), *_soft_delete(),
+)
+
+security_group_rules = _table(
+    "security_group_rules", _id(),
+    Column("group_id", String(36), ForeignKey("security_groups.id", ondelete="CASCADE")),
+    Column("parent_group_id", String(36), ForeignKey("security_groups.id", ondelete="CASCADE")),
+    Column("protocol", String(255)),
+    Column("from_port", Integer),
+    Column("to_port", Integer),
+    Column("cidr", String(255)),
+    *_times(), *_soft_delete(),
+)
+
+quotas = _table(
+    "quotas", _id(), *_times(),
+    Column("tenant_id", String(36)),
+    Column("resource", String(255), nullable=False),
+    Column("hard_limit", Integer),
+    UniqueConstraint("tenant_id", "resource", name="quotas_tenant_resource"),
+)
+
+quota_usages = _table(
+    "quota_usages", _id(), *_times(),
+    Column("tenant_id", String(36)),
+    Column("in_use", Integer, default=0),
+    Column("reserved", Integer, default=0),
+    Column("resource", String(255), nullable=False),
+    UniqueConstraint("tenant_id", "resource", name="quota_usages_tenant_resource"),
+)
+
+reservations = _table(
+    "reservations", _id(), *_times(),
+    Column("usage_id", String(36)),
+    Column("delta", Integer, nullable=False),
+    Column("status", String(36)),
+)
+
+modules = _table(
+    "modules", _id(64),
+    Column("name", String(255), nullable=False),
+    Column("type", String(255), nullable=False),
+    Column("contents", LongText, nullable=False),
+    Column("description", String(255)),
+    Column("tenant_id", String(64)),
+    Column("datastore_id", String(64)),
+    Column("datastore_version_id", String(64)),
+    Column("auto_apply", Boolean, nullable=False, default=False),
+    Column("visible", Boolean, nullable=False, default=True),
+    Column("live_update", Boolean, nullable=False, default=False),
+    Column("md5", String(32), nullable=False),
+    Column("created", DateTime, nullable=False),
+    Column("updated", DateTime, nullable=False),
+    Column("deleted", Boolean, nullable=False, default=False),
+    Column("deleted_at", DateTime),
+    UniqueConstraint("type", "tenant_id", "datastore_id", "datastore_version_id", "name", "deleted_at",
+                     name="modules_unique"),
+)
+
+instance_modules = _table(
+    "instance_modules", _id(64),
+    Column("instance_id", String(36), ForeignKey("instances.id", ondelete="CASCADE"), nullable=False),
+    Column("module_id", String(64), ForeignKey("modules.id", ondelete="CASCADE"), nullable=False),
+    Column("md5", String(32), nullable=False),
+    Column("created", DateTime, nullable=False),
+    Column("updated", DateTime, nullable=False),
+    Column("deleted", Boolean, nullable=False, default=False),
+    Column("deleted_at", DateTime),
+)
+
+service_images = _table(
+    "service_images", _id(),
+    Column("service_name", String(255)),
+    Column("image_id", String(255)),
+)
+
+dns_records = _table(
+    "dns_records",
+    Column("name", String(255), primary_key=True),
+    Column("record_id", String(64)),
+)
+
+usage_events = _table(
+    "usage_events", _id(),
+    Column("instance_name", String(36)),
+    Column("tenant_id", String(36)),
+    Column("nova_instance_id", String(36)),
+    Column("instance_size", Integer),
+    Column("nova_volume_id", String(36)),
+    Column("volume_size", Integer),
+    Column("end_time", DateTime),
+    Column("updated", DateTime),
+)
+
+
+def upgrade(migrate_engine):
+    """Make every table that does not exist yet."""
+    with migrate_engine.begin() as connection:
+        metadata.create_all(connection, checkfirst=True)
