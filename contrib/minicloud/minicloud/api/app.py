@@ -1,0 +1,132 @@
+"""The HTTP process: puts the facades together, starts what was left unfinished, and serves.
+
+Runs as ``python -m minicloud.api.app --state DIR``; the class Server serves inside another program.
+"""
+
+import argparse
+import ctypes
+import logging
+import os
+import signal
+import threading
+
+import cheroot.wsgi
+
+from minicloud import config as configuration
+from minicloud.api import boot, servers, volumes
+from minicloud.api.cloud import Cloud
+from minicloud.api.compute import Compute
+from minicloud.api.identity import Identity
+from minicloud.api.image import Image
+from minicloud.api.network import Network
+from minicloud.api.volume import Volume
+from minicloud.api.web import Dispatcher, Route, Service
+from minicloud.host.client import HostClient
+from minicloud.host.fake import FakeHost
+from minicloud.store import Store
+
+LOG = logging.getLogger(__name__)
+CLONE_NEWNET = 0x40000000
+THREADS = 24
+SOCKET_TIMEOUT_SECONDS = 120  # of silence, after which a peer is given up
+STORE_FILE = "minicloud.sqlite"
+
+
+class Root(Service):
+    """What answers paths of no service."""
+
+    def routes(self):
+        """GET / says that the cloud is there."""
+        return [Route("GET", "/", self.index, public=True)]
+
+    def index(self, request):
+        """The services' addresses."""
+        return {
+            "minicloud": {
+                service: f"{self.cloud.config.base_url}/{service}"
+                for service in ("identity", "compute", "volume", "image", "network", "object-store")
+            }
+        }
+
+
+def build_cloud(config, host, store, admin_password):
+    """What all facades share, with everything in the store that exists from the beginning; no operation runs yet."""
+    cloud = Cloud(config, host, store)
+    servers.register(cloud)
+    volumes.register(cloud)
+    boot.ensure(cloud, admin_password)
+    return cloud
+
+
+def build_app(cloud):
+    """The WSGI application of a cloud."""
+    facades = [Identity(cloud), Compute(cloud), Volume(cloud), Image(cloud), Network(cloud)]
+    return Dispatcher(facades, Root(cloud))
+
+
+class Server:
+    """A running service: ``start`` returns when it answers, ``stop`` when it has ended."""
+
+    def __init__(self, config, host=None):
+        """:param host: the object with the host's verbs; by default what ``config.driver`` says."""
+        self.config = config
+        config.state_dir.mkdir(parents=True, exist_ok=True)
+        admin_password = configuration.ensure_secrets(config)["admin_password"]
+        self.host = host or (FakeHost(config) if config.driver == "fake" else HostClient(config))
+        self.store = Store(config.state_dir / STORE_FILE)
+        self.cloud = build_cloud(config, self.host, self.store, admin_password)
+        self._http = cheroot.wsgi.Server(
+            (config.listen_address, config.port),
+            build_app(self.cloud),
+            numthreads=THREADS,
+            request_queue_size=256,
+            timeout=SOCKET_TIMEOUT_SECONDS,
+            shutdown_timeout=1,
+        )
+        self._http.error_log = lambda message="", level=20, traceback=False: LOG.log(
+            level, "%s", message, exc_info=traceback
+        )
+        self._thread = threading.Thread(target=self._http.serve, name="http", daemon=True)
+
+    def start(self):
+        """Bind, take up unfinished operations, serve in the background. :raises OSError: when the port is taken."""
+        self._http.prepare()
+        self.cloud.jobs.start()
+        self._thread.start()
+
+    def stop(self):
+        """End it; operations that wait are taken up at the next start."""
+        self._http.stop()
+        self._thread.join(timeout=10)
+        self.cloud.jobs.stop()
+        self.store.close()
+
+
+def enter_network(config):
+    """Put this thread, and those it will start, into the cloud's network namespace. :raises OSError:"""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open(config.netns_path, "rb") as namespace:
+        if libc.setns(namespace.fileno(), CLONE_NEWNET):
+            error = ctypes.get_errno()
+            raise OSError(error, f"cannot enter {config.netns_path}: {os.strerror(error)}")
+
+
+def serve(config):
+    """Serve until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    if config.driver == "host":
+        enter_network(config)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    server = Server(config)
+    server.start()
+    LOG.info("serving at %s", config.base_url)
+    ended.wait()
+    server.stop()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="minicloud-api", description=__doc__)
+    parser.add_argument("--state", required=True, help="state directory of the cloud")
+    serve(configuration.load(parser.parse_args().state))

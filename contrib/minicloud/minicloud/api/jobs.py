@@ -1,0 +1,138 @@
+"""Operations that outlive their request: a bounded pool of threads working off what the store remembers.
+
+An API handler adds an operation in the transaction that changes the resource; nothing runs before that is committed.
+Work must be safe to repeat: after kill -9 :meth:`Jobs.start` runs again whatever was not finished.
+"""
+
+import collections
+import contextlib
+import logging
+import queue
+import threading
+
+LOG = logging.getLogger(__name__)
+
+
+class Locks:
+    """One lock per resource id, made when needed and dropped with its last user."""
+
+    def __init__(self):
+        self._mutex = threading.Lock()
+        self._locks = {}
+        self._users = collections.Counter()
+
+    @contextlib.contextmanager
+    def hold(self, resource_id):
+        """Hold the lock of one resource; others wait."""
+        with self._mutex:
+            lock = self._locks.setdefault(resource_id, threading.RLock())
+            self._users[resource_id] += 1
+        try:
+            with lock:
+                yield
+        finally:
+            with self._mutex:
+                self._users[resource_id] -= 1
+                if not self._users[resource_id]:
+                    del self._users[resource_id], self._locks[resource_id]
+
+
+class Jobs:
+    """The pool. Operations of one resource run one after another, in the order in which they were added."""
+
+    def __init__(self, store, workers=8):
+        self.store = store
+        self.locks = Locks()
+        self._work = {}
+        self._waiting = collections.defaultdict(collections.deque)
+        self._mutex = threading.Lock()
+        self._queue = queue.SimpleQueue()
+        self._idle = threading.Condition(self._mutex)
+        self._unfinished = 0
+        self._stopping = False
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"job-{n}", daemon=True) for n in range(workers)
+        ]
+
+    def register(self, name, run, fail):
+        """Say what an operation does.
+
+        :param run: called as run(resource_id, **args); whatever it raises goes to ``fail``.
+        :param fail: called as fail(resource_id, error, **args); records the failure on the resource.
+        """
+        self._work[name] = (run, fail)
+
+    def start(self):
+        """Start the threads and take up what an earlier process left unfinished."""
+        for thread in self._threads:
+            thread.start()
+        for number, name, resource_id, args in self.store.operations():
+            LOG.warning("resuming operation %s of %s", name, resource_id)
+            self._submit(number, name, resource_id, args)
+
+    def stop(self):
+        """Let running operations end; waiting ones stay in the store for the next start."""
+        self._stopping = True
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join(timeout=30)
+
+    @contextlib.contextmanager
+    def transaction(self):
+        """A store transaction; yields add(name, resource_id, **args). What was added starts after the commit."""
+        added = []
+
+        def add(name, resource_id, **args):
+            added.append((self.store.add_operation(name, resource_id, args), name, resource_id, args))
+
+        with self.store.transaction():
+            yield add
+        for operation in added:
+            self._submit(*operation)
+
+    def wait_idle(self, timeout):
+        """Block until nothing is queued or running; says whether that came true within ``timeout`` seconds."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._unfinished, timeout)
+
+    def _submit(self, number, name, resource_id, args):
+        with self._mutex:
+            self._unfinished += 1
+            line = self._waiting[resource_id]
+            line.append((number, name, resource_id, args))
+            if len(line) == 1:
+                self._queue.put(resource_id)
+
+    def _serve(self):
+        while (resource_id := self._queue.get()) is not None:
+            if self._stopping:
+                return
+            operation = self._waiting[resource_id][0]
+            try:
+                self._run(*operation)
+            finally:
+                with self._mutex:
+                    line = self._waiting[resource_id]
+                    line.popleft()
+                    if line:
+                        self._queue.put(resource_id)
+                    else:
+                        del self._waiting[resource_id]
+                    self._unfinished -= 1
+                    self._idle.notify_all()
+
+    def _run(self, number, name, resource_id, args):
+        run, fail = self._work[name]
+        try:
+            with self.locks.hold(resource_id):
+                run(resource_id, **args)
+        except Exception as error:
+            # A boundary: whatever went wrong belongs to the resource, not to this thread.
+            LOG.exception("%s of %s failed", name, resource_id)
+            try:
+                fail(resource_id, error, **args)
+            except Exception:
+                LOG.exception("could not record the failure of %s of %s", name, resource_id)
+                return  # stays in the store: the next start tries again
+        self.store.remove_operation(number)
