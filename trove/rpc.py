@@ -3,6 +3,7 @@
 Used by the ``api`` modules (clients) and by ``trove.cmd`` (servers). No method of any service is named here.
 """
 import logging as std_logging
+import time
 
 from oslo_service import backend as oslo_service_backend
 
@@ -10,9 +11,13 @@ from oslo_service import backend as oslo_service_backend
 oslo_service_backend.init_backend(oslo_service_backend.BackendType.THREADING)
 
 import oslo_messaging as messaging  # noqa: E402
+from amqp import exceptions as amqp_errors  # noqa: E402
+from kombu import entity as kombu_entity  # noqa: E402
 from oslo_log import log as logging  # noqa: E402
+from oslo_messaging import transport as messaging_transport  # noqa: E402
+from oslo_messaging.rpc import server as messaging_server  # noqa: E402
 
-from trove.common import exception  # noqa: E402
+from trove.common import envelope, exception  # noqa: E402
 from trove.common.cfg import CONF  # noqa: E402
 from trove.common.context import TroveContext  # noqa: E402
 
@@ -22,6 +27,9 @@ CONTROL_EXCHANGE = "trove"
 RPC_API_VERSION = "1.0"
 # Release names that [upgrade_levels] understands; another text is taken as a version number.
 VERSION_ALIASES = {"icehouse": "1.0", "juno": "1.0", "kilo": "1.0", "liberty": "1.0", "mitaka": "1.0"}
+
+# The library registers transport_url only when a transport is made; programs check it before.
+CONF.register_opts(messaging_transport._transport_opts)
 
 _transport = None
 
@@ -76,14 +84,81 @@ def get_client(topic, service):
     return messaging.get_rpc_client(get_transport(), target, version_cap=cap, serializer=ContextSerializer())
 
 
-def get_server(topic, server, endpoints):
-    """An RPC server (threads) that answers ``topic`` as ``server`` with the methods of ``endpoints``."""
+class _Signed:
+    """A context as the client sends it, with the proof of one command beside it."""
+
+    def __init__(self, context, proof):
+        self.context = context
+        self.proof = proof
+
+    def to_dict(self):
+        return {**self.context.to_dict(), "proof": self.proof}
+
+
+def signed(context, key, method, args):
+    """The context with which to send ``method`` (with ``args``) to a guest whose key is ``key``; good for one send."""
+    sent = time.time()
+    return _Signed(context, {"sent": sent, "proof": envelope.sign(key, method, args, sent)})
+
+
+class _Dispatcher(messaging.RPCDispatcher):
+    """Hands messages to the endpoints. With a key only those whose proof fits; errors of ours are no surprises."""
+
+    def __init__(self, endpoints, key):
+        super().__init__(endpoints, ContextSerializer(), messaging.ExplicitRPCAccessPolicy)
+        self.key = key
+
+    def _verify(self, message, context):
+        proof = context.get("proof")
+        if not isinstance(proof, dict):
+            proof = {}
+        try:
+            envelope.verify(self.key, message.get("method"), message.get("args", {}), proof.get("sent"),
+                            proof.get("proof"))
+        except envelope.BadProof as error:
+            LOG.warning("Refused the command %s: %s", message.get("method"), error)
+            raise exception.Forbidden(f"The command was refused: {error}.") from error
+
+    def dispatch(self, incoming):
+        try:
+            if self.key is not None:
+                self._verify(incoming.message, incoming.ctxt)
+            return super().dispatch(incoming)
+        except exception.TroveError:
+            # The caller gets it as it is; the library would log a traceback for an answer that is no fault.
+            raise messaging.ExpectedException() from None
+
+
+def get_server(topic, server, endpoints, key=None):
+    """An RPC server (threads) that answers ``topic`` as ``server`` with the methods of ``endpoints``.
+
+    key: when given, only commands with a proof made with this key are obeyed (``signed``).
+    """
     target = messaging.Target(topic=topic, server=server, version=RPC_API_VERSION)
     for endpoint in endpoints:
         if not hasattr(endpoint, "target"):
             endpoint.target = messaging.Target(version=RPC_API_VERSION)
-    return messaging.get_rpc_server(get_transport(), target, endpoints, executor="threading",
-                                    serializer=ContextSerializer(), access_policy=messaging.ExplicitRPCAccessPolicy)
+    return messaging_server.RPCServer(get_transport(), target, _Dispatcher(endpoints, key), "threading")
+
+
+def never_declare_exchange():
+    """Let this process use the control exchange without making it: for guests, whose broker user may not.
+
+    Whoever may declare an exchange may also delete it, and that would silence every other guest. While the exchange
+    is missing (the broker was wiped and no service is back yet) the connection is retried like a lost one.
+    """
+    declare = kombu_entity.Exchange.declare
+
+    def declare_passively(self, nowait=False, passive=None, channel=None):
+        if self.name != CONTROL_EXCHANGE:
+            return declare(self, nowait=nowait, passive=passive, channel=channel)
+        try:
+            return declare(self, nowait=nowait, passive=True, channel=channel)
+        except amqp_errors.NotFound as error:
+            raise amqp_errors.RecoverableConnectionError(
+                f"exchange {CONTROL_EXCHANGE} does not exist; a service of the control plane makes it") from error
+
+    kombu_entity.Exchange.declare = declare_passively
 
 
 expose = messaging.expose
@@ -101,18 +176,20 @@ def declare_queue(topic, server):
 
 
 class GuestErrors:
-    """Context manager that turns the bus's errors into GuestTimeout and GuestError (timeouts first)."""
+    """Context around one command to a guest: a late answer becomes GuestTimeout, every other failure GuestError.
+
+    What the guest refused for a reason of the caller (NotFound, BadValue, not supported) stays as it is.
+    """
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
-        if error is None or isinstance(error, exception.TroveError):
+        if not isinstance(error, Exception) or (isinstance(error, exception.TroveError) and error.code < 500):
             return False
         if isinstance(error, messaging.MessagingTimeout):
             raise exception.GuestTimeout() from error
-        if isinstance(error, (messaging.RemoteError, messaging.MessagingException)):
-            LOG.warning("A guest call failed: %s", error,
-                        exc_info=LOG.logger.isEnabledFor(std_logging.DEBUG))
-            raise exception.GuestError(original=getattr(error, "value", None) or str(error)) from error
-        return False
+        LOG.warning("A command to a guest failed: %s", error, exc_info=LOG.logger.isEnabledFor(std_logging.DEBUG))
+        # The library rebuilds exceptions of Python itself, with the guest's traceback in their text after a newline.
+        original = getattr(error, "value", None) or str(error)
+        raise exception.GuestError(original=str(original).partition("\n")[0]) from error

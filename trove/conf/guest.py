@@ -4,6 +4,9 @@ from oslo_config import cfg
 opts = [
     cfg.StrOpt("guest_id", help="Id of the agent's own instance, from guest_info.conf."),
     cfg.StrOpt("datastore_manager", help="Name of the datastore manager, from guest_info.conf."),
+    cfg.StrOpt("guest_key", secret=True,
+               help="Key of this guest, from guest_info.conf: it proves the agent's reports to the conductor and the "
+                    "control plane's commands to the agent."),
     cfg.StrOpt("tenant_id", help="Tenant of the instance, from guest_info.conf."),
     cfg.DictOpt("datastore_registry_ext", default={}, help="Further or other managers: name -> class path."),
     cfg.StrOpt("guest_state_dir", default="/var/lib/trove",

@@ -1,7 +1,8 @@
 """RPC client of the guest agent: the control plane's only door to a guest. The methods are those of the base Manager,
-in its order; arguments, kinds and timeouts are those of contract/rpc.md section 4.
+in its order. Every command carries a proof made with the guest's key, without which the agent refuses it.
 """
 from trove import rpc
+from trove.common import crypto
 from trove.common.cfg import CONF
 
 CAST = None
@@ -25,9 +26,10 @@ class API:
         """Send ``method``; timeout: CAST for no answer, else the name of the option with the seconds to wait."""
         with rpc.GuestErrors():
             client = rpc.get_client(self.topic, "guestagent")
+            context = rpc.signed(self.context, crypto.guest_key(self.instance_id), method, kwargs)
             if timeout is CAST:
-                return client.prepare().cast(self.context, method, **kwargs)
-            return client.prepare(timeout=CONF[timeout]).call(self.context, method, **kwargs)
+                return client.prepare().cast(context, method, **kwargs)
+            return client.prepare(timeout=CONF[timeout]).call(context, method, **kwargs)
 
     def prepare(self, packages, databases, memory_mb, users, device_path=None, mount_point=None, backup_info=None,
                 config_contents=None, root_password=None, overrides=None, cluster_config=None, snapshot=None,

@@ -1,7 +1,7 @@
 """Value objects for databases and users of the MySQL family: what may be in them and how they look on the bus.
 
 Used by the API (which calls ``validate``) and by the guest (which takes what the bus brings and quotes it). Imports
-nothing but ``trove.common``. The rules are those of contract/states.md 7.
+nothing but ``trove.common``.
 """
 import re
 from dataclasses import dataclass, field

@@ -1,0 +1,89 @@
+"""Commands to a guest over the in-process bus: only those whose proof fits are obeyed, errors keep their class."""
+import pytest
+
+from trove import rpc
+from trove.common import crypto, exception
+from trove.guestagent import api
+
+
+class Endpoint:
+    """Stands for a manager."""
+
+    def __init__(self):
+        self.seen = []
+
+    @rpc.expose
+    def rpc_ping(self, context):
+        self.seen.append(context.project_id)
+        return True
+
+    @rpc.expose
+    def list_access(self, context, username, hostname):
+        raise exception.NotFound(resource="user", id=username)
+
+    @rpc.expose
+    def restart(self, context):
+        raise exception.DatastoreOperationNotSupported(operation="restart", datastore="stone")
+
+    @rpc.expose
+    def get_hwinfo(self, context):
+        raise OSError("no such disk")
+
+
+@pytest.fixture
+def bus(conf):
+    conf.set_override("transport_url", "fake://")
+    conf.set_override("agent_call_low_timeout", 2)
+    rpc.cleanup()
+    yield conf
+    rpc.cleanup()
+
+
+@pytest.fixture
+def endpoint(bus):
+    endpoint = Endpoint()
+    server = rpc.get_server("guestagent.i-1", "i-1", [endpoint], key=crypto.guest_key("i-1"))
+    server.start()
+    yield endpoint
+    server.stop()
+    server.wait()
+
+
+def test_a_signed_command_is_obeyed(endpoint, context):
+    assert api.API(context, "i-1").rpc_ping() is True
+    assert endpoint.seen == ["tenant-1"]
+
+
+def test_a_command_without_a_proof_is_refused(endpoint, context):
+    with pytest.raises(exception.Forbidden, match="no proof|when it was sent"):
+        rpc.get_client("guestagent.i-1", "guestagent").prepare(timeout=2).call(context, "rpc_ping")
+    assert endpoint.seen == []
+
+
+@pytest.mark.parametrize(("key_of", "method", "args"), [
+    ("i-2", "rpc_ping", {}), ("i-1", "restart", {}), ("i-1", "rpc_ping", {"extra": 1}),
+])
+def test_a_proof_of_something_else_is_refused(endpoint, context, key_of, method, args):
+    other = rpc.signed(context, crypto.guest_key(key_of), method, args)
+    with pytest.raises(exception.Forbidden, match="does not fit"):
+        rpc.get_client("guestagent.i-1", "guestagent").prepare(timeout=2).call(other, "rpc_ping")
+    assert endpoint.seen == []
+
+
+def test_what_a_guest_refuses_keeps_its_class(endpoint, context):
+    guest = api.API(context, "i-1")
+    with pytest.raises(exception.NotFound, match="user nobody"):
+        guest.list_access("nobody", "%")
+    with pytest.raises(exception.DatastoreOperationNotSupported, match="'restart' operation is not supported"):
+        guest.restart()
+
+
+def test_what_breaks_in_a_guest_is_a_guest_error(endpoint, context):
+    with pytest.raises(exception.GuestError, match="no such disk"):
+        api.API(context, "i-1").get_hwinfo()
+
+
+def test_a_silent_guest_is_a_timeout(bus, context):
+    bus.set_override("agent_call_low_timeout", 1)
+    with pytest.raises(exception.GuestTimeout):
+        api.API(context, "i-9").rpc_ping()

@@ -1,0 +1,34 @@
+"""RPC client of the conductor, used by the guest agent: casts that report and are signed with the guest's own key."""
+import time
+
+from trove import rpc
+from trove.common import envelope
+from trove.common.cfg import CONF
+
+
+class API:
+    """The conductor's methods. Each raises oslo.messaging's MessageDeliveryFailure when the bus does not take it."""
+
+    def __init__(self, context):
+        self.context = context
+
+    def _cast(self, method, sent, **args):
+        sent = time.time() if sent is None else sent
+        proof = envelope.sign(CONF.guest_key, method, args, sent)
+        client = rpc.get_client(CONF.conductor_queue, "conductor")
+        # One retry heals a connection that the broker closed. A report that cannot be sent now is made again later.
+        client.prepare(retry=1).cast(self.context, method, sent=sent, proof=proof, **args)
+
+    def heartbeat(self, instance_id, payload, sent=None):
+        """Report the service status. payload: {"service_status": text, "agent_version": text}; an empty one is only a
+        sign of life. sent: seconds since the epoch (float), now if None; older ones than the newest are dropped.
+        """
+        self._cast("heartbeat", sent, instance_id=instance_id, payload=payload)
+
+    def report_root(self, instance_id, user=None, sent=None):
+        """Report that root was enabled. user: who asked for it."""
+        self._cast("report_root", sent, instance_id=instance_id, user=user)
+
+    def update_backup(self, instance_id, backup_id, sent=None, **fields):
+        """Report on a backup. fields: state, size, location, checksum, backup_type."""
+        self._cast("update_backup", sent, instance_id=instance_id, backup_id=backup_id, **fields)
