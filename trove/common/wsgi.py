@@ -18,6 +18,7 @@ from trove.common.cfg import CONF
 LOG = logging.getLogger(__name__)
 
 CONTEXT_KEY = "trove.context"
+ROUTE_KEY = "trove.route"  # (name of the controller's method, variables of the path)
 # HTTP status -> the one top-level key of an error body (contract/rest-api.md 1.32).
 FAULT_KEYS = {
     400: "badRequest", 401: "unauthorized", 403: "forbidden", 404: "itemNotFound", 405: "badMethod",
@@ -108,14 +109,14 @@ def fault_response(code, message, headers=None, **more):
     return Result({key: {"code": code, "message": message, **more}}, code, headers).response()
 
 
-def error_response(error):
+def error_response(error, headers=None):
     """The answer to an exception: TroveErrors by their own code, anything unknown a logged 500 with an id."""
     if isinstance(error, webob.exc.HTTPException):
         return fault_response(error.status_int, error.detail or error.explanation or error.title)
     if isinstance(error, exception.TroveError) and error.code < 500 or isinstance(
             error, (exception.NotImplementedHere, exception.ServiceUnavailable)):
         LOG.debug("Refused: %s", error, exc_info=LOG.logger.isEnabledFor(std_logging.DEBUG))
-        return fault_response(error.code, str(error))
+        return fault_response(error.code, str(error), headers)
     reference = str(uuid.uuid4())
     LOG.error("Unexpected error %s", reference, exc_info=error)
     return fault_response(500, f"An internal error occurred; its reference is {reference}.")
@@ -126,15 +127,12 @@ class Controller:
 
     @webob.dec.wsgify(RequestClass=Request)
     def __call__(self, req):
-        match = dict(req.environ["wsgiorg.routing_args"][1])
-        action = match.pop("action")
-        match.pop("controller", None)
-        match.pop("format", None)
+        action, arguments = req.environ[ROUTE_KEY]
         try:
             req.check_accept()
             if req.method in ("POST", "PUT", "PATCH"):
-                match["body"] = req.json_object()
-            result = getattr(self, action)(req, **match)
+                arguments["body"] = req.json_object()
+            result = getattr(self, action)(req, **arguments)
         except Exception as error:  # noqa: BLE001 - the boundary to HTTP
             return error_response(error)
         if isinstance(result, dict):

@@ -1,0 +1,142 @@
+"""The whole pipeline of trove-api in this process: the shipped paste file with a token filter for tests.
+
+The database is a fresh SQLite file, the bus is oslo.messaging's fake one, Nova is ``tests.fakes.nova``.
+"""
+import configparser
+import json
+from pathlib import Path
+
+import pytest
+import webtest
+from paste import deploy
+
+from tests.fakes import nova
+from trove import rpc
+from trove.flavor import models as flavor_models
+
+SHIPPED = Path(__file__).parents[2] / "etc" / "trove" / "api-paste.ini"
+KEYS = {400: "badRequest", 401: "unauthorized", 403: "forbidden", 404: "itemNotFound", 405: "badMethod",
+        406: "notAcceptable", 409: "conflict", 413: "overLimit", 415: "badMediaType", 422: "unprocessableEntity",
+        500: "instanceFault", 501: "notImplemented", 503: "serviceUnavailable"}
+
+
+def check_fault(answer):
+    """Rows 1.30-1.32: one key, named by the code, with the code and a message; returns the message."""
+    assert answer.content_type == "application/json"
+    assert list(answer.json) == [KEYS[answer.status_int]]
+    fault = answer.json[KEYS[answer.status_int]]
+    assert fault["code"] == answer.status_int
+    assert isinstance(fault["message"], str)
+    assert fault["message"]
+    return fault["message"]
+
+
+class Caller:
+    """Speaks to the API as somebody: paths are relative to the caller's tenant; errors are checked for their shape.
+
+    app: webtest.TestApp; tenant: project id; roles: of the token.
+    """
+
+    def __init__(self, app, tenant, roles=("member",)):
+        self.app = app
+        self.tenant = tenant
+        self.headers = {"X-Auth-Token": f"{tenant}:user-of-{tenant}:{','.join(roles)}", "Accept": "application/json"}
+
+    def __call__(self, method, path, body=None, status=None, headers=None):
+        """Make a request and return the webtest response.
+
+        path: below ``/v1.0/<tenant>``, or absolute if it starts with ``/v1.0``; body: JSON-able value, or bytes that
+        are sent as they are; status: the code to insist on; headers: on top of the caller's, None removes one.
+        """
+        given = dict(self.headers)
+        options = {}
+        if isinstance(body, bytes):
+            options["body"] = body
+        elif body is not None:
+            options["body"] = json.dumps(body).encode()
+            given["Content-Type"] = "application/json"
+        given.update(headers or {})
+        url = path if path.startswith("/v1.0") else f"/v1.0/{self.tenant}{path}"
+        answer = self.app.request(url, method=method, expect_errors=True,
+                                  headers={name: value for name, value in given.items() if value is not None},
+                                  **options)
+        if status is not None:
+            assert answer.status_int == status, f"{method} {path}: {answer.status} {answer.text}"
+        if answer.status_int >= 400 and method != "HEAD":
+            check_fault(answer)
+        return answer
+
+    def get(self, path, status=200, **more):
+        """GET."""
+        return self("GET", path, status=status, **more)
+
+    def post(self, path, body=None, status=200, **more):
+        """POST."""
+        return self("POST", path, body, status=status, **more)
+
+    def put(self, path, body=None, status=202, **more):
+        """PUT."""
+        return self("PUT", path, body, status=status, **more)
+
+    def patch(self, path, body=None, status=202, **more):
+        """PATCH."""
+        return self("PATCH", path, body, status=status, **more)
+
+    def delete(self, path, status=202, **more):
+        """DELETE."""
+        return self("DELETE", path, status=status, **more)
+
+
+def write_paste_file(path):
+    """The shipped paste file at ``path``, with the token filter for tests in place of Keystone's and nothing else."""
+    parser = configparser.RawConfigParser()
+    parser.read(SHIPPED)
+    parser["filter:authtoken"] = {"paste.filter_factory": "tests.fakes.tokens:filter_factory"}
+    with open(path, "w") as file:
+        parser.write(file)
+    return path
+
+
+@pytest.fixture
+def options(conf):
+    """CONF for the API under test; set overrides before asking for ``app``. Rates are out of the way."""
+    for verb in ("get", "post", "put", "delete", "mgmt_post"):
+        conf.set_override(f"http_{verb}_rate", 1_000_000)
+    rpc.messaging.TransportURL.parse(conf)  # registers the option
+    conf.set_override("transport_url", "fake://")
+    conf.set_override("remote_nova_client", "tests.fakes.nova.nova_client")
+    nova.Cloud.reset()
+    flavor_models.forget()
+    rpc.cleanup()
+    yield conf
+    rpc.cleanup()
+
+
+@pytest.fixture
+def wsgi_app(options, db, tmp_path):
+    """The WSGI application of the paste file."""
+    return deploy.loadapp(f"config:{write_paste_file(tmp_path / 'api-paste.ini')}", name="trove")
+
+
+@pytest.fixture
+def app(wsgi_app):
+    """The application for requests without a token."""
+    return webtest.TestApp(wsgi_app)
+
+
+@pytest.fixture
+def alice(app):
+    """A tenant."""
+    return Caller(app, "tenant-a")
+
+
+@pytest.fixture
+def bob(app):
+    """Another tenant."""
+    return Caller(app, "tenant-b")
+
+
+@pytest.fixture
+def admin(app):
+    """An administrator, in a tenant of its own."""
+    return Caller(app, "tenant-admin", roles=("member", "Admin"))

@@ -1,0 +1,95 @@
+"""The API's table of contents: every route with its controller, and the application at the end of the paste pipeline.
+
+Rows are data; ``trove.common.routing`` loads and checks all controllers at start. A controller's method gets the
+variables of its path by name, without the tenant, and ``body`` for POST, PUT and PATCH.
+"""
+import importlib.util
+
+from trove.common.routing import ADMIN, Route, Router
+
+VERSIONS = "trove.versions.VersionsController"
+INSTANCES = "trove.instance.service.InstanceController"
+DATASTORES = "trove.datastore.service.DatastoreController"
+PARAMETERS = "trove.datastore.service.ParametersController"
+FLAVORS = "trove.flavor.service.FlavorController"
+LIMITS = "trove.limits.service.LimitsController"
+EXTENSIONS = "trove.common.extensions.ExtensionsController"
+ROOT = "trove.extensions.common.service.RootController"
+SCHEMAS = "trove.extensions.mysql.service.SchemaController"
+USERS = "trove.extensions.mysql.service.UserController"
+USER_ACCESS = "trove.extensions.mysql.service.UserAccessController"
+MGMT_INSTANCES = "trove.extensions.mgmt.instances.service.MgmtInstanceController"
+MGMT_QUOTAS = "trove.extensions.mgmt.quota.service.QuotaController"
+
+_T = "/{tenant_id}"
+_DS = _T + "/datastores"
+_I = _T + "/instances/{instance_id}"
+_M = _T + "/mgmt"
+# The one variable with a form of its own: it keeps /datastores/versions/<id> apart from /datastores/<name>/versions.
+_VERSION_ID = "{version_id:[0-9a-fA-F-]{36}}"
+
+ROUTES = tuple(Route(*row) for row in (
+    ("/", "GET", VERSIONS, "show"),
+
+    (_T + "/instances", "GET", INSTANCES, "index"),
+    (_T + "/instances", "POST", INSTANCES, "create"),
+    (_I, "GET", INSTANCES, "show"),
+    (_I, "DELETE", INSTANCES, "delete"),
+    (_I + "/action", "POST", INSTANCES, "action"),
+
+    (_I + "/root", "GET", ROOT, "index"),
+    (_I + "/root", "POST", ROOT, "create"),
+    (_I + "/root", "DELETE", ROOT, "delete"),
+
+    (_I + "/databases", "GET", SCHEMAS, "index"),
+    (_I + "/databases", "POST", SCHEMAS, "create"),
+    (_I + "/databases/{name}", "GET", SCHEMAS, "show"),
+    (_I + "/databases/{name}", "DELETE", SCHEMAS, "delete"),
+
+    (_I + "/users", "GET", USERS, "index"),
+    (_I + "/users", "POST", USERS, "create"),
+    (_I + "/users", "PUT", USERS, "update_all"),
+    (_I + "/users/{name}", "GET", USERS, "show"),
+    (_I + "/users/{name}", "POST", USERS, "create_named"),
+    (_I + "/users/{name}", "PUT", USERS, "update"),
+    (_I + "/users/{name}", "DELETE", USERS, "delete"),
+    (_I + "/users/{user}/databases", "GET", USER_ACCESS, "index"),
+    (_I + "/users/{user}/databases", "PUT", USER_ACCESS, "update"),
+    (_I + "/users/{user}/databases/{database}", "DELETE", USER_ACCESS, "delete"),
+
+    (_DS, "GET", DATASTORES, "index"),
+    (_DS + "/versions/" + _VERSION_ID, "GET", DATASTORES, "show_version_by_id"),
+    (_DS + "/versions/" + _VERSION_ID + "/parameters", "GET", PARAMETERS, "index_by_version"),
+    (_DS + "/versions/" + _VERSION_ID + "/parameters/{name}", "GET", PARAMETERS, "show_by_version"),
+    (_DS + "/{datastore}", "GET", DATASTORES, "show"),
+    (_DS + "/{datastore}/versions", "GET", DATASTORES, "index_versions"),
+    (_DS + "/{datastore}/versions/{version}", "GET", DATASTORES, "show_version"),
+    (_DS + "/{datastore}/versions/{version}/flavors", "GET", DATASTORES, "index_version_flavors"),
+    (_DS + "/{datastore}/versions/{version}/parameters", "GET", PARAMETERS, "index"),
+    (_DS + "/{datastore}/versions/{version}/parameters/{name}", "GET", PARAMETERS, "show"),
+
+    (_T + "/flavors", "GET", FLAVORS, "index"),
+    (_T + "/flavors/{flavor}", "GET", FLAVORS, "show"),
+    (_T + "/limits", "GET", LIMITS, "index"),
+    (_T + "/extensions", "GET", EXTENSIONS, "index"),
+
+    (_M + "/instances", "GET", MGMT_INSTANCES, "index", ADMIN),
+    (_M + "/instances/{instance_id}", "GET", MGMT_INSTANCES, "show", ADMIN),
+    (_M + "/instances/{instance_id}/action", "POST", MGMT_INSTANCES, "action", ADMIN),
+    (_M + "/instances/{instance_id}/root", "GET", MGMT_INSTANCES, "root", ADMIN),
+    (_M + "/instances/{instance_id}/rpc_ping", "GET", MGMT_INSTANCES, "rpc_ping", ADMIN),
+    (_M + "/quotas/{tenant}", "GET", MGMT_QUOTAS, "show"),  # a tenant may read its own
+    (_M + "/quotas/{tenant}", "PUT", MGMT_QUOTAS, "update", ADMIN),
+))
+
+
+def app_factory(_global_conf, **_local_conf):
+    """The application of the paste file: everything below ``/v1.0``."""
+    return Router([row for row in ROUTES if _exists(row.controller.rpartition(".")[0])])
+
+
+def _exists(module):
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False

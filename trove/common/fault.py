@@ -1,0 +1,77 @@
+"""The outermost filter: gives each request an id, makes every error answer one of ours, and logs one line per request.
+
+Named first in the paste file; it knows no token and no route.
+"""
+import json
+import re
+import time
+
+import webob
+from oslo_context import context as oslo_context
+from oslo_log import log as logging
+
+from trove.common import wsgi
+from trove.common.context import TroveContext
+
+LOG = logging.getLogger(__name__)
+
+REQUEST_ID_KEY = "openstack.request_id"
+REQUEST_ID_HEADER = "x-openstack-request-id"
+_REQUEST_ID = re.compile(r"req-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z")
+# Headers of a foreign error answer that must survive its rewriting.
+_KEPT = frozenset(("www-authenticate", "retry-after", "allow"))
+
+
+class FaultWrapper:
+    """Runs the rest of the pipeline; nothing but an answer leaves it."""
+
+    def __init__(self, app):
+        self._app = app
+
+    def __call__(self, environ, start_response):
+        begun = time.monotonic()
+        request_id = environ[REQUEST_ID_KEY] = oslo_context.generate_request_id()
+        caller_id = environ.get("HTTP_X_OPENSTACK_REQUEST_ID", "")
+        # Log lines find the id through the thread's context; the context filter puts the caller's in its place.
+        TroveContext(request_id=request_id,
+                     global_request_id=caller_id if _REQUEST_ID.match(caller_id) else None)
+        try:
+            status, headers, body = webob.Request(environ).call_application(self._app)
+            if status >= "400":
+                status, headers, body = _as_fault(status, headers, body)
+        except Exception as error:  # noqa: BLE001 - the boundary to HTTP
+            status, headers, body = webob.Request(environ).call_application(wsgi.error_response(error))
+        headers = [*headers, (REQUEST_ID_HEADER, request_id)]
+        LOG.info("%s %s%s %s in %.1f ms", environ["REQUEST_METHOD"], environ.get("SCRIPT_NAME", ""),
+                 environ.get("PATH_INFO", ""), status[:3], (time.monotonic() - begun) * 1000)
+        start_response(status, headers)
+        return body
+
+
+def filter_factory(_global_conf, **_local_conf):
+    """Paste filter factory."""
+    return FaultWrapper
+
+
+def _as_fault(status, headers, body):
+    """An error answer as it is if it has the contract's shape, else (token middleware, WebOb) rewritten to it."""
+    content = b"".join(body)
+    if hasattr(body, "close"):
+        body.close()
+    if not _is_fault(content):
+        kept = {name: value for name, value in headers if name.lower() in _KEPT}
+        code, _, reason = status.partition(" ")
+        answer = wsgi.fault_response(int(code), f"{reason or 'Error'}.", kept)
+        return answer.status, answer.headerlist, [answer.body]
+    return status, headers, [content]
+
+
+def _is_fault(content):
+    try:
+        value = json.loads(content)
+    except ValueError:
+        return False
+    if not isinstance(value, dict) or len(value) != 1:
+        return False
+    fault = next(iter(value.values()))
+    return isinstance(fault, dict) and "code" in fault and "message" in fault

@@ -1,0 +1,1 @@
+"""The flavor resource: Nova's flavors as users of databases see them."""

@@ -1,0 +1,1 @@
+"""The limits resource: quotas and rates of a tenant."""
