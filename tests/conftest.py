@@ -1,5 +1,6 @@
 """Fixtures of all suites: options that fall back after each test, and an empty database with the whole schema."""
 import pytest
+import sqlalchemy
 
 from tests import servers
 from trove.common import cfg
@@ -91,3 +92,17 @@ def db_each(request, conf):
     tables.metadata.create_all(api.get_engine())
     yield api
     api.dispose()
+
+
+@pytest.fixture
+def statements(db):
+    """The SQL statements that the test has run so far, without those that begin and end transactions."""
+    texts = []
+
+    def note(_connection, _cursor, statement, *_rest):
+        if not statement.startswith(("BEGIN", "SAVEPOINT", "RELEASE")):
+            texts.append(statement)
+
+    sqlalchemy.event.listen(db.get_engine(), "before_cursor_execute", note)
+    yield texts
+    sqlalchemy.event.remove(db.get_engine(), "before_cursor_execute", note)

@@ -29,6 +29,10 @@ def create_engine(url, future=True):
     if backend == "sqlite":
         args["connect_args"] = {"timeout": options.lock_timeout, "check_same_thread": False}
         args["poolclass"] = sqlalchemy.pool.QueuePool
+    elif backend == "mysql":
+        # As PostgreSQL: who waited for a lock sees what its holder committed. MySQL's own default would show the
+        # state at the transaction's first SELECT, and checks made under the lock would be worth nothing.
+        args["isolation_level"] = "READ COMMITTED"
     for name, key in (("max_pool_size", "pool_size"), ("max_overflow", "max_overflow"),
                       ("pool_timeout", "pool_timeout")):
         if options[name] is not None:
@@ -90,10 +94,7 @@ def dispose():
 
 
 def _session(write):
-    connection_options = {"trove_write": write}
-    if not write and get_engine().dialect.name == "mysql":
-        connection_options["isolation_level"] = "READ COMMITTED"
-    return orm.Session(get_engine().execution_options(**connection_options), future=True, expire_on_commit=False)
+    return orm.Session(get_engine().execution_options(trove_write=write), future=True, expire_on_commit=False)
 
 
 @contextlib.contextmanager
