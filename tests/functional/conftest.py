@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 import webtest
 from paste import deploy
 
 from tests.fakes import nova
 from trove import rpc
+from trove.datastore import models as datastore_models
 from trove.flavor import models as flavor_models
 
 SHIPPED = Path(__file__).parents[2] / "etc" / "trove" / "api-paste.ini"
@@ -140,3 +142,48 @@ def bob(app):
 def admin(app):
     """An administrator, in a tenant of its own."""
     return Caller(app, "tenant-admin", roles=("member", "Admin"))
+
+
+@pytest.fixture
+def catalog(db):
+    """Datastores: mysql (5.7 active and default, 5.6 not active), mariadb (10.11), and relic without an active version.
+
+    Returns {"mysql": row, "mysql 5.7": row, ...}; parameters are loaded for mysql 5.7.
+    """
+    rows = {}
+    with db.writer() as session:
+        for name, versions, default in (("mysql", {"5.6": False, "5.7": True}, "5.7"),
+                                        ("mariadb", {"10.11": True}, "10.11"), ("relic", {"1": False}, "1")):
+            datastore = rows[name] = datastore_models.DBDatastore(name=name)
+            session.add(datastore)
+            session.flush()
+            for version, active in versions.items():
+                row = rows[f"{name} {version}"] = datastore_models.DBDatastoreVersion(
+                    datastore_id=datastore.id, name=version, image_id="image-1", packages="", active=active,
+                    manager=name)
+                session.add(row)
+                session.flush()
+                if version == default:
+                    datastore.default_version_id = row.id
+        for name, data_type, smallest, largest in (("autocommit", "boolean", None, None),
+                                                   ("max_connections", "integer", "1", "65535"),
+                                                   ("character_set.client", "string", None, None)):
+            session.add(datastore_models.DBDatastoreConfigurationParameter(
+                datastore_version_id=rows["mysql 5.7"].id, name=name, data_type=data_type, min_size=smallest,
+                max_size=largest, restart_required=name == "autocommit"))
+    return rows
+
+
+@pytest.fixture
+def statements(db):
+    """The SQL statements sent since the fixture was asked for, without those that only frame a transaction."""
+    sent = []
+
+    def note(_connection, _cursor, statement, _parameters, _context, _many):
+        if not statement.startswith(("BEGIN", "SAVEPOINT", "RELEASE")):
+            sent.append(statement)
+
+    engine = db.get_engine()
+    sqlalchemy.event.listen(engine, "before_cursor_execute", note)
+    yield sent
+    sqlalchemy.event.remove(engine, "before_cursor_execute", note)

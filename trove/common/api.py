@@ -25,8 +25,8 @@ _T = "/{tenant_id}"
 _DS = _T + "/datastores"
 _I = _T + "/instances/{instance_id}"
 _M = _T + "/mgmt"
-# The one variable with a form of its own: it keeps /datastores/versions/<id> apart from /datastores/<name>/versions.
-_VERSION_ID = "{version_id:[0-9a-fA-F-]{36}}"
+# No datastore may be called "versions".
+_V = _DS + "/versions/{version_id}"
 
 ROUTES = tuple(Route(*row) for row in (
     ("/", "GET", VERSIONS, "show"),
@@ -58,9 +58,9 @@ ROUTES = tuple(Route(*row) for row in (
     (_I + "/users/{user}/databases/{database}", "DELETE", USER_ACCESS, "delete"),
 
     (_DS, "GET", DATASTORES, "index"),
-    (_DS + "/versions/" + _VERSION_ID, "GET", DATASTORES, "show_version_by_id"),
-    (_DS + "/versions/" + _VERSION_ID + "/parameters", "GET", PARAMETERS, "index_by_version"),
-    (_DS + "/versions/" + _VERSION_ID + "/parameters/{name}", "GET", PARAMETERS, "show_by_version"),
+    (_V, "GET", DATASTORES, "show_version_by_id"),
+    (_V + "/parameters", "GET", PARAMETERS, "index_by_version"),
+    (_V + "/parameters/{name}", "GET", PARAMETERS, "show_by_version"),
     (_DS + "/{datastore}", "GET", DATASTORES, "show"),
     (_DS + "/{datastore}/versions", "GET", DATASTORES, "index_versions"),
     (_DS + "/{datastore}/versions/{version}", "GET", DATASTORES, "show_version"),

@@ -103,4 +103,4 @@ def _without_suffix(path):
 
 
 def _ends_in_id(template):
-    return template.rpartition("{")[2].removesuffix("}").partition(":")[0].endswith("_id") and template.endswith("}")
+    return template.endswith("_id}")

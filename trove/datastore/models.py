@@ -36,6 +36,14 @@ class DBDatastoreVersionMetadata(models.Row):
     label = "datastore version metadata"
 
 
+@models.registry.mapped
+class DBDatastoreConfigurationParameter(models.Row):
+    """A parameter that configuration groups of a version may set, with its type and bounds."""
+
+    __table__ = tables.datastore_configuration_parameters
+    label = "parameter"
+
+
 def find_datastore(session, id_or_name):
     """The datastore with that id, else with that name. Raises NotFound."""
     for column in (DBDatastore.id, DBDatastore.name):
@@ -53,6 +61,42 @@ def find_version(session, datastore, id_or_name):
         if row is not None:
             return row
     raise exception.NotFound(resource="datastore version", id=id_or_name)
+
+
+def load_versions(session, datastore, only_active):
+    """The versions of ``datastore`` (row) by name; only_active: leave out those that nobody can create from."""
+    return _versions(session, only_active, DBDatastoreVersion.datastore_id == datastore.id)
+
+
+def load_with_versions(session, only_active):
+    """[(DBDatastore, [DBDatastoreVersion])] of all datastores, in two statements."""
+    datastores = session.execute(sqlalchemy.select(DBDatastore).order_by(DBDatastore.name)).scalars().all()
+    versions = {}
+    for version in _versions(session, only_active):
+        versions.setdefault(version.datastore_id, []).append(version)
+    return [(datastore, versions.get(datastore.id, [])) for datastore in datastores]
+
+
+def _versions(session, only_active, *conditions):
+    query = sqlalchemy.select(DBDatastoreVersion).where(*conditions)
+    if only_active:
+        query = query.where(DBDatastoreVersion.active.is_(True))
+    return session.execute(query.order_by(DBDatastoreVersion.name, DBDatastoreVersion.id)).scalars().all()
+
+
+def load_parameters(session, version):
+    """The parameters of ``version`` (row) by name."""
+    return session.execute(DBDatastoreConfigurationParameter.live().where(
+        DBDatastoreConfigurationParameter.datastore_version_id == version.id,
+    ).order_by(DBDatastoreConfigurationParameter.name)).scalars().all()
+
+
+def find_parameter(session, version, name):
+    """One of them; names are compared without case. Raises NotFound."""
+    for row in load_parameters(session, version):
+        if row.name.lower() == name.lower():
+            return row
+    raise exception.NotFound(resource="parameter", id=name)
 
 
 def for_create(session, type_=None, version=None):

@@ -1,0 +1,37 @@
+"""Datastores, versions and parameters as tenants and administrators see them (rest-api 3.2)."""
+from trove.common import wsgi
+
+
+def datastore(req, row, versions):
+    """The dict of a DBDatastore.
+
+    versions: its DBDatastoreVersions that the caller may see. A default version that is not among them is left out:
+    a client looks it up there and fails.
+    """
+    view = {"id": row.id, "name": row.name, "links": wsgi.object_links(req, "datastores", row.id)}
+    if versions:
+        view["versions"] = [version(req, each, nested=True) for each in versions]
+    if any(each.id == row.default_version_id for each in versions):
+        view["default_version"] = row.default_version_id
+    return view
+
+
+def version(req, row, nested=False):
+    """The dict of a DBDatastoreVersion; nested: whether it stands inside its datastore."""
+    view = {"id": row.id, "name": row.name, "links": wsgi.object_links(req, "datastores/versions", row.id),
+            "version": row.name}
+    if not nested:
+        view["datastore"] = row.datastore_id
+    if req.context.is_admin:
+        view.update(active=bool(row.active), packages=row.packages or "", image=row.image_id)
+    return view
+
+
+def parameter(row):
+    """The dict of a DBDatastoreConfigurationParameter; a bound has the names of both families of clients."""
+    view = {"name": row.name, "datastore_version_id": row.datastore_version_id,
+            "restart_required": bool(row.restart_required), "type": row.data_type}
+    for short, value in (("max", row.max_size), ("min", row.min_size)):
+        if value is not None:
+            view[short] = view[f"{short}_size"] = int(value)
+    return view
