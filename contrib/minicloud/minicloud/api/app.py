@@ -19,6 +19,7 @@ from minicloud.api.compute import Compute
 from minicloud.api.identity import Identity
 from minicloud.api.image import Image
 from minicloud.api.network import Network
+from minicloud.api.object_store import INFO, ObjectStore
 from minicloud.api.volume import Volume
 from minicloud.api.web import Dispatcher, Route, Service
 from minicloud.host.client import HostClient
@@ -37,7 +38,11 @@ class Root(Service):
 
     def routes(self):
         """GET / says that the cloud is there."""
-        return [Route("GET", "/", self.index, public=True)]
+        return [Route("GET", "/", self.index, public=True), Route("GET", "/info", self.info, public=True)]
+
+    def info(self, request):
+        """What Swift's client looks for at the root of the host."""
+        return INFO
 
     def index(self, request):
         """The services' addresses."""
@@ -60,7 +65,14 @@ def build_cloud(config, host, store, admin_password):
 
 def build_app(cloud):
     """The WSGI application of a cloud."""
-    facades = [Identity(cloud), Compute(cloud), Volume(cloud), Image(cloud), Network(cloud)]
+    facades = [
+        Identity(cloud),
+        Compute(cloud),
+        Volume(cloud),
+        Image(cloud),
+        Network(cloud),
+        ObjectStore(cloud),
+    ]
     return Dispatcher(facades, Root(cloud))
 
 
