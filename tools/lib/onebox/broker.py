@@ -1,0 +1,120 @@
+"""RabbitMQ for one set-up: a node of its own in the cloud's network namespace.
+
+Guests reach only AMQP at the gateway (the cloud's firewall); the management API is for the host. The two accounts are
+written by definitions at each start; those of guests are made by the task manager and kept in the node's database.
+"""
+import base64
+import hashlib
+import http.client
+import json
+import os
+import urllib.request
+
+from onebox import processes
+from onebox.settings import SetupError, secret, write
+
+AMQP_PORT, MANAGEMENT_PORT = 5672, 15672
+ADMINISTRATOR, CONTROL_PLANE = "management", "trove"
+START_TIMEOUT = 120
+SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # the wrapper in /usr/sbin would insist on the packaged directories
+
+
+def management_url(settings):
+    """Root of the management API, for the host."""
+    return f"http://{settings.gateway}:{MANAGEMENT_PORT}"
+
+
+def transport_url(settings):
+    """The transport_url of the control plane."""
+    return f"rabbit://{CONTROL_PLANE}:{secret(settings, CONTROL_PLANE)}@{settings.gateway}:{AMQP_PORT}/"
+
+
+def start(settings):
+    """Start the node unless it answers; returns when both accounts can be used. The namespace must exist."""
+    if answers(settings):
+        return
+    processes.stop(settings, "rabbitmq")
+    directory = settings.state / "rabbitmq"
+    _configure(settings, directory)
+    processes.start(settings, "rabbitmq", ["nsenter", f"--net=/run/netns/{settings.netns}", SERVER], {
+        "HOME": str(directory),
+        "RABBITMQ_NODENAME": "trove@localhost",
+        "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
+        "RABBITMQ_CONF_ENV_FILE": str(directory / "none"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "none"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
+        "RABBITMQ_MNESIA_BASE": str(directory / "data"),
+        "RABBITMQ_LOG_BASE": str(directory / "log"),
+        "RABBITMQ_LOGS": "-",
+        "RABBITMQ_DIST_PORT": "25672",
+        # The node talks to itself only; and two small cores have better things to do than busy waiting.
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS":
+            "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+    })
+    ready = processes.wait(
+        lambda: answers(settings) or not processes.running(settings, "rabbitmq"), START_TIMEOUT, pause=0.2)
+    if not ready or not answers(settings):
+        raise SetupError(f"RabbitMQ did not start; see {settings.logs / 'rabbitmq.log'}")
+
+
+def stop(settings):
+    """End the node and its port mapper."""
+    processes.stop(settings, "rabbitmq")
+
+
+def answers(settings):
+    """Whether the node serves AMQP and the management API as the administrator."""
+    try:
+        request(settings, "GET", "/api/health/checks/port-listener/5672")
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
+
+
+def request(settings, method, path, timeout=5):
+    """One call of the management API as its administrator; returns the decoded body. Raises OSError."""
+    call = urllib.request.Request(management_url(settings) + path, method=method)
+    password = secret(settings, ADMINISTRATOR)
+    call.add_header("Authorization", "Basic " + base64.b64encode(f"{ADMINISTRATOR}:{password}".encode()).decode())
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(call, timeout=timeout) as answer:
+        body = answer.read()
+    return json.loads(body) if body else None
+
+
+def _configure(settings, directory):
+    directory.mkdir(parents=True, exist_ok=True)
+    cookie = directory / ".erlang.cookie"
+    if not cookie.exists():
+        write(cookie, secret(settings, "erlang_cookie"), mode=0o400)
+    write(directory / "enabled_plugins", "[rabbitmq_management].\n")
+    write(directory / "definitions.json", json.dumps(_definitions(settings)), mode=0o600)
+    write(directory / "rabbitmq.conf", "\n".join((
+        f"listeners.tcp.1 = {settings.gateway}:{AMQP_PORT}",
+        f"management.tcp.ip = {settings.gateway}",
+        f"management.tcp.port = {MANAGEMENT_PORT}",
+        "management.rates_mode = none",
+        f"load_definitions = {directory / 'definitions.json'}",
+        "vm_memory_high_watermark.absolute = 512MB",
+        "disk_free_limit.absolute = 50MB",
+        "log.console = true",
+        "log.console.level = info",
+        "")))
+
+
+def _definitions(settings):
+    users = ((ADMINISTRATOR, ["administrator"]), (CONTROL_PLANE, []))
+    return {
+        "vhosts": [{"name": "/"}],
+        "users": [{"name": name, "password_hash": _hash(secret(settings, name)), "tags": tags,
+                   "hashing_algorithm": "rabbit_password_hashing_sha256"} for name, tags in users],
+        "permissions": [{"user": name, "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}
+                        for name, _ in users],
+    }
+
+
+def _hash(password):
+    """A password as RabbitMQ stores it: base64 of four bytes of salt and the SHA-256 of salt and password."""
+    salt = os.urandom(4)
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()

@@ -1,0 +1,112 @@
+"""The guest image: a Debian tree with the engine, and above it one layer with the guest agent.
+
+Both lie in the cache under the checksum of what they are made of. Runs in the environment of the control plane (uses
+minicloud's builder); starts nothing and uploads nothing.
+"""
+import compileall
+import hashlib
+import json
+import py_compile
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from minicloud import image
+
+from onebox.command import run
+from onebox.settings import CHECKOUT, write
+from onebox.venv import PIP
+
+RECIPES = CHECKOUT / "tools/image"
+LIBRARIES = "opt/trove/lib"  # in the guest: the agent's libraries and the trove package
+UNIT = "trove-guestagent.service"
+
+
+def root(settings, engine="mariadb"):
+    """The squashfs file of the guest's system with ``engine``; built with mmdebstrap if it is not in the cache."""
+    source = RECIPES / f"{engine}.json"
+    recipe = json.loads(source.read_text())
+    out = settings.cache / f"{engine}-{_digest(source, Path(image.__file__))}.squashfs"
+    if not out.exists():
+        image.build(image.Recipe(**{key: tuple(value) if isinstance(value, list) else value
+                                    for key, value in recipe.items()}), out)
+    return out
+
+
+def agent(settings):
+    """The squashfs file of the layer with the agent: with the trove package, or with an empty directory for it."""
+    libraries = _libraries(settings)
+    sources = [CHECKOUT / "contrib/trove-guestagent", Path(__file__), libraries / "complete"]
+    if settings.agent == "image":
+        sources.append(CHECKOUT / "trove")
+    out = settings.cache / f"agent-{settings.agent}-{_digest(*sources)}.squashfs"
+    if not out.exists():
+        tree = settings.cache / f".agent-{settings.agent}.{hashlib.sha256(str(settings.state).encode()).hexdigest()[:8]}"
+        shutil.rmtree(tree, ignore_errors=True)
+        try:
+            _fill(settings, tree, libraries)
+            image.layer(tree, out)
+        finally:
+            shutil.rmtree(tree, ignore_errors=True)
+    return out
+
+
+def binds(settings):
+    """What guests see of this host: nothing, or with ``agent=checkout`` the trove package of this checkout."""
+    if settings.agent == "image":
+        return []
+    return [{"source": str(CHECKOUT / "trove"), "target": f"/{LIBRARIES}/trove"}]
+
+
+def _libraries(settings):
+    """A directory with the agent's libraries, made once per content of the requirements."""
+    requirements, constraints = CHECKOUT / "guest-requirements.txt", CHECKOUT / "constraints.txt"
+    directory = settings.cache / f"agent-libraries-{_digest(requirements, constraints)}"
+    if not (directory / "complete").exists():
+        shutil.rmtree(directory, ignore_errors=True)
+        run([sys.executable, *PIP, "--target", str(directory / "lib"), "--no-compile", "--only-binary", ":all:",
+             "--python-version", "3.11", "-c", str(constraints), "-r", str(requirements)], timeout=1200)
+        for tests in list((directory / "lib").rglob("tests")):
+            shutil.rmtree(tests)
+        _compile(directory / "lib")
+        write(directory / "complete", _digest(requirements, constraints))
+    return directory
+
+
+def _fill(settings, tree, libraries):
+    shutil.copytree(libraries / "lib", tree / LIBRARIES, ignore=shutil.ignore_patterns("bin"))
+    package = tree / LIBRARIES / "trove"
+    if settings.agent == "image":
+        shutil.copytree(CHECKOUT / "trove", package, ignore=shutil.ignore_patterns("__pycache__"))
+        _compile(package)
+    else:
+        package.mkdir()
+    version = metadata.version("trove")
+    write(tree / LIBRARIES / f"trove-{version}.dist-info/METADATA",
+          f"Metadata-Version: 2.1\nName: trove\nVersion: {version}\n")
+    units = tree / "usr/lib/systemd/system"
+    units.mkdir(parents=True)
+    shutil.copy(CHECKOUT / "contrib/trove-guestagent" / UNIT, units / UNIT)
+    wants = tree / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True)
+    (wants / UNIT).symlink_to(f"/usr/lib/systemd/system/{UNIT}")
+    write(tree / "usr/bin/trove-guestagent",
+          f"#!/usr/bin/python3 -I\nimport sys\n\nsys.path.insert(0, '/{LIBRARIES}')\n"
+          "from trove.cmd.guest import main\n\nsys.exit(main())\n", mode=0o755)
+
+
+def _compile(directory):
+    """Byte code that is believed without a look at the source: the image does not change, and start-up is faster."""
+    compileall.compile_dir(directory, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+
+
+def _digest(*sources):
+    """A checksum of files and of all files below directories, with their names."""
+    digest = hashlib.sha256()
+    for source in sources:
+        files = sorted(source.rglob("*")) if source.is_dir() else [source]
+        for path in files:
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"{path.relative_to(source.parent)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
