@@ -29,8 +29,8 @@ def transport_url(settings):
     return f"rabbit://{CONTROL_PLANE}:{secret(settings, CONTROL_PLANE)}@{settings.gateway}:{AMQP_PORT}/"
 
 
-def start(settings):
-    """Start the node unless it answers; returns when both accounts can be used. The namespace must exist."""
+def begin(settings):
+    """Start the node unless it answers; it takes seconds until it does. The namespace must exist."""
     if answers(settings):
         return
     processes.stop(settings, "rabbitmq")
@@ -52,6 +52,10 @@ def start(settings):
             "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
         "ERL_EPMD_ADDRESS": "127.0.0.1",
     })
+
+
+def wait_ready(settings):
+    """Return when both accounts can be used. Raises SetupError when the node does not start."""
     ready = processes.wait(
         lambda: answers(settings) or not processes.running(settings, "rabbitmq"), START_TIMEOUT, pause=0.2)
     if not ready or not answers(settings):

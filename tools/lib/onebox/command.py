@@ -5,10 +5,11 @@ import subprocess
 from onebox.settings import SetupError
 
 
-def run(command, *, timeout=600, stdin=None, environment=None, cwd=None):
+def run(command, *, timeout=600, stdin=None, environment=None, cwd=None, accept=(0,)):
     """The standard output of ``command`` (an argument list).
 
-    environment: added to this process's. Raises SetupError with the end of its error output when it fails.
+    environment: added to this process's; accept: exit statuses that are no failure. Raises SetupError with the end of
+    its error output when it fails.
     """
     try:
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, cwd=cwd,
@@ -17,7 +18,7 @@ def run(command, *, timeout=600, stdin=None, environment=None, cwd=None):
         raise SetupError(f"{command[0]} is not installed") from None
     except subprocess.TimeoutExpired:
         raise SetupError(f"{' '.join(command[:3])} ... did not end within {timeout} s") from None
-    if done.returncode:
+    if done.returncode not in accept:
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
         raise SetupError(f"{' '.join(map(str, command[:4]))} ... failed ({done.returncode}):\n{tail}")
     return done.stdout

@@ -9,6 +9,7 @@ import json
 import py_compile
 import shutil
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def root(settings, engine="mariadb"):
     return out
 
 
+def engine_version(root, package="mariadb-server"):
+    """The first two numbers of the engine's version in an image, from its manifest: ``10.11``."""
+    versions = json.loads(root.with_name(root.name + ".manifest.json").read_text())["packages"]
+    return ".".join(versions[package].rpartition(":")[2].split(".")[:2])
+
+
 def agent(settings):
     """The squashfs file of the layer with the agent: with the trove package, or with an empty directory for it."""
     libraries = _libraries(settings)
@@ -42,13 +49,9 @@ def agent(settings):
         sources.append(CHECKOUT / "trove")
     out = settings.cache / f"agent-{settings.agent}-{_digest(*sources)}.squashfs"
     if not out.exists():
-        tree = settings.cache / f".agent-{settings.agent}.{hashlib.sha256(str(settings.state).encode()).hexdigest()[:8]}"
-        shutil.rmtree(tree, ignore_errors=True)
-        try:
-            _fill(settings, tree, libraries)
-            image.layer(tree, out)
-        finally:
-            shutil.rmtree(tree, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=".agent-", dir=settings.cache) as tree:
+            _fill(settings, Path(tree), libraries)
+            image.layer(Path(tree), out)
     return out
 
 
@@ -64,7 +67,7 @@ def _libraries(settings):
     requirements, constraints = CHECKOUT / "guest-requirements.txt", CHECKOUT / "constraints.txt"
     directory = settings.cache / f"agent-libraries-{_digest(requirements, constraints)}"
     if not (directory / "complete").exists():
-        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)  # of a run that was interrupted
         run([sys.executable, *PIP, "--target", str(directory / "lib"), "--no-compile", "--only-binary", ":all:",
              "--python-version", "3.11", "-c", str(constraints), "-r", str(requirements)], timeout=1200)
         for tests in list((directory / "lib").rglob("tests")):

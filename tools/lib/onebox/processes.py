@@ -3,6 +3,7 @@
 Each gets the state directory in its environment, and children inherit it. So everything that a set-up started can
 be found in /proc, whatever became of the process that started it, and nothing else is ever signalled.
 """
+import contextlib
 import os
 import signal
 import subprocess
@@ -99,7 +100,5 @@ def memory(pids):
 
 
 def _signal(pid, number):
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass

@@ -2,6 +2,7 @@
 
 Made by the command line tools, saved beside the state at the first start and read again later. Touches nothing else.
 """
+import fcntl
 import hashlib
 import ipaddress
 import json
@@ -9,11 +10,12 @@ import os
 import secrets
 import socket
 import subprocess
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-SAVED = "onebox.json"
+SAVED, LOCK = "onebox.json", "lock"
 API_PORTS = range(8779, 8979)
 AGENTS = ("image", "checkout")
 
@@ -103,7 +105,21 @@ def choose(state=None, cache=None, agent=None, prefix=None):
     if saved:
         return replace(saved, agent=agent or saved.agent)
     state, cache = locate(state, cache)
+    if state.exists() and any(path.name != LOCK for path in state.iterdir()):
+        raise SetupError(f"{state} holds other files; name an empty or a new directory with TROVE_STATE")
     return Settings(state, cache, prefix or derived_prefix(state), free_subnet(state), free_port(), agent or "image")
+
+
+@contextmanager
+def exclusive(state):
+    """Hold the state directory against another run of a tool. Raises SetupError when one is at work."""
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SetupError(f"Another run is at work in {state}; wait for its end") from None
+        yield
 
 
 def derived_prefix(state):

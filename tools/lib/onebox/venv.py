@@ -1,5 +1,6 @@
 """Virtual environments in the cache: made once per content of the files that describe them."""
 import hashlib
+import os
 import shutil
 import sys
 
@@ -7,14 +8,17 @@ from onebox.command import run
 from onebox.settings import CHECKOUT
 
 PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--root-user-action=ignore")
+DESCRIPTION = ("requirements.txt", "test-requirements.txt", "constraints.txt", "setup.cfg",
+               "contrib/minicloud/pyproject.toml")
 
 
-def control_plane(settings):
+def control_plane_missing(cache):
+    """Whether `control_plane` would have to make its environment."""
+    return not (_directory(cache, "venv", _description()) / "complete").exists()
+
+
+def control_plane(cache):
     """The directory of the environment with the control plane, minicloud and the test tools of this checkout."""
-    files = ("requirements.txt", "test-requirements.txt", "constraints.txt", "setup.cfg",
-             "contrib/minicloud/pyproject.toml")
-    content = b"".join((CHECKOUT / name).read_bytes() for name in files) + str(CHECKOUT).encode()
-
     def fill(python):
         constraints = ("-c", str(CHECKOUT / "constraints.txt"))
         run([python, *PIP, *constraints, "wheel", "setuptools", "-r", str(CHECKOUT / "requirements.txt"),
@@ -22,23 +26,28 @@ def control_plane(settings):
         run([python, *PIP, *constraints, "--no-build-isolation", "-e", str(CHECKOUT),
              "-e", str(CHECKOUT / "contrib/minicloud")], timeout=600)
 
-    return _environment(settings, "venv", content, fill)
+    return _environment(_directory(cache, "venv", _description()), fill)
 
 
-def client(settings, name, requirements):
+def client(cache, name, requirements):
     """The directory of an environment with nothing but a client of the cloud; requirements: arguments of pip."""
-    return _environment(settings, name, "\n".join(requirements).encode(),
+    return _environment(_directory(cache, name, "\n".join(requirements).encode()),
                         lambda python: run([python, *PIP, *requirements], timeout=1200))
 
 
-def _environment(settings, name, content, fill):
-    digest = hashlib.sha256(content + sys.version.encode()).hexdigest()[:12]
-    directory = settings.cache / f"{name}-{digest}"
-    complete = directory / "complete"
-    if not complete.exists():
+def _description():
+    return b"".join((CHECKOUT / name).read_bytes() for name in DESCRIPTION) + str(CHECKOUT).encode()
+
+
+def _directory(cache, name, content):
+    return cache / f"{name}-{hashlib.sha256(content + sys.version.encode()).hexdigest()[:12]}"
+
+
+def _environment(directory, fill):
+    if not (directory / "complete").exists():
         shutil.rmtree(directory, ignore_errors=True)
-        settings.cache.mkdir(parents=True, exist_ok=True)
-        run([sys._base_executable, "-m", "venv", str(directory)], timeout=300)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        run([os.path.realpath(sys.executable), "-m", "venv", str(directory)], timeout=300)
         fill(str(directory / "bin/python"))
-        complete.touch()
+        (directory / "complete").touch()
     return directory

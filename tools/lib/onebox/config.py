@@ -1,0 +1,81 @@
+"""The configuration files of the control plane of a set-up, made from its settings; pure but for the writing."""
+import configparser
+import io
+
+from onebox import broker, cloud
+from onebox.settings import CHECKOUT, secret, write
+
+CONTROL_PLANE, GUEST = "trove.conf", "trove-guestagent.conf"
+
+
+def write_all(settings):
+    """Write the files of the services and of the guests into the state directory."""
+    write(settings.etc / CONTROL_PLANE, _text(control_plane(settings, cloud.service_environment(settings))), mode=0o600)
+    write(settings.etc / GUEST, _text(guest(settings)), mode=0o600)
+
+
+def control_plane(settings, service):
+    """The options of trove-api, trove-taskmanager and trove-conductor, by group.
+
+    service: OS_* variables of the service user.
+    """
+    return {
+        "DEFAULT": {
+            "bind_host": "127.0.0.1",
+            "bind_port": settings.api_port,
+            "api_paste_config": CHECKOUT / "etc/trove/api-paste.ini",
+            "trove_api_workers": 1,
+            "trove_conductor_workers": 1,
+            "transport_url": broker.transport_url(settings),
+            "operation_key": secret(settings, "operation_key"),
+            "trove_auth_url": service["OS_AUTH_URL"],
+            "nova_proxy_admin_user": service["OS_USERNAME"],
+            "nova_proxy_admin_pass": service["OS_PASSWORD"],
+            "nova_proxy_admin_tenant_name": service["OS_PROJECT_NAME"],
+            "default_datastore": "mariadb",
+            "guest_config": settings.etc / GUEST,
+            "cloudinit_location": settings.etc / "cloudinit",
+            "template_path": settings.etc / "templates",
+            # One machine: looking often is cheap.
+            "usage_sleep_time": 0.5,
+        },
+        "database": {"connection": f"sqlite:///{settings.state / 'trove.sqlite'}"},
+        "guest_bus": {
+            "management_url": broker.management_url(settings),
+            "management_user": broker.ADMINISTRATOR,
+            "management_password": secret(settings, broker.ADMINISTRATOR),
+            "address": f"{settings.gateway}:{broker.AMQP_PORT}",
+        },
+        "keystone_authtoken": {
+            "www_authenticate_uri": service["OS_AUTH_URL"],
+            "auth_url": service["OS_AUTH_URL"],
+            "auth_type": "password",
+            "username": service["OS_USERNAME"],
+            "password": service["OS_PASSWORD"],
+            "project_name": service["OS_PROJECT_NAME"],
+            "user_domain_name": service["OS_USER_DOMAIN_NAME"],
+            "project_domain_name": service["OS_PROJECT_DOMAIN_NAME"],
+            "interface": "public",
+            "region_name": service["OS_REGION_NAME"],
+        },
+    }
+
+
+def guest(settings):
+    """The options of every guest agent: what is the same for all guests (their own bus account comes separately)."""
+    return {"DEFAULT": {
+        "volume_fstype": "ext4",  # formats ten times as fast as the default, ext3
+        "state_change_poll_time": 0.2,
+        "use_stderr": True,  # the journal of the guest
+    }}
+
+
+def _text(groups):
+    """An INI file; ``%`` and ``$`` in values are doubled where oslo.config would interpret them."""
+    parser = configparser.RawConfigParser(default_section=None)
+    parser.optionxform = str
+    for group, options in groups.items():
+        parser[group] = {name: str(value).replace("$", "$$") for name, value in options.items()}
+    text = io.StringIO()
+    parser.write(text)
+    return text.getvalue()

@@ -1,0 +1,116 @@
+"""One database instance through the public API, as a tenant does it: create with progress, connect, delete."""
+import time
+
+import pymysql
+from keystoneauth1 import exceptions
+from keystoneauth1.adapter import Adapter
+
+from onebox import cloud, processes
+from onebox.settings import SetupError, secret, write
+
+CREATE_TIMEOUT, DELETE_TIMEOUT = 600, 180
+NAME, DATABASE, USER = "m1", "app", "alice"
+
+
+def client(settings, environment=None):
+    """An HTTP client of trove-api as the tenant (or for other OS_* variables)."""
+    return Adapter(cloud.session(environment or cloud.tenant_environment(settings)), service_type="database",
+                   interface="public", region_name=cloud.REGION)
+
+
+def find(api, name):
+    """The newest instance of the tenant with this name, or None."""
+    found = [item for item in api.get("/instances?limit=100").json()["instances"] if item["name"] == name]
+    return api.get(f"/instances/{found[0]['id']}").json()["instance"] if found else None
+
+
+def body(name, flavor, password, size=1):
+    """The request that creates an instance with a volume, one database and one user."""
+    return {"instance": {"name": name, "flavorRef": flavor, "volume": {"size": size}, "databases": [{"name": DATABASE}],
+                         "users": [{"name": USER, "password": password, "databases": [{"name": DATABASE}]}]}}
+
+
+def create(api, name, password):
+    """Ask for an instance of the smallest flavor; returns its first view."""
+    flavors = api.get("/flavors").json()["flavors"]
+    smallest = min(flavors, key=lambda flavor: flavor["ram"])
+    return api.post("/instances", json=body(name, smallest["id"], password)).json()["instance"]
+
+
+def wait_active(api, instance_id, progress=lambda operation: None, timeout=CREATE_TIMEOUT, pause=0.25):
+    """Return the instance when it is ACTIVE; ``progress`` is told of the operation after each look.
+
+    Raises SetupError with the fault's message when it ends otherwise.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        instance = api.get(f"/instances/{instance_id}").json()["instance"]
+        progress(instance.get("operation") or {})
+        if instance["status"] == "ACTIVE":
+            return instance
+        if instance["status"] in ("ERROR", "FAILED"):
+            fault = instance.get("fault") or {}
+            raise SetupError(f"Instance {instance_id} ended as {instance['status']}: {fault.get('message', '')}")
+        if time.monotonic() > deadline:
+            raise SetupError(f"Instance {instance_id} is still {instance['status']} after {timeout} s")
+        time.sleep(pause)
+
+
+def address(instance):
+    """The first address of an instance."""
+    return instance["ip"][0]
+
+
+def select(host, user, password, database, timeout=30):
+    """Run a SELECT over TCP as that user, trying for ``timeout`` s; returns (version, user, seconds it took)."""
+    begun = time.monotonic()
+    while True:
+        try:
+            with pymysql.connect(host=host, user=user, password=password, database=database, connect_timeout=5,
+                                 read_timeout=10) as connection, connection.cursor() as cursor:
+                cursor.execute("SELECT VERSION(), CURRENT_USER()")
+                return (*cursor.fetchone(), time.monotonic() - begun)
+        except pymysql.err.OperationalError as error:
+            if time.monotonic() - begun > timeout:
+                raise SetupError(f"No SELECT on {host} as {user} within {timeout} s: {error}") from None
+            time.sleep(0.02)
+
+
+def delete(api, instance_id, timeout=DELETE_TIMEOUT):
+    """Delete an instance and wait until the API does not know it any more; an absent one is fine."""
+    try:
+        api.delete(f"/instances/{instance_id}")
+    except exceptions.NotFound:
+        return
+    if not processes.wait(lambda: gone(api, instance_id), timeout, 0.25):
+        raise SetupError(f"Instance {instance_id} is still there {timeout} s after its deletion was asked for")
+
+
+def gone(api, instance_id):
+    """Whether the API answers 404 for an instance."""
+    try:
+        api.get(f"/instances/{instance_id}")
+    except exceptions.NotFound:
+        return True
+    return False
+
+
+def ensure_m1(settings, progress):
+    """The instance of the tour; returns (instance, facts for connecting, whether it was created)."""
+    api = client(settings)
+    password = secret(settings, "m1_user")
+    found = find(api, NAME)
+    created = found is None
+    if created:
+        found = create(api, NAME, password)
+    found = wait_active(api, found["id"], progress)
+    facts = {"host": address(found), "port": 3306, "user": USER, "password": password, "database": DATABASE}
+    return found, facts, created
+
+
+def write_client_file(settings, facts):
+    """An option file of the mysql client, so that the password is on no command line; returns its path."""
+    path = settings.state / f"{NAME}.cnf"
+    lines = [f"{name}={facts[name]}\n" for name in ("host", "port", "user", "password", "database")]
+    write(path, "[client]\n" + "".join(lines[:4]) + "[mysql]\n" + lines[4], mode=0o600)
+    return path

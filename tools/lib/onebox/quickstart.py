@@ -1,0 +1,138 @@
+"""The command tools/quickstart: parse, call one function, print. Each function may be repeated at any time."""
+import argparse
+import json
+import os
+import sys
+import time
+
+from onebox import broker, cloud, config, down, image, instance, processes, services
+from onebox.bootstrap import SECONDS
+from onebox.settings import AGENTS, SetupError, choose, exclusive, load
+from onebox.show import Progress
+
+SERVICES = ("rabbitmq", *services.NAMES)
+CLOSING = """
+{version} answered on {host} as {current}.
+
+  SQL:      mysql --defaults-extra-file={client_file}
+  API:      source {openrc}        (the administrator: {admin_openrc})
+            {api_url}
+  Logs:     {logs}
+
+Next, with the clients of the cloud (pip install python-openstackclient python-troveclient):
+            openstack database instance list
+            openstack database instance show m1
+            openstack database db create m1 shop
+            openstack database user create m1 bob SECRET --databases shop
+            tools/quickstart --status        what runs
+            tools/quickstart --down          remove all of it
+"""
+
+
+def main():
+    """Run the command; returns the exit status."""
+    arguments = _parser().parse_args()
+    try:
+        return arguments.run(arguments)
+    except SetupError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def up(arguments):
+    """Start what is missing, make the instance m1 and prove that it answers SQL."""
+    begun, progress = time.monotonic(), Progress()
+    progress.seconds.update(json.loads(os.environ.get(SECONDS, "{}")))
+    settings = choose(agent=arguments.agent)
+    with exclusive(settings.state):
+        started = system(settings, progress)
+        progress.say(f"        instance {instance.NAME}")
+        found, facts, created = instance.ensure_m1(settings, progress.operation)
+        with progress.step("SELECT over TCP"):
+            version, current, _ = instance.select(facts["host"], facts["user"], facts["password"], facts["database"])
+    client_file = instance.write_client_file(settings, facts)
+    report = {**_facts(settings), "instance": {**facts, "id": found["id"], "name": found["name"],
+                                               "status": found["status"], "version": version},
+              "created": created, "started": started, "seconds": progress.seconds,
+              "total_seconds": round(time.monotonic() - begun, 2)}
+    _print(arguments, report, CLOSING.format(
+        version=version, host=facts["host"], current=current, client_file=client_file, logs=settings.logs,
+        openrc=settings.state / "openrc", admin_openrc=settings.state / "admin-openrc", api_url=settings.api_url))
+    return 0
+
+
+def system(settings, progress):
+    """Cloud, bus and control plane, without any instance; returns the names of the services that were started."""
+    settings.save()
+    with progress.step("guest system (built at the first time: a minute)"):
+        root = image.root(settings)
+    with progress.step("guest agent"):
+        agent = image.agent(settings)
+    with progress.step("minicloud"):
+        cloud.up(settings)
+        broker.begin(settings)
+    with progress.step("accounts, catalog, images"):
+        cloud.ensure_accounts(settings)
+        image_id = cloud.ensure_image(settings, root, agent, image.binds(settings))
+        cloud.write_openrc(settings)
+    with progress.step("infrastructure database, datastore"):
+        config.write_all(settings)
+        services.ensure_database(settings)
+        services.ensure_datastore(settings, "mariadb", image.engine_version(root), image_id)
+    with progress.step("RabbitMQ"):
+        broker.wait_ready(settings)
+    with progress.step("trove-api, trove-taskmanager, trove-conductor"):
+        return services.ensure(settings)
+
+
+def take_down(arguments):
+    """Remove everything that was started, and the state directory."""
+    progress = Progress()
+    left = down.remove(progress)
+    _print(arguments, {"removed": not left, "left": left}, "Nothing is left." if not left else "\n".join(left))
+    return 1 if left else 0
+
+
+def status(arguments):
+    """Show what runs; the exit status is 3 when something is missing."""
+    settings = load()
+    if settings is None:
+        _print(arguments, {"running": False, "services": {}}, "Nothing runs here; tools/quickstart starts it.")
+        return 3
+    running = {name: processes.main_pid(settings, name) for name in SERVICES}
+    report = {**_facts(settings), "services": running, "cloud": cloud.status(settings)}
+    report["running"] = all(running.values()) and all(((report["cloud"] or {}).get("services") or {"": None}).values())
+    lines = [f"{name:<20}{'pid ' + str(pid) if pid else 'not running'}" for name, pid in running.items()]
+    for name, pid in ((report["cloud"] or {}).get("services") or {}).items():
+        lines.append(f"{'minicloud ' + name:<20}{'pid ' + str(pid) if pid else 'not running'}")
+    for guest in (report["cloud"] or {}).get("guests", ()):
+        lines.append(f"guest {guest['guest_id']} {guest['address']} {guest['state']}")
+    _print(arguments, report, "\n".join(lines))
+    return 0 if report["running"] else 3
+
+
+def _facts(settings):
+    return {"state": str(settings.state), "prefix": settings.prefix, "subnet": settings.subnet,
+            "agent": settings.agent, "api": settings.api_url, "auth_url": f"http://{settings.gateway}:8770/identity/v3",
+            "openrc": str(settings.state / "openrc"), "admin_openrc": str(settings.state / "admin-openrc"),
+            "logs": str(settings.logs)}
+
+
+def _print(arguments, report, text):
+    print(json.dumps(report, indent=2) if arguments.json else text)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="tools/quickstart", description=up.__doc__)
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--down", dest="run", action="store_const", const=take_down, help=take_down.__doc__)
+    action.add_argument("--status", dest="run", action="store_const", const=status, help=status.__doc__)
+    parser.add_argument("--json", action="store_true", help="Print facts for scripts on standard output.")
+    parser.add_argument("--agent", choices=AGENTS, help="Where guests get their agent from: part of their image "
+                        "(default, as in production), or this checkout (development).")
+    parser.set_defaults(run=up)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The control plane of a set-up: the infrastructure database, the datastore, and the three services as processes."""
+import hashlib
+import http.client
+import json
+import socket
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from onebox import broker, config, processes
+from onebox.command import run
+from onebox.settings import CHECKOUT, SetupError, write
+
+# In the order of their start. The API comes last: what it accepts is then worked on at once.
+NAMES = ("trove-conductor", "trove-taskmanager", "trove-api")
+START_TIMEOUT = 90
+STARTED = "services.json"
+
+
+def manage(settings, *arguments):
+    """Run trove-manage against the set-up's database; returns its output."""
+    return run([_script("trove-manage"), *_options(settings), *arguments], timeout=300)
+
+
+def ensure_database(settings):
+    """The infrastructure database at its newest schema."""
+    manage(settings, "db_sync")
+
+
+def ensure_datastore(settings, name, version, image_id):
+    """A datastore with one active version, which is its default, made from an image."""
+    manage(settings, "datastore_update", name, "")
+    manage(settings, "datastore_version_update", name, version, name, image_id, "", "1")
+    manage(settings, "datastore_update", name, version)
+    rules = CHECKOUT / "trove/templates" / name / "validation-rules.json"
+    if rules.exists():
+        manage(settings, "db_load_datastore_config_parameters", name, version, str(rules))
+
+
+def ensure(settings, names=NAMES):
+    """Start the services that do not run, and those whose code or configuration changed since they were started.
+
+    Returns the names of those started. Raises SetupError naming the log when one does not come up.
+    """
+    digest, path = _digest(settings), settings.state / STARTED
+    known = json.loads(path.read_text()) if path.exists() else {}
+    begun = []
+    for name in names:
+        if processes.running(settings, name) and known.get(name) == digest and ready(settings, name):
+            continue
+        processes.stop(settings, name)
+        processes.start(settings, name, [_script(name), *_options(settings)])
+        known[name] = digest
+        begun.append(name)
+    write(path, json.dumps(known))
+    for name in begun:
+        wait_ready(settings, name)
+    return begun
+
+
+def wait_ready(settings, name):
+    """Return when a service that was just started does its work; raises SetupError when it ended or takes too long."""
+    if not processes.wait(lambda: ready(settings, name) or not processes.running(settings, name), START_TIMEOUT, 0.1) \
+            or not ready(settings, name):
+        log = settings.logs / f"{name}.log"
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-10:]) if log.exists() else ""
+        raise SetupError(f"{name} did not start; the end of {log}:\n{tail}")
+
+
+def ready(settings, name):
+    """Whether a service answers: the API over HTTP, the others by a consumer on their queue."""
+    if name == "trove-api":
+        return _api_answers(settings)
+    queue = {"trove-conductor": "trove-conductor", "trove-taskmanager": "taskmanager"}[name]
+    try:
+        found = broker.request(settings, "GET", "/api/consumers/%2F")
+    except (OSError, http.client.HTTPException):
+        return False
+    return any(consumer["queue"]["name"] == queue for consumer in found)
+
+
+def _api_answers(settings):
+    try:
+        with socket.create_connection(("127.0.0.1", settings.api_port), timeout=5):
+            pass
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{settings.api_url}/", timeout=5):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _script(name):
+    return str(Path(sys.executable).with_name(name))
+
+
+def _options(settings):
+    return ["--config-file", str(settings.etc / config.CONTROL_PLANE)]
+
+
+def _digest(settings):
+    digest = hashlib.sha256()
+    for path in sorted((CHECKOUT / "trove").rglob("*.py")):
+        digest.update(path.read_bytes())
+    for path in (CHECKOUT / "etc/trove/api-paste.ini", *sorted(settings.etc.glob("*.conf"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
