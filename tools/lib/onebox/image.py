@@ -49,9 +49,11 @@ def agent(settings):
         sources.append(CHECKOUT / "trove")
     out = settings.cache / f"agent-{settings.agent}-{_digest(*sources)}.squashfs"
     if not out.exists():
-        with tempfile.TemporaryDirectory(prefix=".agent-", dir=settings.cache) as tree:
-            _fill(settings, Path(tree), libraries)
-            image.layer(Path(tree), out)
+        with tempfile.TemporaryDirectory(prefix=".agent-", dir=settings.cache) as work:
+            tree = Path(work) / "root"
+            tree.mkdir(mode=0o755)  # becomes the guest's /, which everybody must be able to enter
+            _fill(settings, tree, libraries)
+            image.layer(tree, out)
     return out
 
 
@@ -70,7 +72,7 @@ def _libraries(settings):
         shutil.rmtree(directory, ignore_errors=True)  # of a run that was interrupted
         run([sys.executable, *PIP, "--target", str(directory / "lib"), "--no-compile", "--only-binary", ":all:",
              "--python-version", "3.11", "-c", str(constraints), "-r", str(requirements)], timeout=1200)
-        for tests in list((directory / "lib").rglob("tests")):
+        for tests in sorted((directory / "lib").rglob("tests"), reverse=True):  # the inner before the outer
             shutil.rmtree(tests)
         _compile(directory / "lib")
         write(directory / "complete", _digest(requirements, constraints))
