@@ -2,6 +2,8 @@
 import sys
 from pathlib import Path
 
+from sqlalchemy import exc
+
 from trove import rpc
 from trove.common import cfg
 from trove.common.cfg import CONF
@@ -29,7 +31,13 @@ def _check_transport():
 def configure_database():
     """Connect the database layer and let every class of ``db_plugins`` map its tables.
 
-    Raises ValueError naming the option for a class that cannot be loaded.
+    Raises SystemExit naming the option when a class cannot be loaded or the database does not answer.
     """
-    plugins = [strategy.load(path, option="db_plugins")() for path in CONF.db_plugins]
-    get_db_api().configure_db(CONF, *plugins)
+    try:
+        plugins = [strategy.load(path, option="db_plugins")() for path in CONF.db_plugins]
+        get_db_api().configure_db(CONF, *plugins)
+    except ValueError as error:
+        raise SystemExit(f"Cannot start: {error}") from error
+    except exc.SQLAlchemyError as error:
+        raise SystemExit("Cannot start: the database that [database] connection names does not answer: "
+                         f"{getattr(error, 'orig', None) or error}") from error

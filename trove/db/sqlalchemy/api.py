@@ -12,7 +12,11 @@ __all__ = ["configure_db", "db_downgrade", "db_recreate", "db_sync", "db_version
 
 
 def configure_db(_options, *plugins):
-    """Make the engine and let every plug-in map its own tables: ``plugin.mapper.map(engine)``."""
+    """Wait for the database and let every plug-in map its own tables: ``plugin.mapper.map(engine)``.
+
+    Raises SQLAlchemyError when the database does not answer.
+    """
+    session.wait_for_server()
     engine = session.get_engine()
     for plugin in plugins:
         plugin.mapper.map(engine)

@@ -93,6 +93,27 @@ def dispose():
             _engine = None
 
 
+def wait_for_server():
+    """Come back when the database takes connections; none stays open.
+
+    Tries [database] max_retries times more, every retry_interval seconds. Raises the last error of SQLAlchemy.
+    """
+    engine, options = get_engine(), CONF.database
+    attempt = 0
+    while True:
+        try:
+            engine.connect().close()
+            engine.dispose()  # the process may yet fork, and a connection must not have two owners
+            return
+        except exc.OperationalError as error:
+            attempt += 1
+            if attempt > options.max_retries != -1:
+                raise
+            LOG.warning("The database does not answer, trying again in %d s (attempt %d): %s", options.retry_interval,
+                        attempt, error.orig)
+            time.sleep(options.retry_interval)
+
+
 def _session(write):
     return orm.Session(get_engine().execution_options(trove_write=write), future=True, expire_on_commit=False)
 

@@ -1,0 +1,299 @@
+"""The conductor: what counts of what guests report, in any order, twice, forged, and from several at once."""
+import threading
+import time
+
+import pytest
+import sqlalchemy
+
+from trove.common import crypto, envelope
+from trove.common.instance import ServiceStatuses
+from trove.conductor import manager, models
+from trove.datastore.models import DBDatastore, DBDatastoreVersion
+from trove.db import models as db_models
+from trove.db.sqlalchemy import tables
+from trove.instance.models import DBInstance, InstanceServiceStatus, RootHistory
+from trove.instance.tasks import InstanceTasks
+
+GUEST = "11111111-1111-4111-8111-111111111111"
+BACKUP = "22222222-2222-4222-8222-222222222222"
+LONG_AGO = db_models.datetime.datetime(2020, 1, 1)
+
+
+def populate(db, task=InstanceTasks.BUILDING, status=ServiceStatuses.NEW, deleted=False):
+    with db.writer() as session:
+        session.add(DBDatastore(id="d", name="mysql"))
+        session.flush()
+        session.add(DBDatastoreVersion(id="v", datastore_id="d", name="8", image_id="i", active=True, manager="mysql"))
+        session.flush()
+        instance = DBInstance(id=GUEST, name="m1", tenant_id="t", datastore_version_id="v", deleted=deleted)
+        instance.task = task
+        session.add(instance)
+        row = InstanceServiceStatus(instance_id=GUEST)
+        row.status = status
+        row.updated_at = LONG_AGO
+        session.add(row)
+
+
+@pytest.fixture
+def db_populated(db):
+    populate(db)
+    return db
+
+
+def send(method, sent=None, key=None, instance_id=GUEST, **args):
+    """What a guest does: sign and deliver."""
+    sent = time.time() if sent is None else sent
+    args["instance_id"] = instance_id
+    proof = envelope.sign(key or crypto.guest_key(instance_id), method, args, sent)
+    getattr(manager.Manager(), method)(None, sent=sent, proof=proof, **args)
+
+
+def heartbeat(text=None, sent=None, version=None, **kwargs):
+    payload = {name: value for name, value in (("service_status", text), ("agent_version", version)) if value}
+    send("heartbeat", sent, payload=payload, **kwargs)
+
+
+def status_row(db):
+    with db.reader() as session:
+        return session.execute(tables.service_statuses.select()).mappings().one()
+
+
+def rows(db, table):
+    with db.reader() as session:
+        return session.execute(table.select()).mappings().all()
+
+
+def test_a_heartbeat_writes_status_text_time_and_version(db_each):
+    populate(db_each)
+    heartbeat("running", version="1.2.3")
+    row = status_row(db_each)
+    assert (row["status_id"], row["status_description"]) == (0x01, "running")
+    assert row["updated_at"] > LONG_AGO
+    heartbeat("blocked")
+    assert status_row(db_each)["status_id"] == 0x02
+    (agent,) = rows(db_each, tables.agent_heartbeats)
+    assert (agent["instance_id"], agent["guest_agent_version"], agent["deleted"]) == (GUEST, "1.2.3", False)
+
+
+def test_an_empty_payload_is_only_a_sign_of_life(db_each):
+    populate(db_each)
+    heartbeat()
+    row = status_row(db_each)
+    assert (row["status_id"], row["updated_at"] > LONG_AGO) == (ServiceStatuses.NEW.code, True)
+    assert len(rows(db_each, tables.agent_heartbeats)) == 1
+
+
+def test_only_what_was_sent_later_counts(db_each):
+    populate(db_each)
+    now = time.time() - 100
+    heartbeat("running", sent=now)
+    for text, sent in (("shutdown", now - 0.001), ("crashed", now)):
+        heartbeat(text, sent=sent)
+        assert status_row(db_each)["status_description"] == "running"
+    heartbeat("shutdown", sent=now + 0.001)
+    assert status_row(db_each)["status_description"] == "shutdown"
+
+
+def test_methods_are_ordered_each_for_itself(db_each):
+    populate(db_each)
+    now = time.time()
+    heartbeat("running", sent=now)
+    send("report_root", sent=now - 50, user="alice")
+    assert rows(db_each, tables.root_enabled_history)[0]["user"] == "alice"
+
+
+def test_a_clock_that_is_set_back_does_not_silence_a_guest_for_long(db_populated):
+    heartbeat("running", sent=time.time() + 7200)
+    with db_populated.writer() as session:
+        assert models.is_newer(session, GUEST, "heartbeat", time.time() + 6)
+        assert not models.is_newer(session, GUEST, "heartbeat", time.time() + 4)
+
+
+def test_several_conductors_end_with_the_newest(db_each):
+    populate(db_each)
+    start, now = threading.Barrier(8), time.time() - 10
+    broken = []
+
+    def deliver(number):
+        start.wait()
+        try:
+            for step in range(3):
+                sent = now + number + step * 0.1
+                heartbeat("running" if (number, step) == (7, 2) else "shutdown", sent=sent, version=f"{sent - now:.1f}")
+        except Exception as error:
+            broken.append(error)
+
+    threads = [threading.Thread(target=deliver, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert broken == []
+    assert status_row(db_each)["status_description"] == "running"
+    (agent,) = rows(db_each, tables.agent_heartbeats)
+    assert agent["guest_agent_version"] == "7.2"
+    (seen,) = rows(db_each, tables.conductor_lastseen)
+    assert seen["sent"] == now + 7 + 0.2
+
+
+@pytest.mark.parametrize("payload", [
+    {"service_status": "dancing"}, {"service_status": ["running"]}, "running", ["running"],
+    {"service_status": "deleted"}, {"service_status": "guestagent error"}, {"service_status": "new"},
+    {"service_status": "paused"},
+])
+def test_what_no_guest_can_say_is_logged_and_changes_nothing(db_populated, caplog, payload):
+    send("heartbeat", payload=payload)
+    assert status_row(db_populated)["updated_at"] == LONG_AGO
+    assert rows(db_populated, tables.conductor_lastseen) == []
+    assert caplog.records[-1].levelname == "ERROR" and GUEST in caplog.text
+
+
+@pytest.mark.parametrize("call", [
+    lambda: heartbeat("running", key="a" * 64),
+    lambda: heartbeat("running", key=crypto.guest_key("another")),
+    lambda: heartbeat("running", sent=time.time() - 2 * 86400),
+    lambda: manager.Manager().heartbeat(None, instance_id=GUEST, payload={"service_status": "running"}, sent=1.0),
+    lambda: manager.Manager().heartbeat(None, instance_id=GUEST, payload={"service_status": "running"}),
+    lambda: send("report_root", user="eve", key="a" * 64),
+    lambda: send("update_backup", backup_id=BACKUP, state="COMPLETED", key="a" * 64),
+])
+def test_forged_and_stale_messages_are_dropped(db_populated, caplog, call):
+    call()
+    assert status_row(db_populated)["updated_at"] == LONG_AGO
+    assert rows(db_populated, tables.conductor_lastseen) == rows(db_populated, tables.root_enabled_history) == []
+    assert "Dropped" in caplog.text and GUEST in caplog.text
+
+
+def test_a_deleted_or_unknown_instance_is_never_written(db_each):
+    populate(db_each, status=ServiceStatuses.DELETED, deleted=True)
+    heartbeat("running", version="9")
+    send("report_root", user="alice")
+    heartbeat("running", instance_id="33333333-3333-4333-8333-333333333333")
+    assert status_row(db_each)["status_description"] == "deleted"
+    for table in (tables.conductor_lastseen, tables.agent_heartbeats, tables.root_enabled_history):
+        assert rows(db_each, table) == []
+
+
+# What a report of "running" makes of a status that a flow has set.
+@pytest.mark.parametrize(("task", "status", "after"), [
+    (InstanceTasks.BUILDING, ServiceStatuses.NEW, "running"),
+    (InstanceTasks.BUILDING, ServiceStatuses.BUILDING, "running"),
+    (InstanceTasks.REBOOTING, ServiceStatuses.PAUSED, "running"),
+    (InstanceTasks.DELETING, ServiceStatuses.SHUTDOWN, "running"),
+    (InstanceTasks.BUILDING_ERROR_SERVER, ServiceStatuses.FAILED, "running"),
+    (InstanceTasks.BUILDING_ERROR_TIMEOUT_GA, ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT, "guestagent error"),
+    (InstanceTasks.DELETING_ERROR, ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT, "guestagent error"),
+    (InstanceTasks.NONE, ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT, "running"),
+    (InstanceTasks.DELETING, ServiceStatuses.DELETED, "deleted"),
+])
+def test_which_statuses_give_way_to_a_guest(db_each, task, status, after):
+    populate(db_each, task=task, status=status)
+    heartbeat("running")
+    row = status_row(db_each)
+    assert row["status_description"] == after
+    assert (row["updated_at"] > LONG_AGO) is (status != ServiceStatuses.DELETED)
+
+
+def test_an_instance_without_a_status_row_gets_one(db_populated):
+    with db_populated.writer() as session:
+        session.execute(tables.service_statuses.delete())
+    heartbeat("running")
+    assert status_row(db_populated)["status_id"] == 0x01
+
+
+def test_root_is_recorded_once_and_a_later_enabling_is_not_disabled(db_each):
+    populate(db_each)
+    now = time.time()
+    send("report_root", sent=now, user="alice")
+    with db_each.writer() as session:
+        session.get(RootHistory, GUEST).disabled_at = LONG_AGO
+    send("report_root", sent=now, user="replayed")
+    (row,) = rows(db_each, tables.root_enabled_history)
+    assert (row["user"], row["disabled_at"]) == ("alice", LONG_AGO)
+    send("report_root", sent=now + 1, user="bob")
+    (row,) = rows(db_each, tables.root_enabled_history)
+    assert (row["id"], row["user"], row["disabled_at"]) == (GUEST, "alice", None)
+    assert row["created"] is not None
+
+
+def add_backup(db, state="NEW", instance_id=GUEST, backup_id=BACKUP):
+    with db.writer() as session:
+        session.execute(tables.backups.insert().values(
+            id=backup_id, name="b", state=state, instance_id=instance_id, tenant_id="t", deleted=False))
+
+
+def test_a_backup_is_followed_to_its_end_and_not_beyond(db_each):
+    populate(db_each)
+    add_backup(db_each)
+    now = time.time()
+    send("update_backup", sent=now, backup_id=BACKUP, state="BUILDING", size=0.25, note="ignored")
+    send("update_backup", sent=now + 1, backup_id=BACKUP, state="COMPLETED", location="http://s/c/o", checksum="c" * 32,
+         backup_type="MariaBackup", success=True)
+    send("update_backup", sent=now + 2, backup_id=BACKUP, state="FAILED", location="http://evil")
+    (row,) = rows(db_each, tables.backups)
+    assert (row["state"], row["size"], row["location"], row["checksum"], row["backup_type"]) == (
+        "COMPLETED", 0.25, "http://s/c/o", "c" * 32, "MariaBackup")
+
+
+def test_the_last_word_on_a_backup_counts_though_the_next_has_begun(db_populated):
+    second = BACKUP.replace("2", "4")
+    add_backup(db_populated, "BUILDING")
+    add_backup(db_populated, "NEW", backup_id=second)
+    now = time.time()
+    send("update_backup", sent=now + 1, backup_id=second, state="BUILDING")
+    send("update_backup", sent=now, backup_id=BACKUP, state="COMPLETED")
+    assert {row["id"]: row["state"] for row in rows(db_populated, tables.backups)} == {
+        BACKUP: "COMPLETED", second: "BUILDING"}
+
+
+def test_a_guest_cannot_write_the_backup_of_another(db_populated, caplog):
+    add_backup(db_populated, instance_id="somebody else")
+    send("update_backup", backup_id=BACKUP, state="COMPLETED")
+    assert rows(db_populated, tables.backups)[0]["state"] == "NEW"
+    assert "has no running backup" in caplog.text
+
+
+@pytest.mark.parametrize("fields", [
+    {"state": "DELETED"}, {"state": ["NEW"]}, {"size": -1}, {"size": "1"}, {"size": True}, {"location": 7},
+    {"location": "x" * 1025}, {"checksum": "c" * 33}, {"backup_type": "t" * 33},
+])
+def test_impossible_fields_of_a_backup_are_named(db_populated, caplog, fields):
+    add_backup(db_populated)
+    send("update_backup", backup_id=BACKUP, **fields)
+    (row,) = rows(db_populated, tables.backups)
+    assert (row["state"], row["size"], row["location"]) == ("NEW", None, None)
+    assert next(iter(fields)) in caplog.records[-1].message
+
+
+def test_forgetting_an_instance_leaves_no_sign_of_life(db_each):
+    populate(db_each)
+    heartbeat("running", version="1")
+    with db_each.writer() as session:
+        models.forget(session, GUEST)
+    assert rows(db_each, tables.conductor_lastseen) == []
+    assert [row["deleted"] for row in rows(db_each, tables.agent_heartbeats)] == [True]
+
+
+def test_a_heartbeat_costs_four_statements(db_populated, statements):
+    heartbeat("running", version="1")
+    statements.clear()
+    heartbeat("running", version="1")
+    assert len(statements) == 4
+
+
+def test_a_lost_race_is_repeated(db_populated, monkeypatch):
+    calls = []
+    real = models.record_sign_of_life
+
+    def lose_twice(session, *args):
+        calls.append(1)
+        if len(calls) < 3:
+            original = sqlalchemy.exc.OperationalError("UPDATE", {}, None)
+            original.orig = type("Deadlock", (Exception,), {})(1213, "Deadlock found")
+            raise original
+        real(session, *args)
+
+    monkeypatch.setattr(models, "record_sign_of_life", lose_twice)
+    heartbeat("running")
+    assert len(calls) == 3
+    assert status_row(db_populated)["status_description"] == "running"

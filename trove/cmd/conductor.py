@@ -1,0 +1,68 @@
+"""trove-conductor: writes what guests report; as many processes as wanted, each may die at any moment."""
+import os
+import signal
+import threading
+
+import cotyledon
+from oslo_log import log as logging
+
+from trove import rpc
+from trove.cmd import common
+from trove.common.cfg import CONF
+from trove.common.strategies import strategy
+
+LOG = logging.getLogger(__name__)
+
+
+class Worker:
+    """The RPC server of one process."""
+
+    def __init__(self):
+        common.configure_database()
+        manager = strategy.load(CONF.conductor_manager, option="conductor_manager")()
+        self._server = rpc.get_server(CONF.conductor_queue, CONF.host, [manager])
+        # Starting waits for the broker without end, and must not keep the process from stopping.
+        self._starting = threading.Thread(target=self._server.start, daemon=True)
+        self._starting.start()
+        LOG.info("trove-conductor serves the topic %s", CONF.conductor_queue)
+
+    def stop(self):
+        """Take no more messages and finish those that are being worked on."""
+        if self._starting.is_alive():
+            return
+        self._server.stop()
+        self._server.wait()
+        rpc.cleanup()
+        LOG.info("trove-conductor stopped")
+
+
+class _Service(cotyledon.Service):
+    """A Worker in a child of cotyledon's manager, which starts another when it dies."""
+
+    def __init__(self, worker_id):
+        super().__init__(worker_id)
+        self._worker = Worker()
+
+    def terminate(self):
+        self._worker.stop()
+
+
+def main():
+    """Serve until SIGTERM or SIGINT."""
+    common.read_configuration("/etc/trove/trove-conductor.conf", secrets=("operation_key",))
+    workers = CONF.trove_conductor_workers or os.cpu_count()
+    if workers > 1:
+        manager = cotyledon.ServiceManager()
+        manager.add(_Service, workers=workers)
+        manager.run()
+        return
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    worker = Worker()
+    stopping.wait()
+    worker.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The conductor's door: what guests report by cast. Checks who speaks; ``trove.conductor.models`` has the rules.
+
+A message that is forged, late, doubled or wrong is logged and dropped: nobody waits for an answer.
+"""
+from oslo_log import log as logging
+
+from trove import rpc
+from trove.common import crypto, envelope
+from trove.common.instance import ServiceStatuses
+from trove.conductor import models
+from trove.db import get_db_api
+
+LOG = logging.getLogger(__name__)
+
+
+def _is_genuine(method, sent, proof, **args):
+    """Whether the message comes from the guest of ``args["instance_id"]``; if not, that is logged."""
+    try:
+        envelope.verify(crypto.guest_key(args["instance_id"]), method, args, sent, proof)
+    except envelope.BadProof as error:
+        LOG.warning("Dropped %s for instance %s: %s", method, args["instance_id"], error)
+        return False
+    return True
+
+
+def _apply(method, instance_id, slot, sent, effect):
+    """Run ``effect(session)`` for a live instance if the report is the newest of its slot, all in one transaction."""
+    db = get_db_api()
+
+    @db.retry_lost_races
+    def transaction():
+        with db.writer() as session:
+            if not models.is_live(session, instance_id):
+                LOG.info("Dropped %s for instance %s: it does not exist (any more)", method, instance_id)
+            elif not models.is_newer(session, instance_id, slot, sent):
+                LOG.debug("Dropped %s for instance %s: one sent later has been here", method, instance_id)
+            else:
+                effect(session)
+    transaction()
+
+
+class Manager:
+    """The methods of contract/rpc.md section 3. ``sent``: seconds by the guest's clock; ``proof``: see envelope."""
+
+    @rpc.expose
+    def heartbeat(self, _context, instance_id, payload=None, sent=None, proof=None):
+        """A sign of life. payload: {"service_status": text, "agent_version": text}, both may be missing."""
+        if not _is_genuine("heartbeat", sent, proof, instance_id=instance_id, payload=payload):
+            return
+        try:
+            status, version = _read_payload(payload)
+        except ValueError as error:
+            LOG.error("Dropped heartbeat of instance %s: %s", instance_id, error)
+            return
+
+        def effect(session):
+            if not models.record_status(session, instance_id, status) and status is not None:
+                LOG.info("Instance %s reports %s; the status that it was given stays", instance_id, status.description)
+            models.record_sign_of_life(session, instance_id, version)
+        _apply("heartbeat", instance_id, "heartbeat", sent, effect)
+
+    @rpc.expose
+    def report_root(self, _context, instance_id, user=None, sent=None, proof=None):
+        """Root was enabled. user: who asked for it."""
+        if _is_genuine("report_root", sent, proof, instance_id=instance_id, user=user):
+            user = None if user is None else str(user)[:255]
+            _apply("report_root", instance_id, "report_root", sent,
+                   lambda session: models.record_root(session, instance_id, user))
+
+    @rpc.expose
+    def update_backup(self, _context, instance_id, backup_id, sent=None, proof=None, **fields):
+        """News of a backup: state, size (GB), location, checksum, backup_type; other fields are ignored."""
+        if not _is_genuine("update_backup", sent, proof, instance_id=instance_id, backup_id=backup_id, **fields):
+            return
+        try:
+            fields = models.backup_fields(fields)
+        except ValueError as error:
+            LOG.error("Dropped update_backup of backup %s from instance %s: %s", backup_id, instance_id, error)
+            return
+
+        def effect(session):
+            if not models.record_backup(session, instance_id, backup_id, fields):
+                LOG.error("Dropped update_backup from instance %s: it has no running backup %s", instance_id, backup_id)
+        # A slot for each backup: the last word on one must not be dropped because the next has begun.
+        _apply("update_backup", instance_id, str(backup_id)[:36], sent, effect)
+
+
+def _read_payload(payload):
+    """(ServiceStatus or None, agent version or None) of a heartbeat. Raises ValueError saying what is wrong."""
+    if payload is not None and not isinstance(payload, dict):
+        raise ValueError(f"its payload is {type(payload).__name__}, not a dict")
+    text, version = (payload or {}).get("service_status"), (payload or {}).get("agent_version")
+    version = None if version is None else str(version)[:255]
+    if text is None:
+        return None, version
+    try:
+        status = ServiceStatuses.from_description(text)
+    except (KeyError, TypeError):
+        raise ValueError(f"there is no service status {text!r}") from None
+    if status in models.NOT_FOR_GUESTS:
+        raise ValueError(f"the service status {text!r} is not a guest's to report")
+    return status, version

@@ -1,0 +1,153 @@
+"""What guests' reports do to the rows, called by the conductor's manager only.
+
+The rules, for N conductors at work on messages that come late, twice or in another order:
+- A report counts if it was sent after the newest one of its kind that counted; the row in conductor_lastseen is
+  moved on in the same transaction as the effect, and its lock puts the conductors in line.
+- Nothing is ever written for an instance that is deleted or unknown.
+- A guest speaks of its database only. What the control plane alone can know (NEW, PAUSED, DELETED, FAILED_TIMEOUT)
+  it cannot report.
+- It cannot overwrite DELETED; nor FAILED_TIMEOUT while the instance's task is the error that the build ended with:
+  an instance that was given up does not come to life by itself (an administrator may reset its task). Every other
+  status gives way to the next report, PAUSED too: that is how a reboot ends.
+- A backup that has ended is never changed by a guest.
+"""
+import math
+import time
+
+import sqlalchemy
+from sqlalchemy import exc
+
+from trove.common.instance import ServiceStatuses
+from trove.db import models
+from trove.db.sqlalchemy import tables
+from trove.instance.models import AgentHeartBeat, InstanceServiceStatus, RootHistory
+from trove.instance.tasks import InstanceTasks
+
+NOT_FOR_GUESTS = (ServiceStatuses.NEW, ServiceStatuses.PAUSED, ServiceStatuses.DELETED,
+                  ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT)
+_ERROR_TASKS = [task.code for task in InstanceTasks.all() if task.is_error]
+_RUNNING_BACKUPS = ("NEW", "BUILDING", "SAVING")
+_BACKUP_STATES = (*_RUNNING_BACKUPS, "COMPLETED", "FAILED")
+# Seconds. A clock further ahead than this is not believed for the order of later reports: when it is set right, the
+# guest would else be unheard until the time that it once had.
+_CLOCK_ALLOWANCE = 5.0
+
+_instances, _statuses, _lastseen = tables.instances, tables.service_statuses, tables.conductor_lastseen
+_heartbeats, _roots, _backups = tables.agent_heartbeats, tables.root_enabled_history, tables.backups
+
+
+def is_live(session, instance_id):
+    """Whether there is an instance with that id that is not deleted."""
+    return session.execute(sqlalchemy.select(_instances.c.id).where(
+        _instances.c.id == instance_id, _instances.c.deleted.is_(False))).first() is not None
+
+
+def _insert_unless_there(session, statement):
+    """Run an INSERT that another conductor may do at the same time; returns whether it was ours."""
+    try:
+        with session.begin_nested():
+            session.execute(statement)
+    except exc.IntegrityError:
+        return False
+    return True
+
+
+def is_newer(session, instance_id, slot, sent, now=None):
+    """Whether a report of an instance, sent at ``sent``, is the newest of its slot; it is from then on.
+
+    slot: name of the RPC method, or the id of a backup; sent: seconds since the epoch by the guest's clock, None
+    always counts; now: the same by ours.
+    """
+    if sent is None:
+        return True
+    remembered = min(sent, (time.time() if now is None else now) + _CLOCK_ALLOWANCE)
+    key = {"instance_id": instance_id, "method_name": slot}
+    move = sqlalchemy.update(_lastseen).where(
+        _lastseen.c.instance_id == instance_id, _lastseen.c.method_name == slot, _lastseen.c.sent < sent,
+    ).values(sent=remembered)
+    return (session.execute(move).rowcount == 1
+            or _insert_unless_there(session, _lastseen.insert().values(**key, sent=remembered))
+            or session.execute(move).rowcount == 1)
+
+
+def record_sign_of_life(session, instance_id, version=None):
+    """Note that the agent lives, and its version if it told one."""
+    moment = models.utcnow()
+    values = {"updated_at": moment, **({"guest_agent_version": version} if version else {})}
+    written = session.execute(sqlalchemy.update(_heartbeats).where(
+        _heartbeats.c.instance_id == instance_id).values(**values, deleted=False, deleted_at=None))
+    if written.rowcount == 0:
+        session.add(AgentHeartBeat(instance_id=instance_id, **values))
+
+
+def record_status(session, instance_id, status=None):
+    """Write what the guest says of its database; None, or what the rules keep out, only renews ``updated_at``.
+
+    Returns whether ``status`` was written.
+    """
+    moment = models.utcnow()
+    row = sqlalchemy.update(_statuses).where(
+        _statuses.c.instance_id == instance_id, _statuses.c.status_id != ServiceStatuses.DELETED.code)
+    if status is not None:
+        given_up = sqlalchemy.exists().where(
+            _instances.c.id == instance_id, _instances.c.task_id.in_(_ERROR_TASKS))
+        written = session.execute(row.where(~sqlalchemy.and_(
+            _statuses.c.status_id == ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT.code, given_up,
+        )).values(status_id=status.code, status_description=status.description, updated_at=moment))
+        if written.rowcount:
+            return True
+    if session.execute(row.values(updated_at=moment)).rowcount or status is None:
+        return False
+    if session.execute(sqlalchemy.select(_statuses.c.id).where(_statuses.c.instance_id == instance_id)).first():
+        return False
+    session.add(InstanceServiceStatus(instance_id=instance_id, status=status))
+    return True
+
+
+def record_root(session, instance_id, user):
+    """Note that root was enabled; the first time stays on record, as does who asked for it."""
+    again = session.execute(sqlalchemy.update(_roots).where(_roots.c.id == instance_id).values(disabled_at=None))
+    if again.rowcount == 0:
+        # At the same time the task manager may note it for a root password given at creation.
+        _insert_unless_there(session, sqlalchemy.insert(RootHistory).values(
+            id=instance_id, user=user, created=models.utcnow()))
+
+
+def record_backup(session, instance_id, backup_id, fields):
+    """Write what is known of ``fields`` into a running backup of the instance; returns whether there was one."""
+    return session.execute(sqlalchemy.update(_backups).where(
+        _backups.c.id == backup_id, _backups.c.instance_id == instance_id, _backups.c.deleted.is_(False),
+        _backups.c.state.in_(_RUNNING_BACKUPS),
+    ).values(**fields, updated=models.utcnow())).rowcount == 1
+
+
+def backup_fields(given):
+    """The columns that a guest may write, taken from its message; unknown names are left out.
+
+    Raises ValueError naming a field with an impossible value.
+    """
+    fields = {}
+    for name in ("location", "checksum", "backup_type"):
+        value = given.get(name)
+        if value is not None:
+            if not isinstance(value, str) or len(value) > _backups.c[name].type.length:
+                raise ValueError(f"{name} must be a text of at most {_backups.c[name].type.length} characters")
+            fields[name] = value
+    size = given.get("size")
+    if size is not None:
+        if isinstance(size, bool) or not isinstance(size, (int, float)) or not math.isfinite(size) or size < 0:
+            raise ValueError("size must be a number of GB, not negative")
+        fields["size"] = size
+    state = given.get("state")
+    if state is not None:
+        if state not in _BACKUP_STATES:
+            raise ValueError(f"state must be one of {', '.join(_BACKUP_STATES)}")
+        fields["state"] = state
+    return fields
+
+
+def forget(session, instance_id):
+    """Remove what the conductor keeps of an instance; called within the transaction that deletes it."""
+    session.execute(sqlalchemy.delete(_lastseen).where(_lastseen.c.instance_id == instance_id))
+    session.execute(sqlalchemy.update(_heartbeats).where(_heartbeats.c.instance_id == instance_id).values(
+        deleted=True, deleted_at=models.utcnow()))
