@@ -1,0 +1,87 @@
+"""The command tools/test: checks, then the quick and slow tests, then the scenarios on a running system of its own.
+
+The running system has its own state directory, so a quickstart beside it is not touched; it is removed in any case.
+"""
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from onebox import down
+from onebox.settings import CHECKOUT, SetupError
+from onebox.show import Progress
+
+STATE = CHECKOUT / ".run-test"
+BIN = Path(sys.executable).parent
+PYTEST = [sys.executable, "-m", "pytest"]
+# Tests that need a machine to themselves come last and one at a time; the others share the cores.
+STAGES = {
+    "lint": [[str(BIN / "ruff"), "check", "."], [str(BIN / "lint-imports")]],
+    "quick": [[*PYTEST, "-m", "not slow and not scenario", "-n", "2"]],
+    "slow": [[*PYTEST, "-m", "slow and not scenario"]],
+    "scenario": [[*PYTEST, "-m", "scenario"]],
+}
+HELP = f"""usage: tools/test [{"|".join(STAGES)}] [ARGUMENT OF PYTEST ...]
+
+Runs all checks and tests, or those of one stage; for example: tools/test quick -k quota -x"""
+
+
+def main():
+    """Run the stages; returns 0 when all of them passed."""
+    pytest_arguments = sys.argv[1:]
+    if pytest_arguments[:1] in (["-h"], ["--help"]):
+        print(HELP)
+        return 0
+    # Not argparse: it would take the value of an option of pytest's for our own argument.
+    stages = [pytest_arguments.pop(0)] if pytest_arguments[:1] and pytest_arguments[0] in STAGES else list(STAGES)
+    os.environ.setdefault("TROVE_STATE", str(STATE))
+    os.environ["PATH"] = f"{BIN}:{os.environ['PATH']}"
+    os.environ["PYTHONPATH"] = f"{CHECKOUT}:{CHECKOUT / 'contrib/minicloud'}"  # for lint-imports
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that "finally" runs
+    closing, failed = [], False
+    try:
+        for stage in stages:
+            for command in STAGES[stage]:
+                status, line, seconds = _run(command + (pytest_arguments if command[0] == PYTEST[0] else []))
+                failed = failed or status != 0
+                closing.append(f"{'ok    ' if status == 0 else 'FAILED'}  {stage:<9}{seconds:6.0f} s  {line}")
+    except KeyboardInterrupt:
+        closing, failed = [*closing, "interrupted"], True
+    finally:
+        if "scenario" in stages:
+            _clean()
+    print("\n".join(["", *closing]))
+    return 1 if failed else 0
+
+
+def _run(command):
+    """Run one command and show its output as it comes; returns its status, its last line and the seconds it took."""
+    begun, last = time.monotonic(), ""
+    print(f"\n$ {' '.join(Path(word).name if word.startswith('/') else word for word in command)}", flush=True)
+    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace") as process:
+        try:
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                last = line.strip() or last
+        except BaseException:
+            process.terminate()
+            process.wait(60)
+            raise
+    # pytest says 5 when no test has the mark, which is no failure of the tests.
+    status = 0 if process.returncode == 5 else process.returncode
+    return status, last.strip("= "), time.monotonic() - begun
+
+
+def _clean():
+    try:
+        for sentence in down.remove(Progress()):
+            print(f"left behind: {sentence}", file=sys.stderr)
+    except SetupError as error:
+        print(error, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
