@@ -22,6 +22,8 @@ from onebox.venv import PIP
 RECIPES = CHECKOUT / "tools/image"
 LIBRARIES = "opt/trove/lib"  # in the guest: the agent's libraries and the trove package
 UNIT = "trove-guestagent.service"
+DATA_DIRECTORY = "var/lib/mysql.template"  # in the guest: where the agent looks for one
+REDO_LOG = "8M"  # a small one is quick to copy; the server makes it larger at its first start if it is told to
 
 
 def root(settings, engine="mariadb"):
@@ -41,18 +43,24 @@ def engine_version(root, package="mariadb-server"):
     return ".".join(versions[package].rpartition(":")[2].split(".")[:2])
 
 
-def agent(settings):
-    """The squashfs file of the layer with the agent: with the trove package, or with an empty directory for it."""
+def agent(settings, root):
+    """The squashfs file of the layer above ``root``: the agent and a data directory for it to copy.
+
+    The trove package is in it, or an empty directory in its place.
+    """
     libraries = _libraries(settings)
-    sources = [CHECKOUT / "contrib/trove-guestagent", Path(__file__), libraries / "complete"]
+    sources = [CHECKOUT / "contrib/trove-guestagent", RECIPES / "datadir", Path(__file__), libraries / "complete"]
     if settings.agent == "image":
         sources.append(CHECKOUT / "trove")
-    out = settings.cache / f"agent-{settings.agent}-{_digest(*sources)}.squashfs"
+    out = settings.cache / f"{root.stem}-agent-{settings.agent}-{_digest(*sources)}.squashfs"
     if not out.exists():
         with tempfile.TemporaryDirectory(prefix=".agent-", dir=settings.cache) as work:
             tree = Path(work) / "root"
             tree.mkdir(mode=0o755)  # becomes the guest's /, which everybody must be able to enter
             _fill(settings, tree, libraries)
+            (tree / DATA_DIRECTORY).parent.mkdir(parents=True)
+            run(["unshare", "--mount", "--", str(RECIPES / "datadir"), str(root), str(tree / DATA_DIRECTORY),
+                 f"--innodb-log-file-size={REDO_LOG}"], timeout=300)
             image.layer(tree, out)
     return out
 

@@ -67,7 +67,7 @@ def system(settings, progress):
     with progress.step("guest system (built at the first time: a minute)"):
         root = image.root(settings)
     with progress.step("guest agent"):
-        agent = image.agent(settings)
+        agent = image.agent(settings, root)
     with progress.step("minicloud"):
         cloud.up(settings)
         broker.begin(settings)
