@@ -2,14 +2,24 @@
 
 Lists load all that they show in a fixed number of statements; no property runs a query.
 """
+import dataclasses
+import datetime
+import functools
 import json
 
 import sqlalchemy
 
+from trove.common import exception
+from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
+from trove.datastore.models import DBDatastore, DBDatastoreVersion
 from trove.db import models
 from trove.db.sqlalchemy import tables
+from trove.instance import states
 from trove.instance.tasks import InstanceTasks
+
+# Backups in these states are running: their instance is shown as BACKUP and may not be worked on.
+RUNNING_BACKUP_STATES = ("NEW", "BUILDING", "SAVING")
 
 
 @models.registry.mapped
@@ -113,3 +123,119 @@ def newest_fault(session, instance_id):
     return session.execute(sqlalchemy.select(InstanceFault).where(
         InstanceFault.instance_id == instance_id).order_by(
         InstanceFault.created.desc(), InstanceFault.id)).scalars().first()
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """An instance with all that lists, views and checks of actions look at, out of one statement.
+
+    row: DBInstance; datastore, version, manager: names; service: ServiceStatus; last_seen: when the guest last gave
+    a sign of life (naive UTC) or None; backing_up: whether a backup of it is running.
+    """
+
+    row: DBInstance
+    datastore: str
+    version: str
+    manager: str
+    service: object
+    last_seen: datetime.datetime | None
+    backing_up: bool
+
+    @property
+    def id(self):
+        """The id of the instance."""
+        return self.row.id
+
+    @functools.cached_property
+    def silent(self):
+        """Whether the guest has not reported for longer than ``agent_heartbeat_expiry``."""
+        if self.last_seen is None:
+            return True
+        return (models.utcnow() - self.last_seen).total_seconds() > CONF.agent_heartbeat_expiry
+
+    @functools.cached_property
+    def status(self):
+        """The status word that users see."""
+        return states.api_status(self.row.task, self.row.server_status, self.service, self.backing_up, self.silent)
+
+    @property
+    def guest_answers(self):
+        """Whether it makes sense to call the guest: its database runs and it is not silent."""
+        return self.service == ServiceStatuses.RUNNING and not self.silent
+
+    def check_action(self, action):
+        """Raises UnprocessableEntity, naming the offending word, when ``action`` (states.ALLOWED_TASKS) may not start."""
+        reason = states.refusal(action, self.row.task, self.row.server_status, self.service, self.backing_up)
+        if reason:
+            raise exception.UnprocessableEntity(f"Instance {self.id} cannot do {action} now: {reason}.")
+
+
+def _query():
+    backups = tables.backups.c
+    backing_up = sqlalchemy.exists().where(
+        backups.instance_id == DBInstance.id, backups.deleted.is_(False),
+        backups.state.in_(RUNNING_BACKUP_STATES)).correlate(DBInstance)
+    return sqlalchemy.select(
+        DBInstance, DBDatastore.name, DBDatastoreVersion.name, DBDatastoreVersion.manager,
+        InstanceServiceStatus.status_id, InstanceServiceStatus.updated_at, AgentHeartBeat.updated_at, backing_up,
+    ).join(DBDatastoreVersion, DBDatastoreVersion.id == DBInstance.datastore_version_id).join(
+        DBDatastore, DBDatastore.id == DBDatastoreVersion.datastore_id).outerjoin(
+        InstanceServiceStatus, InstanceServiceStatus.instance_id == DBInstance.id).outerjoin(
+        AgentHeartBeat, AgentHeartBeat.instance_id == DBInstance.id)
+
+
+def _loaded(result):
+    row, datastore, version, manager, status_id, reported, heartbeat, backing_up = result
+    service = ServiceStatuses.NEW if status_id is None else ServiceStatuses.from_code(status_id)
+    signs = [moment for moment in (reported, heartbeat) if moment is not None]
+    return Loaded(row, datastore, version, manager, service, max(signs, default=None), bool(backing_up))
+
+
+def load(session, instance_id, context=None):
+    """The live instance with that id as a Loaded.
+
+    context: if given, another tenant's instance is refused unless it is an administrator's.
+    Raises NotFound, the same for absent, deleted and foreign ones.
+    """
+    query = _query().where(DBInstance.id == instance_id, DBInstance.deleted.is_(False))
+    if context is not None and not context.is_admin:
+        query = query.where(DBInstance.tenant_id == context.project_id)
+    result = session.execute(query).first()
+    if result is None:
+        raise exception.NotFound(resource=DBInstance.label, id=instance_id)
+    return _loaded(result)
+
+
+def load_page(session, tenant_id, limit, marker=None, include_clustered=False):
+    """One page of a tenant's live instances, by id, in one statement.
+
+    Returns (list of Loaded, marker of the next page or None).
+    """
+    query = _query().where(DBInstance.tenant_id == tenant_id, DBInstance.deleted.is_(False))
+    if not include_clustered:
+        query = query.where(DBInstance.cluster_id.is_(None))
+    if marker is not None:
+        query = query.where(DBInstance.id > marker)
+    results = session.execute(query.order_by(DBInstance.id).limit(limit + 1)).all()
+    more = len(results) > limit
+    loaded = [_loaded(result) for result in results[:limit]]
+    return loaded, loaded[-1].id if more else None
+
+
+def lock(session, instance_id, context):
+    """The live row of an instance, held against other writers until the end of the transaction.
+
+    Raises NotFound as ``load`` does.
+    """
+    DBInstance.get(session, instance_id, context)
+    query = DBInstance.live().where(DBInstance.id == instance_id).with_for_update()
+    row = session.execute(query, execution_options={"populate_existing": True}).scalars().one_or_none()
+    if row is None:
+        raise exception.NotFound(resource=DBInstance.label, id=instance_id)
+    return row
+
+
+def replica_ids(session, instance_id):
+    """The ids of the live replicas of an instance."""
+    return session.execute(sqlalchemy.select(DBInstance.id).where(
+        DBInstance.slave_of_id == instance_id, DBInstance.deleted.is_(False)).order_by(DBInstance.id)).scalars().all()
