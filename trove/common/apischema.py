@@ -16,6 +16,8 @@ text255 = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": _PRINT
            "allOf": [{"pattern": _ALPHANUMERIC}]}
 # The name of a database user: its length is limited by the datastore's own rules.
 name = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": _ALPHANUMERIC}
+# What a password may contain is checked by the datastore's own rules; a message never shows it.
+password = {"type": "string", "minLength": 1, "maxLength": 255}
 uuid = {"type": "string", "pattern": r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z"}
 # An id, or a URI that ends in it.
 uuid_ref = {"type": "string", "maxLength": 1024,

@@ -6,6 +6,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from trove import version
+from trove.common import exception
 from trove.conf import api, cloud, database, guest, mariadb, mysql, percona, services
 
 CONF = cfg.CONF
@@ -46,6 +47,13 @@ def require_secret(*options):
             where = f"[{group}] {name}" if group else f"[DEFAULT] {name}"
             raise SystemExit(f"Cannot start: set {where} to a secret of your own "
                              f"(it is {'not set' if not value else 'a placeholder'}).")
+
+
+def datastore_options(manager):
+    """The options of a datastore's group. Raises NotImplementedHere for a manager that this version does not know."""
+    if manager not in {ds.GROUP for ds in DATASTORES}:
+        raise exception.NotImplementedHere(f"The datastore manager '{manager}' is not known here.")
+    return CONF[manager]
 
 
 def list_opts():

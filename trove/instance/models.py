@@ -13,10 +13,11 @@ from trove.common import exception
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.datastore.models import DBDatastore, DBDatastoreVersion
-from trove.db import models
+from trove.db import get_db_api, models
 from trove.db.sqlalchemy import tables
 from trove.instance import states
 from trove.instance.tasks import InstanceTasks
+from trove.operation import models as operations
 
 # Backups in these states are running: their instance is shown as BACKUP and may not be worked on.
 RUNNING_BACKUP_STATES = ("NEW", "BUILDING", "SAVING")
@@ -156,6 +157,8 @@ class Loaded:
     @functools.cached_property
     def status(self):
         """The status word that users see."""
+        if self.row.deleted:
+            return "SHUTDOWN"
         return states.api_status(self.row.task, self.row.server_status, self.service, self.backing_up, self.silent)
 
     @property
@@ -191,13 +194,13 @@ def _loaded(result):
     return Loaded(row, datastore, version, manager, service, max(signs, default=None), bool(backing_up))
 
 
-def load(session, instance_id, context=None):
-    """The live instance with that id as a Loaded.
+def load(session, instance_id, context=None, deleted=False):
+    """The instance with that id as a Loaded.
 
-    context: if given, another tenant's instance is refused unless it is an administrator's.
-    Raises NotFound, the same for absent, deleted and foreign ones.
+    context: if given, another tenant's instance is refused unless it is an administrator's; deleted: False for a live
+    one, None for any. Raises NotFound, the same for absent, deleted and foreign ones.
     """
-    query = _query().where(DBInstance.id == instance_id, DBInstance.deleted.is_(False))
+    query = _filtered(_query().where(DBInstance.id == instance_id), deleted)
     if context is not None and not context.is_admin:
         query = query.where(DBInstance.tenant_id == context.project_id)
     result = session.execute(query).first()
@@ -206,20 +209,30 @@ def load(session, instance_id, context=None):
     return _loaded(result)
 
 
-def load_page(session, tenant_id, limit, marker=None, include_clustered=False):
-    """One page of a tenant's live instances, by id, in one statement.
+def _filtered(query, deleted):
+    return query if deleted is None else query.where(DBInstance.deleted.is_(deleted))
 
-    Returns (list of Loaded, marker of the next page or None).
+
+def load_page(session, tenant_id, limit, marker=None, include_clustered=False, deleted=False):
+    """One page of instances by id, in one statement.
+
+    tenant_id: None for those of all tenants; limit: None for all; deleted: False for live ones, True for deleted
+    ones, None for both. Returns (list of Loaded, marker of the next page or None).
     """
-    query = _query().where(DBInstance.tenant_id == tenant_id, DBInstance.deleted.is_(False))
+    query = _filtered(_query(), deleted)
+    if tenant_id is not None:
+        query = query.where(DBInstance.tenant_id == tenant_id)
     if not include_clustered:
         query = query.where(DBInstance.cluster_id.is_(None))
     if marker is not None:
         query = query.where(DBInstance.id > marker)
-    results = session.execute(query.order_by(DBInstance.id).limit(limit + 1)).all()
-    more = len(results) > limit
-    loaded = [_loaded(result) for result in results[:limit]]
-    return loaded, loaded[-1].id if more else None
+    query = query.order_by(DBInstance.id)
+    if limit is not None:
+        query = query.limit(limit + 1)
+    loaded = [_loaded(result) for result in session.execute(query)]
+    if limit is None or len(loaded) <= limit:
+        return loaded, None
+    return loaded[:limit], loaded[limit - 1].id
 
 
 def lock(session, instance_id, context):
@@ -239,3 +252,68 @@ def replica_ids(session, instance_id):
     """The ids of the live replicas of an instance."""
     return session.execute(sqlalchemy.select(DBInstance.id).where(
         DBInstance.slave_of_id == instance_id, DBInstance.deleted.is_(False)).order_by(DBInstance.id)).scalars().all()
+
+
+@dataclasses.dataclass(frozen=True)
+class Details:
+    """What the view of one instance shows beyond a list's: replicas, fault, progress of the newest operation.
+
+    now: seconds since the epoch by the database's clock.
+    """
+
+    loaded: Loaded
+    replica_ids: list
+    fault: InstanceFault | None
+    operation: object
+    now: float
+
+
+def load_details(session, instance_id, context, deleted=False):
+    """The Details of an instance. Arguments and errors are those of ``load``."""
+    loaded = load(session, instance_id, context, deleted)
+    return Details(loaded, replica_ids(session, instance_id), newest_fault(session, instance_id),
+                   operations.newest_for(session, "instance", instance_id), get_db_api().now(session))
+
+
+def set_service_status(session, instance_id, status):
+    """Write the service status (ServiceStatus) of an instance, with a row if there is none yet."""
+    row = service_status(session, instance_id)
+    if row is None:
+        session.add(InstanceServiceStatus(instance_id=instance_id, status=status))
+    else:
+        row.status = status
+
+
+def fail_running_backups(session, instance_id):
+    """Mark the running backups of an instance as failed, so that they block it no longer."""
+    table = tables.backups
+    session.execute(sqlalchemy.update(table).where(
+        table.c.instance_id == instance_id, table.c.deleted.is_(False), table.c.state.in_(RUNNING_BACKUP_STATES),
+    ).values(state="FAILED", updated=models.utcnow()))
+
+
+def root_history(session, instance_id):
+    """The RootHistory of an instance, or None when root was never enabled."""
+    return session.get(RootHistory, instance_id)
+
+
+def record_root_enabled(session, instance_id, user_id):
+    """Note that root is enabled: who did it first, or first after it was last disabled."""
+    history = root_history(session, instance_id)
+    if history is None:
+        session.add(RootHistory(id=instance_id, user=user_id, created=models.utcnow()))
+    elif history.disabled_at is not None:
+        history.user, history.created, history.disabled_at = user_id, models.utcnow(), None
+
+
+def record_root_disabled(session, instance_id):
+    """Note that root is not enabled any more; who had enabled it stays known."""
+    history = root_history(session, instance_id)
+    if history is not None and history.disabled_at is None:
+        history.disabled_at = models.utcnow()
+
+
+def is_root_enabled(session, instance_id):
+    """Whether root was enabled and not disabled since, by its history (not by what the guest says)."""
+    history = root_history(session, instance_id)
+    return history is not None and history.disabled_at is None

@@ -1,0 +1,1 @@
+"""What is the same for the databases, users and root of every datastore."""

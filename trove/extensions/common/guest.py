@@ -1,0 +1,22 @@
+"""The door to a guest for calls about its databases and users: only to one whose database runs and that is not silent."""
+from trove.common import exception, remote
+from trove.db import get_db_api
+from trove.instance import models
+
+
+def load_running(context, instance_id):
+    """The Loaded of an instance whose guest can be asked.
+
+    Raises NotFound, and UnprocessableEntity when its database does not run or its guest is silent.
+    """
+    with get_db_api().reader() as session:
+        loaded = models.load(session, instance_id, context)
+    if not loaded.guest_answers:
+        reason = "its guest is silent" if loaded.silent else f"its database is {loaded.service.description}"
+        raise exception.UnprocessableEntity(f"Instance {instance_id} cannot do this now: {reason}.")
+    return loaded
+
+
+def client(context, loaded):
+    """The guest client of a loaded instance."""
+    return remote.guest_client(context, loaded.id)

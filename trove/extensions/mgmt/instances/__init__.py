@@ -1,0 +1,1 @@
+"""Instances of all tenants, for administrators."""

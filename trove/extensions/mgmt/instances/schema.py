@@ -1,0 +1,6 @@
+"""The actions of administrators on an instance; the value of each is an object or null."""
+from trove.common.apischema import compiled, or_null
+
+_value = or_null({"type": "object"})
+ACTIONS = {"stop": _value, "reboot": _value, "migrate": _value, "reset-task-status": _value, "rebuild": _value}
+action = compiled({"type": "object", "properties": ACTIONS})

@@ -1,0 +1,55 @@
+"""What administrators see of an instance, beyond what its tenant sees: made of our rows, Nova is not asked."""
+from trove.db import models
+from trove.instance import views
+
+
+def _server(row):
+    if not row.compute_instance_id:
+        return None
+    return {"id": row.compute_instance_id, "name": row.name, "status": row.server_status, "tenant_id": row.tenant_id,
+            "host": None}
+
+
+def item(req, loaded):
+    """The view in a list.
+
+    loaded: instance.models.Loaded.
+    """
+    row = loaded.row
+    return {**views.item(req, loaded), **_management(loaded), "server": _server(row)}
+
+
+def _management(loaded):
+    row = loaded.row
+    return {"service_status": loaded.service.api_status, "tenant_id": row.tenant_id, "deleted": bool(row.deleted),
+            "deleted_at": models.iso(row.deleted_at), "task_description": row.task_description}
+
+
+def detail(req, details, root, used=None):
+    """The view of one instance.
+
+    details: instance.models.Details; root: RootHistory or None; used: GB on its data file system or None.
+    """
+    loaded, row = details.loaded, details.loaded.row
+    server = _server(row)
+    if server is not None:
+        server["addresses"] = row.address_list
+    view = {**views.detail(req, details, used), **_management(loaded), "server": server, "volume": None,
+            "guest_status": {"state_description": loaded.service.description}}
+    if row.volume_size is not None:
+        view["volume"] = {"id": row.volume_id, "size": row.volume_size, "total": row.volume_size, "used": used,
+                          "attachments": [{"server_id": row.compute_instance_id}] if row.compute_instance_id else [],
+                          "availability_zone": None, "created_at": models.iso(row.created), "status": None}
+    if root is not None:
+        view["root_enabled"] = models.iso(root.created)
+        view["root_enabled_by"] = root.user
+    return view
+
+
+def root_history(instance_id, root):
+    """Who enabled root and when.
+
+    root: RootHistory or None.
+    """
+    return {"id": instance_id, "enabled": models.iso(root.created) if root else "Never",
+            "user": root.user if root else "Nobody"}

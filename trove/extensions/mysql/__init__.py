@@ -1,0 +1,1 @@
+"""Databases, users and grants of an instance."""

@@ -1,0 +1,13 @@
+"""JSON schemas of the bodies of database, user and grant requests (contract/rest-api.md 3.7)."""
+from trove.common import apischema
+from trove.common.apischema import compiled, or_null, wrapped
+from trove.instance.schema import databases_def, user_databases, users_def
+
+create_databases = compiled(wrapped("databases", {**databases_def, "minItems": 1}))
+create_users = compiled(wrapped("users", {**users_def, "minItems": 1}))
+change_passwords = compiled(wrapped("users", {"type": "array", "minItems": 1, "items": {
+    "type": "object", "required": ["name", "password"],
+    "properties": {"name": apischema.name, "password": apischema.password, "host": or_null(apischema.host)}}}))
+update_user = compiled(wrapped("user", {"type": "object", "properties": {
+    "name": or_null(apischema.name), "password": or_null(apischema.password), "host": or_null(apischema.host)}}))
+grant = compiled(wrapped("databases", {**user_databases, "minItems": 1}))

@@ -1,0 +1,208 @@
+"""Controllers of the databases, users and grants of an instance: checks, then the guest.
+
+What the guest only takes as a cast (creating, deleting, changing) is checked before against what it lists.
+"""
+from trove.common import apischema, exception, wsgi
+from trove.common.cfg import CONF
+from trove.extensions.common.guest import client, load_running
+from trove.extensions.mysql import schema, views
+from trove.guestagent.db import models
+from trove.guestagent.db.models import MySQLDatabase, MySQLUser
+
+ACCEPTED = 202
+
+
+def _no_duplicates(names, field):
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise exception.BadValue(field=field, reason=f"'{name}' is named twice.")
+        seen.add(name)
+
+
+def _parse_user_id(text, manager):
+    """(name, host) of a user in a path. Raises NotFound for a reserved one: it is invisible."""
+    name, host = models.parse_user_id(text)
+    if models.is_ignored_user(name, manager):
+        raise exception.NotFound(resource="user", id=text)
+    return name, host
+
+
+def _parse_changed_user_id(text, manager):
+    """(name, host) of a user in a path that is to be changed. Raises BadValue for a reserved one."""
+    name, host = models.parse_user_id(text)
+    if models.is_ignored_user(name, manager):
+        raise exception.BadValue(field="user", reason=f"'{name}' is reserved.")
+    return name, host
+
+
+def _existing_user(guest, name, host):
+    """The user as the guest gives it. Raises NotFound."""
+    found = guest.get_user(name, host)
+    if not found:
+        raise exception.NotFound(resource="user", id=f"{name}@{host}")
+    return found
+
+
+class SchemaController(wsgi.Controller):
+    """/instances/{id}/databases."""
+
+    def index(self, req, instance_id):
+        """One page of the databases, by name."""
+        loaded = load_running(req.context, instance_id)
+        limit, marker = req.page(CONF.databases_page_size)
+        found, following = client(req.context, loaded).list_databases(limit, marker, False)
+        return {"databases": [views.database(entry) for entry in found], **wsgi.next_links(req, following)}
+
+    def create(self, req, instance_id, body):
+        """Make databases; openstacksdk sends one alone, under the key ``database``."""
+        if "databases" not in body and isinstance(body.get("database"), dict):
+            body = {"databases": [body["database"]]}
+        apischema.check(schema.create_databases, body)
+        loaded = load_running(req.context, instance_id)
+        wanted = [MySQLDatabase(item["name"], item.get("character_set"), item.get("collate")).validate(
+            loaded.manager, f"databases[{number}]") for number, item in enumerate(body["databases"])]
+        _no_duplicates([database.name for database in wanted], "databases")
+        guest = client(req.context, loaded)
+        for database in wanted:
+            # The first database from that name on is the name itself, if there is such a database.
+            page, _ = guest.list_databases(1, database.name, True)
+            if any(entry["_name"] == database.name for entry in page):
+                raise exception.BadRequest(f"The database '{database.name}' exists already.")
+        guest.create_database([database.serialize() for database in wanted])
+        return wsgi.Result(status=ACCEPTED)
+
+    def show(self, req, instance_id, name):
+        """No server ever had this."""
+        raise exception.NotImplementedHere("A single database cannot be shown; list the databases.")
+
+    def delete(self, req, instance_id, name):
+        """Drop a database; whether it exists is not checked."""
+        loaded = load_running(req.context, instance_id)
+        models.check_database_name(name, loaded.manager)
+        client(req.context, loaded).delete_database(MySQLDatabase(name).serialize())
+        return wsgi.Result(status=ACCEPTED)
+
+
+class UserController(wsgi.Controller):
+    """/instances/{id}/users."""
+
+    def index(self, req, instance_id):
+        """One page of the users, by name and host."""
+        loaded = load_running(req.context, instance_id)
+        limit, marker = req.page(CONF.users_page_size)
+        found, following = client(req.context, loaded).list_users(limit, marker, False)
+        return {"users": [views.user(entry) for entry in found], **wsgi.next_links(req, following)}
+
+    def show(self, req, instance_id, name):
+        """One user."""
+        loaded = load_running(req.context, instance_id)
+        found = _existing_user(client(req.context, loaded), *_parse_user_id(name, loaded.manager))
+        return {"user": views.user(found)}
+
+    def create(self, req, instance_id, body):
+        """Make users with their passwords and grants."""
+        apischema.check(schema.create_users, body)
+        loaded = load_running(req.context, instance_id)
+        wanted = [MySQLUser(item["name"], item.get("host"), item["password"],
+                            tuple(granted["name"] for granted in item.get("databases") or ())
+                            ).validate(loaded.manager, f"users[{number}]")
+                  for number, item in enumerate(body["users"])]
+        _no_duplicates([user.id for user in wanted], "users")
+        guest = client(req.context, loaded)
+        for user in wanted:
+            if guest.get_user(user.name, user.host):
+                raise exception.BadRequest(f"The user '{user.id}' exists already.")
+        guest.create_user([user.serialize() for user in wanted])
+        return wsgi.Result(status=ACCEPTED)
+
+    def create_named(self, req, instance_id, name, body):
+        """Make one user: openstacksdk posts to the user's own address, with an object under ``users``."""
+        given = body.get("users")
+        if isinstance(given, dict):
+            given = [given]
+        if isinstance(given, list) and len(given) == 1 and isinstance(given[0], dict):
+            given = [{"name": name, **given[0]}]
+        return self.create(req, instance_id, {"users": given})
+
+    def update_all(self, req, instance_id, body):
+        """Change the passwords of several users."""
+        apischema.check(schema.change_passwords, body)
+        loaded = load_running(req.context, instance_id)
+        guest = client(req.context, loaded)
+        changes = []
+        for number, item in enumerate(body["users"]):
+            name, host = item["name"], item.get("host") or models.ANY_HOST
+            models.check_password(item["password"], f"users[{number}].password")
+            _parse_changed_user_id(f"{name}@{host}", loaded.manager)
+            _existing_user(guest, name, host)
+            changes.append({"name": name, "host": host, "password": item["password"]})
+        guest.change_passwords(changes)
+        return wsgi.Result(status=ACCEPTED)
+
+    def update(self, req, instance_id, name, body):
+        """Change name, host or password of a user."""
+        apischema.check(schema.update_user, body)
+        changes = {key: body["user"][key] for key in ("name", "host", "password") if body["user"].get(key) is not None}
+        if not changes:
+            raise exception.BadValue(field="user", reason="must have at least one of name, host and password.")
+        loaded = load_running(req.context, instance_id)
+        old_name, old_host = _parse_changed_user_id(name, loaded.manager)
+        if "password" in changes:
+            models.check_password(changes["password"], "user.password")
+        if "host" in changes:
+            models.check_host(changes["host"], "user.host")
+        if "name" in changes:
+            models.check_user_name(changes["name"], loaded.manager, "user.name")
+        guest = client(req.context, loaded)
+        _existing_user(guest, old_name, old_host)
+        new = (changes.get("name", old_name), changes.get("host", old_host))
+        if new != (old_name, old_host) and guest.get_user(*new):
+            raise exception.BadRequest(f"The user '{new[0]}@{new[1]}' exists already.")
+        guest.update_attributes(old_name, old_host, changes)
+        return wsgi.Result(status=ACCEPTED)
+
+    def delete(self, req, instance_id, name):
+        """Drop a user."""
+        loaded = load_running(req.context, instance_id)
+        user, host = _parse_changed_user_id(name, loaded.manager)
+        guest = client(req.context, loaded)
+        _existing_user(guest, user, host)
+        guest.delete_user(MySQLUser(user, host).serialize())
+        return wsgi.Result(status=ACCEPTED)
+
+
+class UserAccessController(wsgi.Controller):
+    """/instances/{id}/users/{user}/databases: what a user may use."""
+
+    def index(self, req, instance_id, user):
+        """The databases that a user may use."""
+        loaded = load_running(req.context, instance_id)
+        name, host = _parse_user_id(user, loaded.manager)
+        guest = client(req.context, loaded)
+        _existing_user(guest, name, host)
+        return {"databases": [views.database(entry) for entry in guest.list_access(name, host)]}
+
+    def update(self, req, instance_id, user, body):
+        """Let a user use databases."""
+        apischema.check(schema.grant, body)
+        loaded = load_running(req.context, instance_id)
+        name, host = _parse_changed_user_id(user, loaded.manager)
+        names = [item["name"] for item in body["databases"]]
+        for number, database in enumerate(names):
+            models.check_database_name(database, loaded.manager, f"databases[{number}].name")
+        guest = client(req.context, loaded)
+        _existing_user(guest, name, host)
+        guest.grant_access(name, host, names)
+        return wsgi.Result(status=ACCEPTED)
+
+    def delete(self, req, instance_id, user, database):
+        """Take the right to use a database from a user."""
+        loaded = load_running(req.context, instance_id)
+        name, host = _parse_changed_user_id(user, loaded.manager)
+        guest = client(req.context, loaded)
+        _existing_user(guest, name, host)
+        if not any(entry["_name"] == database for entry in guest.list_access(name, host)):
+            raise exception.NotFound(f"The user '{name}@{host}' has no access to the database '{database}'.")
+        guest.revoke_access(name, host, database)
+        return wsgi.Result(status=ACCEPTED)

@@ -1,0 +1,116 @@
+"""What can be done with an instance that exists: each function is one transaction that checks, takes the task and
+begins the operation, and then wakes the task manager. Called by ``instance.service``.
+"""
+from oslo_log import log as logging
+
+from trove.common import exception
+from trove.common.instance import ServiceStatuses
+from trove.db import in_transaction
+from trove.instance import models, states
+from trove.instance.tasks import InstanceTasks
+from trove.operation import models as operations
+from trove.taskmanager import api as taskmanager
+
+LOG = logging.getLogger(__name__)
+
+KIND_DELETE = "instance.delete"
+
+
+def _refuse_member(row):
+    if row.cluster_id:
+        raise exception.NotImplementedHere(
+            f"Instance {row.id} is a member of cluster {row.cluster_id}: work on the cluster instead.")
+
+
+@in_transaction
+def _begin_restart(session, context, instance_id):
+    loaded = models.load(session, instance_id, context)
+    if not context.is_admin:
+        _refuse_member(loaded.row)
+    loaded.check_action("restart")
+    if not models.compare_and_set_task(session, instance_id, states.ALLOWED_TASKS["restart"], InstanceTasks.REBOOTING):
+        raise exception.UnprocessableEntity(f"Instance {instance_id} cannot do restart now: another request was first.")
+    return operations.begin(session, "instance.restart", "instance", instance_id, context).id
+
+
+def restart(context, instance_id):
+    """Restart the database server. Raises NotFound, NotImplementedHere (cluster member), UnprocessableEntity."""
+    operation_id = _begin_restart(context, instance_id)
+    LOG.info("instance %s: -> REBOOTING (operation %s)", instance_id, operation_id)
+    taskmanager.API(context).restart(instance_id, operation_id)
+
+
+def _live_delete(session, instance_id):
+    live = operations.live_for(session, "instance", instance_id)
+    return next((operation for operation in live if operation.kind == KIND_DELETE), None)
+
+
+@in_transaction
+def _begin_delete(session, context, instance_id):
+    """Cancel what runs and begin the deletion; a deletion that is already under way is the answer to a second one."""
+    row = models.lock(session, instance_id, context)
+    _refuse_member(row)
+    if models.replica_ids(session, instance_id):
+        raise exception.Forbidden(f"Instance {instance_id} has replicas: delete or detach them first.")
+    under_way = _live_delete(session, instance_id)
+    if under_way is not None:
+        return under_way.id
+    row.task = InstanceTasks.DELETING
+    row.configuration_id = None
+    operation = operations.begin(session, KIND_DELETE, "instance", instance_id, context,
+                                 lock=f"instance:{instance_id}:delete")
+    operations.request_cancel(session, "instance", instance_id, keep=operation.id)
+    return operation.id
+
+
+def delete(context, instance_id):
+    """Delete an instance in whatever state it is. Raises NotFound, Forbidden (replicas), NotImplementedHere (member)."""
+    operation_id = _begin_delete(context, instance_id)
+    LOG.info("instance %s: -> DELETING (operation %s)", instance_id, operation_id)
+    taskmanager.API(context).delete_instance(instance_id, operation_id)
+
+
+@in_transaction
+def _reset(session, context, instance_id, status):
+    row = models.lock(session, instance_id, context)
+    if _live_delete(session, instance_id) is not None:
+        return
+    operations.request_cancel(session, "instance", instance_id)
+    models.fail_running_backups(session, instance_id)
+    row.task = InstanceTasks.NONE
+    if status is not None:
+        models.set_service_status(session, instance_id, status)
+
+
+def reset_status(context, instance_id):
+    """Give up on what an instance does: cancel it, task NONE, database status unknown. Raises NotFound.
+
+    A deletion that is under way goes on.
+    """
+    _reset(context, instance_id, ServiceStatuses.UNKNOWN)
+    LOG.info("instance %s: its status was reset by user %s", instance_id, context.user_id)
+
+
+def reset_task(context, instance_id):
+    """As ``reset_status``, but what the guest last said of its database stays (management API)."""
+    _reset(context, instance_id, None)
+    LOG.info("instance %s: its task was reset by user %s", instance_id, context.user_id)
+
+
+@in_transaction
+def update(session, context, instance_id, changes):
+    """Apply the rule of PUT and PATCH on an instance (contract/rest-api.md 2e); what is absent is untouched.
+
+    changes: the ``instance`` object of a body that fits the schema.
+    Raises NotFound (instance or configuration group), BadRequest (detach of what is no replica).
+    """
+    row = models.lock(session, instance_id, context)
+    if changes.get("configuration"):
+        raise exception.NotFound(resource="configuration", id=changes["configuration"])
+    if "replica_of" in changes or "slave_of" in changes:
+        if not row.slave_of_id:
+            raise exception.BadRequest(f"replica_of: instance {instance_id} is not a replica.")
+        raise exception.NotImplementedHere("replica_of: this datastore has no replication.")
+    if "name" in changes:
+        LOG.info("instance %s: renamed from '%s' to '%s'", instance_id, row.name, changes["name"])
+        row.name = changes["name"]

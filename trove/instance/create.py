@@ -1,0 +1,237 @@
+"""Creating an instance: what the request means (pure), whether it can be (rules), and one transaction that makes it so.
+
+Called by ``instance.service``. After the transaction the task manager is only woken: if that fails, its sweep finds
+the operation.
+"""
+import dataclasses
+
+from oslo_log import log as logging
+
+from trove.common import cfg, exception, utils
+from trove.common.apischema import last_segment
+from trove.common.cfg import CONF
+from trove.common.instance import ServiceStatuses
+from trove.datastore import models as datastore_models
+from trove.db import get_db_api, in_transaction, models
+from trove.flavor import models as flavor_models
+from trove.guestagent.db.models import MySQLDatabase, MySQLUser
+from trove.instance.models import DBInstance, InstanceServiceStatus, record_root_enabled
+from trove.instance.tasks import InstanceTasks
+from trove.operation import models as operations
+from trove.quota import quota
+from trove.taskmanager import api as taskmanager
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """What a create request asks for, with all spellings of the clients made one; ids and names as the user gave them.
+
+    volume_size: GB or None; nics: dicts of {"net-id", "port-id", "v4-fixed-ip", "v6-fixed-ip"}; databases, users: value
+    objects, not yet checked.
+    """
+
+    name: str
+    flavor_id: str
+    datastore: str | None = None
+    version: str | None = None
+    volume_size: int | None = None
+    volume_type: str | None = None
+    availability_zone: str | None = None
+    nics: tuple = ()
+    databases: tuple = ()
+    users: tuple = ()
+    backup_id: str | None = None
+    configuration_id: str | None = None
+    module_ids: tuple = ()
+    source_id: str | None = None
+    replica_count: int = 1
+
+
+# Both families of names that clients use for the parts of a network card.
+_NIC_KEYS = {"net-id": "net-id", "network_id": "net-id", "port-id": "port-id", "port_id": "port-id",
+             "v4-fixed-ip": "v4-fixed-ip", "ip_address": "v4-fixed-ip", "ip-address": "v4-fixed-ip",
+             "v6-fixed-ip": "v6-fixed-ip"}
+
+
+def _nic(number, given):
+    nic = {_NIC_KEYS[key]: value for key, value in given.items() if key in _NIC_KEYS and value}
+    if given.get("subnet_id") or given.get("subnet-id"):
+        raise exception.BadValue(field=f"nics[{number}].subnet_id",
+                                 reason="a subnet cannot be chosen; name the network or a port in the subnet.")
+    if not nic.get("net-id") and not nic.get("port-id"):
+        raise exception.BadValue(field=f"nics[{number}]", reason="name a network (net-id) or a port (port-id).")
+    return nic
+
+
+def _flavor_id(given):
+    ref = given.get("flavorRef")
+    if ref is None:
+        ref = given.get("flavor")
+    if isinstance(ref, dict):
+        ref = ref["id"]
+    if ref is None:
+        raise exception.BadValue(field="instance.flavorRef", reason="is required: the id of a flavor.")
+    return last_segment(int(ref) if isinstance(ref, float) else ref)
+
+
+def parse(given):
+    """The Spec of the ``instance`` object of a body that fits the schema. Raises BadRequest for what cannot be."""
+    volume = given.get("volume") or {}
+    datastore = given.get("datastore") or {}
+    source = given.get("replica_of") or given.get("slave_of")
+    count = given.get("replica_count") or 1
+    if count > 1 and not source:
+        raise exception.Forbidden("replica_count: more than one instance can only be made as replicas (replica_of).")
+    if given.get("locality") and not source:
+        raise exception.BadValue(field="locality", reason="can only be given for replicas.")
+    restore = given.get("restorePoint") or {}
+    configuration = given.get("configuration")
+    return Spec(
+        name=given["name"],
+        flavor_id=_flavor_id(given),
+        datastore=datastore.get("type"),
+        version=datastore.get("version") or datastore.get("version_number"),
+        volume_size=int(volume["size"]) if volume else None,
+        volume_type=volume.get("type"),
+        availability_zone=given.get("availability_zone"),
+        nics=tuple(_nic(number, nic) for number, nic in enumerate(given.get("nics") or ())),
+        databases=tuple(MySQLDatabase(item["name"], item.get("character_set"), item.get("collate"))
+                        for item in given.get("databases") or ()),
+        users=tuple(MySQLUser(item["name"], item.get("host"), item["password"],
+                              tuple(database["name"] for database in item.get("databases") or ()))
+                    for item in given.get("users") or ()),
+        backup_id=last_segment(restore["backupRef"]) if restore else None,
+        configuration_id=last_segment(configuration) if configuration else None,
+        module_ids=tuple(module["id"] for module in given.get("modules") or ()),
+        source_id=last_segment(source) if source else None,
+        replica_count=int(count),
+    )
+
+
+def check_volume(spec, settings):
+    """Whether the volume fits the datastore and the largest size.
+
+    settings: the datastore's options. Raises BadValue, NotImplementedHere (a volume where there are none) and
+    VolumeSizeExceeded.
+    """
+    supported = CONF.trove_volume_support and settings.volume_support
+    if not supported:
+        if spec.volume_size is not None:
+            raise exception.NotImplementedHere("volume: instances of this datastore have no volume; leave it out.")
+        return
+    if spec.volume_size is None:
+        raise exception.BadValue(field="volume", reason="is required: an object with the size in GB.")
+    if spec.volume_size <= 0:
+        raise exception.BadValue(field="volume.size", reason="must be at least 1 GB.")
+    if spec.volume_size > CONF.max_accepted_volume_size:
+        raise exception.VolumeSizeExceeded(size=spec.volume_size, maximum=CONF.max_accepted_volume_size)
+
+
+def check_users_and_databases(spec, manager):
+    """Whether names and passwords are allowed, nothing is named twice and users get only databases that are made too.
+
+    Raises BadValue naming the element.
+    """
+    names = set()
+    for number, database in enumerate(spec.databases):
+        database.validate(manager, f"databases[{number}]")
+        if database.name in names:
+            raise exception.BadValue(field=f"databases[{number}].name", reason=f"'{database.name}' is named twice.")
+        names.add(database.name)
+    ids = set()
+    for number, user in enumerate(spec.users):
+        user.validate(manager, f"users[{number}]")
+        if user.id in ids:
+            raise exception.BadValue(field=f"users[{number}].name", reason=f"'{user.id}' is named twice.")
+        ids.add(user.id)
+        unknown = sorted({database.name for database in user.databases} - names)
+        if unknown:
+            raise exception.BadValue(field=f"users[{number}].databases",
+                                     reason=f"'{unknown[0]}' is not among the databases of the request.")
+
+
+def _check_references(session, context, spec):
+    """Refuse what names a thing that does not exist: backups, configuration groups, modules, replica sources."""
+    for label, wanted in (("backup", spec.backup_id), ("configuration", spec.configuration_id),
+                          ("module", next(iter(spec.module_ids), None))):
+        if wanted:
+            raise exception.NotFound(resource=label, id=wanted)
+    if spec.source_id:
+        source = DBInstance.get(session, spec.source_id, context)
+        if source.slave_of_id:
+            raise exception.Forbidden(f"replica_of: instance {source.id} is itself a replica.")
+        raise exception.BadRequest("replica_of: this datastore has no replication.")
+
+
+def _find_flavor(flavor_id, bound, settings):
+    try:
+        flavor = flavor_models.get_flavor(flavor_id)
+    except exception.NotFound:
+        raise exception.BadValue(field="instance.flavorRef", reason=f"there is no flavor '{flavor_id}'.") from None
+    if bound and flavor.id not in bound:
+        raise exception.BadValue(field="instance.flavorRef",
+                                 reason=f"flavor '{flavor.id}' is not offered for this datastore version.")
+    if not (CONF.trove_volume_support and settings.volume_support) and settings.device_path and not flavor.ephemeral:
+        raise exception.BadValue(field="instance.flavorRef",
+                                 reason=f"flavor '{flavor.id}' has no ephemeral disk, which this datastore needs.")
+    return flavor
+
+
+def _nics(spec):
+    chosen = {nic.get("net-id") for nic in spec.nics}
+    return [{"net-id": network} for network in CONF.default_neutron_networks if network not in chosen] + list(spec.nics)
+
+
+@in_transaction
+def _insert(session, context, spec, datastore, version, flavor, root_password):
+    """Charge the quota, write the rows and begin the operation: all or nothing. Returns (instance id, operation id)."""
+    quota.reserve(session, context.project_id, {"instances": 1, "volumes": spec.volume_size or 0})
+    instance = DBInstance(
+        id=models.new_id(), name=spec.name, tenant_id=context.project_id, flavor_id=flavor.id,
+        volume_size=spec.volume_size, datastore_version_id=version.id, task=InstanceTasks.BUILDING)
+    session.add(instance)
+    session.add(InstanceServiceStatus(instance_id=instance.id, status=ServiceStatuses.NEW))
+    if root_password:
+        record_root_enabled(session, instance.id, context.user_id)
+    arguments = {
+        "name": spec.name,
+        "flavor": dataclasses.asdict(flavor),
+        "image_id": version.image_id,
+        "datastore": {"name": datastore.name, "manager": version.manager, "version": version.name,
+                      "version_id": version.id, "packages": version.package_list},
+        "volume_size": spec.volume_size,
+        "volume_type": spec.volume_type,
+        "availability_zone": spec.availability_zone,
+        "nics": _nics(spec),
+        "databases": [database.serialize() for database in spec.databases],
+        "overrides": {},
+        "configuration_id": None,
+        "root": bool(root_password),
+    }
+    secrets = {"users": [user.serialize() for user in spec.users], "root_password": root_password}
+    operation = operations.begin(session, "instance.create", "instance", instance.id, context, arguments, secrets)
+    return instance.id, operation.id
+
+
+def create(context, spec):
+    """Make the rows of an instance and wake the task manager.
+
+    Returns (instance id, password of root or None). Raises BadRequest, Forbidden, NotFound, NotImplementedHere or
+    OverLimit; then nothing was written.
+    """
+    with get_db_api().reader() as session:
+        datastore, version = datastore_models.for_create(session, spec.datastore, spec.version)
+        settings = cfg.datastore_options(version.manager)
+        check_volume(spec, settings)
+        check_users_and_databases(spec, version.manager)
+        _check_references(session, context, spec)
+        bound = datastore_models.bound_flavors(session, version.id)
+    flavor = _find_flavor(spec.flavor_id, bound, settings)
+    root_password = utils.generate_random_password() if settings.root_on_create else None
+    instance_id, operation_id = _insert(context, spec, datastore, version, flavor, root_password)
+    LOG.info("instance %s: -> BUILDING (%s %s, flavor %s, operation %s)", instance_id, datastore.name, version.name,
+             flavor.id, operation_id)
+    taskmanager.API(context).create_instance(instance_id, operation_id)
+    return instance_id, root_password

@@ -1,0 +1,80 @@
+"""JSON schemas of the bodies of instance requests (contract/rest-api.md 2c, 3.1a, 3.1b, 2e).
+
+Unknown keys are ignored, except in PATCH. null stands for an absent value: clients send it.
+"""
+from trove.common import apischema
+from trove.common.apischema import compiled, or_null, wrapped
+
+_text = or_null(apischema.text255)
+_volume = or_null({"type": "object", "required": ["size"],
+                   "properties": {"size": apischema.size, "type": _text}})
+# openstacksdk sends flavor instead of flavorRef: an id, or an object with one.
+_flavor = {"anyOf": [apischema.flavor_ref,
+                     {"type": "object", "required": ["id"], "properties": {"id": apischema.flavor_ref}}]}
+_short_text = or_null({"type": "string", "maxLength": 255})
+# Both families of names: of the trove client, and of the newest openstack client.
+_nic = {"type": "object", "properties": {
+    key: _short_text for key in ("net-id", "port-id", "v4-fixed-ip", "v6-fixed-ip", "network_id", "port_id",
+                                 "subnet_id", "subnet-id", "ip_address", "ip-address")}}
+
+databases_def = {"type": "array", "items": {
+    "type": "object", "required": ["name"],
+    "properties": {"name": apischema.text255, "character_set": _text, "collate": _text}}}
+user_databases = {"type": "array", "uniqueItems": True, "items": {
+    "type": "object", "required": ["name"], "properties": {"name": apischema.text255}}}
+users_def = {"type": "array", "items": {
+    "type": "object", "required": ["name", "password"],
+    "properties": {"name": apischema.name, "password": apischema.password, "host": or_null(apischema.host),
+                   "databases": or_null(user_databases)}}}
+
+create = compiled(wrapped("instance", {
+    "type": "object",
+    "required": ["name"],
+    "properties": {
+        "name": apischema.text255,
+        "flavorRef": or_null(apischema.flavor_ref),
+        "flavor": or_null(_flavor),
+        "volume": _volume,
+        "databases": or_null(databases_def),
+        "users": or_null(users_def),
+        "restorePoint": or_null(wrapped("backupRef", apischema.uuid_ref)),
+        "availability_zone": _text,
+        "datastore": or_null({"type": "object", "properties": {
+            "type": _text, "version": _text, "version_number": _text}}),
+        "nics": or_null({"type": "array", "items": _nic}),
+        "configuration": or_null(apischema.uuid_ref),
+        "slave_of": or_null(apischema.uuid_ref),
+        "replica_of": or_null(apischema.uuid_ref),
+        "replica_count": or_null({"type": "integer", "minimum": 1, "maximum": 1000}),
+        "modules": or_null({"type": "array", "items": {
+            "type": "object", "required": ["id"], "properties": {"id": apischema.uuid}}}),
+        "locality": or_null({"enum": ["affinity", "anti-affinity"]}),
+        "region_name": _text,
+        "access": or_null({"type": "object", "properties": {
+            "is_public": {"type": "boolean"},
+            "allowed_cidrs": or_null({"type": "array", "items": {"type": "string", "maxLength": 64}})}}),
+    },
+}))
+
+# A source or group to detach is given as null or as an empty text.
+_detachable = {"anyOf": [apischema.uuid_ref, {"type": "null"}, {"type": "string", "maxLength": 0}]}
+_changes = {"name": apischema.text255, "configuration": _detachable, "replica_of": _detachable,
+            "slave_of": _detachable}
+put = compiled(wrapped("instance", {"type": "object", "properties": _changes}))
+patch = compiled(wrapped("instance", {"type": "object", "properties": _changes, "additionalProperties": False}))
+
+_empty = or_null({"type": "object"})
+_resize = {"anyOf": [
+    {"type": "object", "required": ["flavorRef"], "not": {"required": ["volume"]},
+     "properties": {"flavorRef": apischema.flavor_ref}},
+    {"type": "object", "required": ["volume"], "not": {"required": ["flavorRef"]},
+     "properties": {"volume": {"anyOf": [
+         apischema.size, {"type": "object", "required": ["size"], "properties": {"size": apischema.size}}]}}},
+]}
+# Action -> schema of its value; a body has exactly one action.
+ACTIONS = {
+    "restart": _empty, "resize": _resize, "reset_password": _empty, "promote_to_replica_source": _empty,
+    "eject_replica_source": _empty, "reset_status": _empty,
+}
+action = compiled({"type": "object", "minProperties": 1, "maxProperties": 1, "properties": ACTIONS,
+                   "additionalProperties": False})

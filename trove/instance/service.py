@@ -1,0 +1,100 @@
+"""Controller of /instances: reads the request, checks its shape, calls one function of the domain, answers a view."""
+from oslo_log import log as logging
+
+from trove.common import apischema, exception, wsgi
+from trove.common.cfg import CONF
+from trove.db import get_db_api
+from trove.instance import actions, create, models, schema, usage, views
+
+LOG = logging.getLogger(__name__)
+
+
+class InstanceController(wsgi.Controller):
+    """/instances and /instances/{id}, with its actions."""
+
+    def index(self, req):
+        """One page of the tenant's instances."""
+        limit, marker = req.page(CONF.instances_page_size)
+        with get_db_api().reader() as session:
+            page, following = models.load_page(session, req.context.project_id, limit, marker,
+                                               req.flag("include_clustered"))
+        return {"instances": [views.item(req, loaded) for loaded in page], **wsgi.next_links(req, following)}
+
+    def show(self, req, instance_id):
+        """One instance, with the space used on its data volume if the guest tells it in time."""
+        with get_db_api().reader() as session:
+            details = models.load_details(session, instance_id, req.context)
+        return {"instance": views.detail(req, details, used=usage.used_gb(req.context, details.loaded))}
+
+    def create(self, req, body):
+        """Begin to build an instance."""
+        apischema.check(schema.create, body)
+        instance_id, password = create.create(req.context, create.parse(body["instance"]))
+        with get_db_api().reader() as session:
+            details = models.load_details(session, instance_id, req.context)
+        return {"instance": views.detail(req, details, password=password)}
+
+    def update(self, req, instance_id, body):
+        """PUT: change what is named; an empty object detaches the configuration group."""
+        apischema.check(schema.put, body)
+        if "access" in body["instance"]:
+            raise exception.NotImplementedHere("access: public access cannot be changed in this cloud.")
+        actions.update(req.context, instance_id, body["instance"])
+        return wsgi.Result(status=202)
+
+    def edit(self, req, instance_id, body):
+        """PATCH: as PUT, but unknown keys are refused."""
+        apischema.check(schema.patch, body)
+        actions.update(req.context, instance_id, body["instance"])
+        return wsgi.Result(status=202)
+
+    def delete(self, req, instance_id):
+        """Begin to delete an instance."""
+        actions.delete(req.context, instance_id)
+        return wsgi.Result(status=202)
+
+    def action(self, req, instance_id, body):
+        """Do the one action that the body names."""
+        known = ", ".join(schema.ACTIONS)
+        if len(body) != 1:
+            raise exception.BadRequest(f"The body must name exactly one action: one of {known}.")
+        name = next(iter(body))
+        if name not in schema.ACTIONS:
+            raise exception.BadRequest(f"There is no such action; the actions are {known}.")
+        apischema.check(schema.action, body)
+        getattr(self, f"_{name}")(req.context, instance_id)
+        return wsgi.Result(status=202)
+
+    def _restart(self, context, instance_id):
+        actions.restart(context, instance_id)
+
+    def _reset_status(self, context, instance_id):
+        actions.reset_status(context, instance_id)
+
+    def _reset_password(self, context, instance_id):
+        self._unsupported(context, instance_id, "reset_password")
+
+    def _resize(self, context, instance_id):
+        self._unsupported(context, instance_id, "resize")
+
+    def _promote_to_replica_source(self, context, instance_id):
+        if not self._load(context, instance_id).row.slave_of_id:
+            raise exception.BadRequest(f"Instance {instance_id} is not a replica.")
+        self._unsupported(context, instance_id, "promote_to_replica_source")
+
+    def _eject_replica_source(self, context, instance_id):
+        with get_db_api().reader() as session:
+            models.load(session, instance_id, context)
+            if not models.replica_ids(session, instance_id):
+                raise exception.BadRequest(f"Instance {instance_id} has no replicas.")
+        self._unsupported(context, instance_id, "eject_replica_source")
+
+    @staticmethod
+    def _load(context, instance_id):
+        with get_db_api().reader() as session:
+            return models.load(session, instance_id, context)
+
+    def _unsupported(self, context, instance_id, name):
+        loaded = self._load(context, instance_id)
+        raise exception.NotImplementedHere(
+            f"The action {name} is not supported for the datastore {loaded.datastore} of instance {instance_id}.")

@@ -1,0 +1,113 @@
+"""What users see of an instance: plain dicts made of loaded rows. No query, no remote call.
+
+Every attribute that a client prints is always there: for a missing one the command line client asks again, once for
+each listed instance.
+"""
+import functools
+import re
+
+from trove.common import wsgi
+from trove.common.cfg import CONF
+from trove.db import models
+from trove.instance import states
+from trove.operation.models import LIVE_STATES
+
+COLLECTION = "instances"
+
+
+@functools.lru_cache(maxsize=32)
+def _pattern(text):
+    return re.compile(text)
+
+
+def visible_addresses(addresses):
+    """The addresses that users may see, by the options network_label_regex, ip_regex and black_list_regex.
+
+    addresses: list of {"address", "network", "type"}, as rows keep them.
+    """
+    label, wanted, unwanted = CONF.network_label_regex, CONF.ip_regex, CONF.black_list_regex
+    return [entry for entry in addresses
+            if _pattern(label).search(entry.get("network") or "")
+            and (not wanted or _pattern(wanted).search(entry["address"]))
+            and (not unwanted or not _pattern(unwanted).search(entry["address"]))]
+
+
+def _reference(req, instance_id):
+    return {"id": instance_id, "links": wsgi.object_links(req, COLLECTION, instance_id)}
+
+
+def item(req, loaded):
+    """The view of an instance in a list.
+
+    loaded: instance.models.Loaded.
+    """
+    row = loaded.row
+    view = {
+        "id": row.id,
+        "name": row.name,
+        "status": loaded.status,
+        "operating_status": states.operating_status(loaded.status, loaded.service),
+        "links": wsgi.object_links(req, COLLECTION, row.id),
+        "flavor": {"id": row.flavor_id, "links": wsgi.object_links(req, "flavors", row.flavor_id)},
+        "datastore": {"type": loaded.datastore, "version": loaded.version, "version_number": loaded.version},
+        "region": CONF.region,
+        "access": {"is_public": False, "allowed_cidrs": []},
+        "addresses": visible_addresses(row.address_list),
+        "created": models.iso(row.created),
+        "updated": models.iso(row.updated),
+    }
+    if row.volume_size is not None:
+        view["volume"] = {"size": row.volume_size}
+    if row.hostname:
+        view["hostname"] = row.hostname
+    elif view["addresses"]:
+        view["ip"] = [entry["address"] for entry in view["addresses"]]
+    if row.slave_of_id:
+        view["replica_of"] = _reference(req, row.slave_of_id)
+    return view
+
+
+def operation(newest, now):
+    """How far the newest operation of an instance is.
+
+    newest: operation.models.Operation; now: seconds since the epoch by the database's clock.
+    """
+    end = now if newest.state in LIVE_STATES else newest.updated_at
+    view = {
+        "kind": newest.kind,
+        "state": newest.state,
+        "step": newest.step,
+        "seconds": round(max(0.0, end - newest.created_at), 3),
+        "steps": [{"name": entry["step"], "seconds": entry["seconds"]} for entry in newest.data.get("history", ())],
+    }
+    if newest.error:
+        view["error"] = newest.error
+    return view
+
+
+def detail(req, details, used=None, password=None):
+    """The view of one instance.
+
+    details: instance.models.Details; used: GB used on its data file system, None when unknown; password: of root,
+    only in the answer to the request that made it.
+    """
+    loaded, row = details.loaded, details.loaded.row
+    view = item(req, loaded)
+    view["service_status_updated"] = models.iso(loaded.last_seen)
+    if used is not None:
+        view.setdefault("volume" if row.volume_size is not None else "local_storage", {})["used"] = used
+    if details.replica_ids:
+        view["replicas"] = [_reference(req, replica_id) for replica_id in details.replica_ids]
+    if row.cluster_id:
+        view["cluster_id"] = row.cluster_id
+        view["shard_id"] = row.shard_id
+    if details.fault is not None:
+        view["fault"] = {"message": details.fault.message, "created": models.iso(details.fault.created),
+                         "details": details.fault.details}
+    if details.operation is not None:
+        view["operation"] = operation(details.operation, details.now)
+    if req.context.is_admin:
+        view.update(tenant_id=row.tenant_id, server_id=row.compute_instance_id, volume_id=row.volume_id)
+    if password is not None:
+        view["password"] = password
+    return view
