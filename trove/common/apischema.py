@@ -57,7 +57,7 @@ def _describe(error):
 
 
 def check(validator, body):
-    """Refuse a body that does not fit. Raises ValidationError that lists the path and the reason of each bad element."""
+    """Refuse a body that does not fit. Raises ValidationError listing path and reason of each bad element."""
     errors = [leaf for error in validator.iter_errors(body) for leaf in _leaves(error)]
     if errors:
         reasons = sorted({_describe(error) for error in errors})

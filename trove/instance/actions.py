@@ -64,7 +64,7 @@ def _begin_delete(session, context, instance_id):
 
 
 def delete(context, instance_id):
-    """Delete an instance in whatever state it is. Raises NotFound, Forbidden (replicas), NotImplementedHere (member)."""
+    """Delete an instance in whatever state. Raises NotFound, Forbidden (replicas), NotImplementedHere (member)."""
     operation_id = _begin_delete(context, instance_id)
     LOG.info("instance %s: -> DELETING (operation %s)", instance_id, operation_id)
     taskmanager.API(context).delete_instance(instance_id, operation_id)

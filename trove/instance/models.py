@@ -167,7 +167,7 @@ class Loaded:
         return self.service == ServiceStatuses.RUNNING and not self.silent
 
     def check_action(self, action):
-        """Raises UnprocessableEntity, naming the offending word, when ``action`` (states.ALLOWED_TASKS) may not start."""
+        """Refuse an action of states.ALLOWED_TASKS: UnprocessableEntity naming the offending word."""
         reason = states.refusal(action, self.row.task, self.row.server_status, self.service, self.backing_up)
         if reason:
             raise exception.UnprocessableEntity(f"Instance {self.id} cannot do {action} now: {reason}.")

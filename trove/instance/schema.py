@@ -13,9 +13,9 @@ _flavor = {"anyOf": [apischema.flavor_ref,
                      {"type": "object", "required": ["id"], "properties": {"id": apischema.flavor_ref}}]}
 _short_text = or_null({"type": "string", "maxLength": 255})
 # Both families of names: of the trove client, and of the newest openstack client.
-_nic = {"type": "object", "properties": {
-    key: _short_text for key in ("net-id", "port-id", "v4-fixed-ip", "v6-fixed-ip", "network_id", "port_id",
-                                 "subnet_id", "subnet-id", "ip_address", "ip-address")}}
+_nic = {"type": "object", "properties": dict.fromkeys(
+    ("net-id", "port-id", "v4-fixed-ip", "v6-fixed-ip", "network_id", "port_id", "subnet_id", "subnet-id",
+     "ip_address", "ip-address"), _short_text)}
 
 databases_def = {"type": "array", "items": {
     "type": "object", "required": ["name"],

@@ -1,4 +1,4 @@
-"""The door to a guest for calls about its databases and users: only to one whose database runs and that is not silent."""
+"""The door to a guest for calls about its databases and users: only to one whose database runs and that reports."""
 from trove.common import exception, remote
 from trove.db import get_db_api
 from trove.instance import models
