@@ -11,7 +11,8 @@ import sqlalchemy
 import webtest
 from paste import deploy
 
-from tests.fakes import nova
+from tests.fakes import guest, nova
+from tests.functional.world import World
 from trove import rpc
 from trove.datastore import models as datastore_models
 from trove.flavor import models as flavor_models
@@ -187,3 +188,11 @@ def statements(db):
     sqlalchemy.event.listen(engine, "before_cursor_execute", note)
     yield sent
     sqlalchemy.event.remove(engine, "before_cursor_execute", note)
+
+
+@pytest.fixture
+def world(options, db, catalog, monkeypatch):
+    """Instances, and what happens to them behind the API: see ``tests.functional.world``."""
+    options.set_override("remote_guest_client", "tests.fakes.guest.client")
+    guest.GUESTS.clear()
+    return World(db, catalog, monkeypatch)

@@ -34,6 +34,8 @@ ROUTES = tuple(Route(*row) for row in (
     (_T + "/instances", "GET", INSTANCES, "index"),
     (_T + "/instances", "POST", INSTANCES, "create"),
     (_I, "GET", INSTANCES, "show"),
+    (_I, "PUT", INSTANCES, "update"),
+    (_I, "PATCH", INSTANCES, "edit"),
     (_I, "DELETE", INSTANCES, "delete"),
     (_I + "/action", "POST", INSTANCES, "action"),
 

@@ -30,6 +30,8 @@ host = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"\A[\w()
 
 def or_null(schema):
     """``schema`` or null: clients send null for what the user did not give."""
+    if "type" in schema:  # the other keywords say nothing about null
+        return {**schema, "type": [schema["type"], "null"]}
     return {"anyOf": [schema, {"type": "null"}]}
 
 
@@ -51,8 +53,10 @@ def _leaves(error):
 
 def _describe(error):
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-    telling = len(str(error.instance)) <= 200 and "password" not in path
-    message = error.message if telling else f"the value does not fit ({error.validator})"
+    value = repr(error.instance)
+    message = error.message
+    if isinstance(error.instance, (dict, list)) or len(value) > 200 or "password" in path:
+        message = message.replace(value, "the value")  # it may be long or a secret
     return f"{path.lstrip('.') or 'body'}: {message}"
 
 

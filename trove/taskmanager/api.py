@@ -16,8 +16,8 @@ class API:
         self.context = context
 
     def _cast(self, method, **kwargs):
-        client = rpc.get_client(CONF.taskmanager_queue, "taskmanager")
         try:
+            client = rpc.get_client(CONF.taskmanager_queue, "taskmanager")
             client.prepare().cast(self.context, method, **kwargs)
         except Exception as error:  # noqa: BLE001 - the bus may be down; the sweep finds the operation
             LOG.warning("Could not wake the task manager for %s %s: %s", method, kwargs, error)

@@ -47,3 +47,14 @@ def test_a_refusal_never_shows_a_password():
 ])
 def test_the_last_segment_of_a_reference_is_the_id(ref, expected):
     assert apischema.last_segment(ref) == expected
+
+
+def test_a_refusal_never_shows_an_object_with_a_password_in_it():
+    users = apischema.or_null({"type": "array", "items": {"type": "object", "properties": {
+        "password": apischema.password}}, "maxItems": 1})
+    schema = apischema.compiled({"type": "object", "properties": {"users": users}})
+    for value in ([{"password": "hunter2"}, {"password": "hunter2"}], {"password": "hunter2"}, [["hunter2"]]):
+        with pytest.raises(exception.ValidationError) as refused:
+            apischema.check(schema, {"users": value})
+        assert "hunter2" not in str(refused.value)
+    apischema.check(schema, {"users": None})

@@ -7,9 +7,6 @@ from trove.quota import quota
 
 @in_transaction
 def _set(session, tenant, limits):
-    for resource in limits:
-        if resource not in quota.limits(session, tenant):
-            raise exception.NotFound(resource="quota resource", id=resource)
     quota.set_limits(session, tenant, limits)
 
 
