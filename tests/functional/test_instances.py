@@ -1,0 +1,394 @@
+"""Instances that exist: list, show, delete, actions and changes (rest-api 2a, 2d, 2e, 3.1, 3.1b; states 1 and 6)."""
+import threading
+
+import pytest
+
+from tests.functional.world import UNKNOWN, create, create_active
+from trove.common import exception
+from trove.common.instance import ServiceStatuses
+from trove.db import models
+from trove.db.sqlalchemy import tables
+from trove.instance.models import record_fault
+from trove.instance.tasks import InstanceTasks
+from trove.operation import models as operations
+
+
+def ids(answer):
+    return [view["id"] for view in answer.json["instances"]]
+
+
+def show(caller, instance_id):
+    return caller.get(f"/instances/{instance_id}").json["instance"]
+
+
+class TestList:
+    def test_what_a_list_shows(self, world, alice):
+        instance_id = create_active(world, alice)
+        [view] = alice.get("/instances").json["instances"]
+        # Rows 5.4 and 8: every attribute that a client prints, or it asks once more for each instance.
+        assert view.items() >= {
+            "id": instance_id, "name": "m1", "status": "ACTIVE", "operating_status": "HEALTHY", "volume": {"size": 1},
+            "datastore": {"type": "mysql", "version": "5.7", "version_number": "5.7"}, "ip": ["10.1.2.3"],
+            "addresses": [{"address": "10.1.2.3", "network": "private", "type": "private"}], "region": "LOCAL_DEV",
+            "access": {"is_public": False, "allowed_cidrs": []}}.items()
+        assert view["flavor"]["id"] == "1"
+        assert not {"fault", "operation", "tenant_id", "replicas", "hostname", "replica_of"} & view.keys()
+
+    def test_1_25_a_tenant_sees_its_own(self, world, alice, bob, admin):
+        mine = create(alice)
+        theirs = create(bob)
+        assert ids(alice.get("/instances")) == [mine]
+        assert ids(bob.get("/instances")) == [theirs]
+        assert ids(admin.get("/instances")) == []
+
+    def test_2_5_pages_follow_each_other_by_id(self, world, alice):
+        expected = world.add_instances("tenant-a", 5)
+        answer = alice.get("/instances?limit=2&include_clustered=False")
+        assert ids(answer) == expected[:2]
+        assert answer.json["links"] == [{"rel": "next", "href": (
+            f"http://localhost/v1.0/tenant-a/instances?limit=2&include_clustered=False&marker={expected[1]}")}]
+        answer = alice.get(answer.json["links"][0]["href"].removeprefix("http://localhost"))
+        assert ids(answer) == expected[2:4]
+        answer = alice.get(answer.json["links"][0]["href"].removeprefix("http://localhost"))
+        assert ids(answer) == expected[4:]
+        assert "links" not in answer.json
+
+    def test_2_8_the_page_after_the_last_is_empty(self, world, alice):
+        expected = world.add_instances("tenant-a", 2)
+        answer = alice.get(f"/instances?limit=2&marker={expected[1]}")
+        assert answer.json == {"instances": []}
+        assert alice.get("/instances?marker=zzz").json == {"instances": []}
+
+    def test_2_1_a_limit_is_cut_down_to_the_page_size(self, world, alice):
+        expected = world.add_instances("tenant-a", 21)
+        assert ids(alice.get("/instances?limit=1000")) == expected[:20]
+        assert ids(alice.get("/instances")) == expected[:20]
+
+    @pytest.mark.parametrize("limit", ["0", "-1", "x", "", "1.5"])
+    def test_2_1_a_bad_limit(self, world, alice, limit):
+        alice.get(f"/instances?limit={limit}", status=400)
+
+    def test_members_of_clusters_are_hidden_unless_asked_for(self, world, alice):
+        now = models.utcnow()
+        with world.db.writer() as session:
+            session.execute(tables.clusters.insert(), {
+                "id": "c1", "created": now, "updated": now, "name": "c", "task_id": 1, "tenant_id": "tenant-a",
+                "datastore_version_id": world.catalog["mysql 5.7"].id, "deleted": False})
+        [member] = world.add_instances("tenant-a", 1, cluster_id="c1")
+        for hidden in ("", "?include_clustered=False", "?include_clustered=nonsense"):
+            assert ids(alice.get(f"/instances{hidden}")) == []
+        for shown in ("true", "True", "1"):
+            assert ids(alice.get(f"/instances?include_clustered={shown}")) == [member]
+
+    @pytest.mark.parametrize("number", [1, 20, 1000])
+    def test_a_list_costs_one_statement_and_no_call(self, world, alice, options, statements, number):
+        options.set_override("instances_page_size", 1000)
+        world.add_instances("tenant-a", number)
+        del statements[:]
+        assert len(alice.get("/instances").json["instances"]) == number
+        assert len(statements) == 1
+
+    def test_a_backup_that_runs_is_shown_without_a_statement_more(self, world, alice, statements):
+        busy, idle = world.add_instances("tenant-a", 2)
+        world.add_backup(busy, "SAVING")
+        world.add_backup(idle, "COMPLETED")
+        del statements[:]
+        assert [view["status"] for view in alice.get("/instances").json["instances"]] == ["BACKUP", "ACTIVE"]
+        assert len(statements) == 1
+
+    def test_addresses_are_filtered_as_the_options_say(self, world, alice, options):
+        instance_id = create_active(world, alice)
+        world.set(instance_id, address_list=[
+            {"address": "10.1.2.3", "network": "private", "type": "private"},
+            {"address": "10.1.2.9", "network": "private", "type": "private"},
+            {"address": "192.0.2.7", "network": "management", "type": "private"}])
+        options.set_override("network_label_regex", "^private$")
+        options.set_override("black_list_regex", r"\.9$")
+        assert alice.get("/instances").json["instances"][0]["ip"] == ["10.1.2.3"]
+
+
+class TestShow:
+    def test_what_show_adds(self, world, alice):
+        instance_id = create_active(world, alice)
+        view = show(alice, instance_id)
+        assert view["volume"] == {"size": 1, "used": 0.11}
+        operation = view["operation"]
+        assert operation.pop("seconds") >= 0
+        assert operation == {"kind": "instance.create", "state": "done", "step": None,
+                             "steps": [{"name": "volume", "seconds": 1.25}, {"name": "server", "seconds": 2.5}]}
+        assert view["service_status_updated"]
+
+    def test_a_fault_is_shown_with_the_step(self, world, alice):
+        instance_id = create(alice)
+        world.end_operations(instance_id, operations.FAILED, "No valid host was found.")
+        world.set(instance_id, task=InstanceTasks.BUILDING_ERROR_SERVER)
+        with world.db.writer() as session:
+            record_fault(session, instance_id, "No valid host was found.", "server", "req-1")
+        view = show(alice, instance_id)
+        assert view["status"] == "ERROR"
+        assert view["fault"].items() >= {"message": "No valid host was found.", "details": "server"}.items()
+        assert view["operation"]["error"] == "No valid host was found."
+
+    def test_2_10_a_name_is_404(self, world, alice):
+        create_active(world, alice)
+        for text in ("m1", UNKNOWN, "m1.json", "ü", "%25", "a" * 300):
+            alice.get(f"/instances/{text}", status=404)
+
+    def test_1_25_of_another_tenant(self, world, alice, bob, admin):
+        instance_id = create_active(world, alice)
+        bob.get(f"/instances/{instance_id}", status=404)
+        view = show(admin, instance_id)
+        assert view.items() >= {"tenant_id": "tenant-a", "server_id": f"server-{instance_id[:8]}",
+                                "volume_id": f"volume-{instance_id[:8]}"}.items()
+
+    def test_5_50_deleted(self, world, alice):
+        instance_id = create_active(world, alice)
+        world.set(instance_id, deleted=True)
+        alice.get(f"/instances/{instance_id}", status=404)
+        assert ids(alice.get("/instances")) == []
+
+    def test_source_and_replicas(self, world, alice):
+        source, replica = create_active(world, alice), create_active(world, alice)
+        world.set(replica, slave_of_id=source)
+        assert show(alice, replica)["replica_of"]["id"] == source
+        assert [entry["id"] for entry in show(alice, source)["replicas"]] == [replica]
+
+    @pytest.mark.parametrize("change", [
+        {"task": InstanceTasks.BUILDING}, {"task": InstanceTasks.REBOOTING}, {"task": InstanceTasks.RESIZING},
+        {"server_status": "REBOOT"}, {"service": ServiceStatuses.SHUTDOWN}, {"service": ServiceStatuses.CRASHED}])
+    def test_a_busy_guest_is_not_asked(self, world, alice, change):
+        instance_id = create_active(world, alice)
+        world.set(instance_id, **change)
+        assert show(alice, instance_id)["volume"] == {"size": 1}
+        assert world.guest(instance_id).calls == []
+
+    def test_a_silent_guest_is_not_asked_and_not_active(self, world, alice):
+        instance_id = create_active(world, alice)
+        world.silence(instance_id)
+        view = show(alice, instance_id)
+        assert (view["status"], view["volume"]) == ("ERROR", {"size": 1})
+        assert world.guest(instance_id).calls == []
+
+    def test_a_guest_that_does_not_answer_slows_down_one_request(self, world, alice):
+        instance_id = create_active(world, alice)
+        world.report(instance_id, 5)
+        world.guest(instance_id).error = exception.GuestTimeout()
+        for _request in range(3):
+            assert show(alice, instance_id)["volume"] == {"size": 1}
+        assert world.guest(instance_id).calls == ["get_filesystem_stats"]
+        world.guest(instance_id).error = None
+        world.report(instance_id)
+        assert show(alice, instance_id)["volume"] == {"size": 1, "used": 0.11}
+
+    def test_an_error_of_the_guest_is_no_error_of_show(self, world, alice):
+        instance_id = create_active(world, alice)
+        world.guest(instance_id).error = exception.GuestError(original="no such mount point")
+        assert show(alice, instance_id)["volume"] == {"size": 1}
+
+    def test_progress_while_it_builds(self, world, alice):
+        instance_id = create(alice)
+        with world.db.writer() as session:
+            [operation] = operations.live_for(session, "instance", instance_id)
+            operations.claim(session, operation.id, "me", 30)
+            operations.update_held(session, operation.id, "me", state=operations.RUNNING, step="wait for the server",
+                                   step_data='{"history": [{"step": "volume", "seconds": 0.5}]}')
+        view = show(alice, instance_id)["operation"]
+        assert view.pop("seconds") < 60
+        assert view == {"kind": "instance.create", "state": "running", "step": "wait for the server",
+                        "steps": [{"name": "volume", "seconds": 0.5}]}
+
+
+class TestDelete:
+    def test_202_empty_then_404_when_the_task_manager_is_done(self, world, alice):
+        instance_id = create_active(world, alice)
+        answer = alice.delete(f"/instances/{instance_id}", status=202)
+        assert (answer.body, answer.headers["Content-Length"]) == (b"", "0")
+        [_created, deleted] = world.operations(instance_id)
+        assert (deleted.kind, deleted.lock_key) == ("instance.delete", f"instance:{instance_id}:delete")
+        assert world.casts[-1] == ("delete_instance", {"instance_id": instance_id, "operation_id": deleted.id})
+        assert show(alice, instance_id)["status"] == "SHUTDOWN"
+
+    @pytest.mark.parametrize("task", InstanceTasks.all())
+    def test_legal_in_every_state(self, world, alice, task):
+        instance_id = create_active(world, alice)
+        world.set(instance_id, task=task, service=ServiceStatuses.FAILED)
+        alice.delete(f"/instances/{instance_id}")
+        assert world.operations(instance_id)[-1].state == operations.PENDING
+
+    def test_while_it_builds_the_build_is_cancelled(self, world, alice):
+        instance_id = create(alice)
+        alice.delete(f"/instances/{instance_id}")
+        building, deleting = world.operations(instance_id)
+        assert (building.cancel, deleting.cancel) == (True, False)
+        assert world.row(instance_id)["task_id"] == InstanceTasks.DELETING.code
+
+    def test_a_second_delete_is_the_first_one(self, world, alice):
+        instance_id = create_active(world, alice)
+        alice.delete(f"/instances/{instance_id}")
+        alice.delete(f"/instances/{instance_id}")
+        assert [operation.kind for operation in world.operations(instance_id)] == ["instance.create", "instance.delete"]
+        assert world.casts[-1] == world.casts[-2]
+
+    def test_a_failed_delete_may_be_repeated(self, world, alice):
+        instance_id = create_active(world, alice)
+        alice.delete(f"/instances/{instance_id}")
+        world.end_operations(instance_id, operations.FAILED, "volume busy")
+        world.set(instance_id, task=InstanceTasks.DELETING_ERROR)
+        alice.delete(f"/instances/{instance_id}")
+        assert [operation.state for operation in world.operations(instance_id)] == ["done", "failed", "pending"]
+
+    def test_refused(self, world, alice, bob):
+        source, replica = create_active(world, alice), create_active(world, alice)
+        world.set(replica, slave_of_id=source)
+        before = world.counts()
+        assert "replicas" in alice.delete(f"/instances/{source}", status=403).text
+        bob.delete(f"/instances/{replica}", status=404)
+        alice.delete(f"/instances/{UNKNOWN}", status=404)
+        assert world.counts() == before
+        alice.delete(f"/instances/{replica}")
+
+    def test_1_25_an_administrator_deletes_what_is_a_tenants(self, world, alice, admin):
+        instance_id = create_active(world, alice)
+        admin.delete(f"/instances/{instance_id}")
+
+
+def act(caller, instance_id, body, status=202):
+    return caller.post(f"/instances/{instance_id}/action", body, status=status)
+
+
+class TestRestart:
+    @pytest.mark.parametrize("value", [{}, None])
+    def test_202_and_the_task_is_taken(self, world, alice, value):
+        instance_id = create_active(world, alice)
+        assert act(alice, instance_id, {"restart": value}).body == b""
+        [_created, restart] = world.operations(instance_id)
+        assert restart.kind == "instance.restart"
+        assert world.casts[-1] == ("restart", {"instance_id": instance_id, "operation_id": restart.id})
+        assert show(alice, instance_id)["status"] == "REBOOT"
+        act(alice, instance_id, {"restart": {}}, 422)
+        assert len(world.operations(instance_id)) == 2
+
+    def test_it_is_what_restart_required_asks_for(self, world, alice):
+        instance_id = create_active(world, alice)
+        world.set(instance_id, task=InstanceTasks.RESTART_REQUIRED)
+        act(alice, instance_id, {"restart": {}})
+
+    @pytest.mark.parametrize(("change", "word"), [
+        ({"task": InstanceTasks.BUILDING}, "BUILDING"), ({"task": InstanceTasks.DELETING}, "DELETING"),
+        ({"task": InstanceTasks.BUILDING_ERROR_SERVER}, "BUILDING"), ({"server_status": "REBOOT"}, "REBOOT"),
+        ({"service": ServiceStatuses.NEW}, "new"), ({"service": ServiceStatuses.PAUSED}, "paused")])
+    def test_6_guard_g_names_the_offending_word(self, world, alice, change, word):
+        instance_id = create_active(world, alice)
+        world.set(instance_id, **change)
+        assert word in act(alice, instance_id, {"restart": {}}, 422).text
+        assert len(world.operations(instance_id)) == 1
+
+    def test_6_guard_g_with_a_backup(self, world, alice):
+        instance_id = create_active(world, alice)
+        world.add_backup(instance_id, "NEW")
+        assert "BACKUP" in act(alice, instance_id, {"restart": {}}, 422).text
+
+    def test_of_two_at_once_one_wins(self, world, alice):
+        instance_id = create_active(world, alice)
+        codes, together = [], threading.Barrier(2)
+
+        def request():
+            together.wait(10)
+            codes.append(act(alice, instance_id, {"restart": {}}, None).status_int)
+        threads = [threading.Thread(target=request) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert sorted(codes) == [202, 422]
+        assert len(world.operations(instance_id)) == 2
+
+
+class TestOtherActions:
+    @pytest.mark.parametrize("body", [None, {}, {"explode": {}}, {"restart": {}, "resize": {}}, {"restart": 1},
+                                      {"resize": {}}, {"resize": None}, {"resize": {"flavorRef": "1", "volume": 2}},
+                                      {"resize": {"volume": {"size": "x"}}}, {"resize": {"flavorRef": None}}])
+    def test_what_is_no_action(self, world, alice, body):
+        act(alice, create_active(world, alice), body, 400)
+
+    @pytest.mark.parametrize("body", [{"resize": {"volume": 4}}, {"resize": {"volume": {"size": "4"}}},
+                                      {"resize": {"flavorRef": 2}}, {"reset_password": {}}])
+    def test_what_is_not_supported_says_so(self, world, alice, bob, body):
+        instance_id = create_active(world, alice)
+        before = world.row(instance_id), world.counts()
+        assert next(iter(body)) in act(alice, instance_id, body, 501).text
+        act(bob, instance_id, body, 404)
+        assert (world.row(instance_id), world.counts()) == before
+
+    def test_promote_and_eject_without_replication(self, world, alice):
+        instance_id = create_active(world, alice)
+        assert "not a replica" in act(alice, instance_id, {"promote_to_replica_source": {}}, 400).text
+        assert "no replicas" in act(alice, instance_id, {"eject_replica_source": {}}, 400).text
+        act(alice, UNKNOWN, {"promote_to_replica_source": {}}, 404)
+        act(alice, UNKNOWN, {"eject_replica_source": {}}, 404)
+
+    def test_reset_status_then_delete_is_a_force_delete(self, world, alice, bob):
+        instance_id = create(alice)
+        act(bob, instance_id, {"reset_status": {}}, 404)
+        act(alice, instance_id, {"reset_status": {}})
+        assert world.operations(instance_id)[0].cancel
+        assert world.row(instance_id)["task_id"] == InstanceTasks.NONE.code
+        assert show(alice, instance_id)["status"] == "ERROR"
+        alice.delete(f"/instances/{instance_id}")
+
+    def test_reset_status_does_not_stop_a_deletion(self, world, alice):
+        instance_id = create_active(world, alice)
+        alice.delete(f"/instances/{instance_id}")
+        act(alice, instance_id, {"reset_status": {}})
+        assert not world.operations(instance_id)[-1].cancel
+        assert show(alice, instance_id)["status"] == "SHUTDOWN"
+
+    def test_reset_status_frees_from_a_backup_that_never_ends(self, world, alice):
+        instance_id = create_active(world, alice)
+        world.add_backup(instance_id, "BUILDING")
+        act(alice, instance_id, {"reset_status": None})
+        assert world.rows(tables.backups)[0]["state"] == "FAILED"
+
+
+class TestChange:
+    """Rule 2e: the same for PUT and PATCH; what is absent is untouched."""
+
+    @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+    def test_a_name(self, world, alice, bob, method):
+        instance_id = create_active(world, alice)
+        before = show(alice, instance_id)
+        assert alice(method, f"/instances/{instance_id}", {"instance": {"name": "new name"}}, status=202).body == b""
+        after = show(alice, instance_id)
+        assert after["name"] == "new name"
+        assert {**after, "name": 0, "updated": 0} == {**before, "name": 0, "updated": 0}
+        bob(method, f"/instances/{instance_id}", {"instance": {"name": "x"}}, status=404)
+
+    @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+    @pytest.mark.parametrize(("change", "code"), [
+        ({}, 202), ({"configuration": None}, 202), ({"configuration": ""}, 202), ({"configuration": UNKNOWN}, 404),
+        ({"configuration": f"http://h/configurations/{UNKNOWN}"}, 404), ({"configuration": "x"}, 400),
+        ({"configuration": 1}, 400), ({"replica_of": None}, 400), ({"replica_of": ""}, 400), ({"slave_of": None}, 400),
+        ({"slave_of": UNKNOWN}, 400), ({"name": ""}, 400), ({"name": None}, 400), ({"name": 1}, 400)])
+    def test_the_other_parts(self, world, alice, method, change, code):
+        instance_id = create_active(world, alice)
+        before = world.row(instance_id)
+        alice(method, f"/instances/{instance_id}", {"instance": change}, status=code)
+        assert world.row(instance_id) == before
+
+    def test_unknown_keys_matter_only_in_patch(self, world, alice):
+        instance_id = create_active(world, alice)
+        alice.patch(f"/instances/{instance_id}", {"instance": {"datastore_version": UNKNOWN}}, status=400)
+        alice.put(f"/instances/{instance_id}", {"instance": {"datastore_version": UNKNOWN}}, status=202)
+
+    def test_public_access_is_not_silently_ignored(self, world, alice):
+        instance_id = create_active(world, alice)
+        alice.put(f"/instances/{instance_id}", {"instance": {"access": {"is_public": True}}}, status=501)
+
+    @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+    @pytest.mark.parametrize("body", [None, {}, {"instance": None}, {"instance": []}])
+    def test_without_the_instance(self, world, alice, method, body):
+        alice(method, f"/instances/{create_active(world, alice)}", body, status=400)
+
+    @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+    def test_of_nothing(self, world, alice, method):
+        alice(method, f"/instances/{UNKNOWN}", {"instance": {"name": "x"}}, status=404)
