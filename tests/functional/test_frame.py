@@ -42,3 +42,22 @@ class TestRoutes:
     def test_1_32_wrong_method(self, alice, method):
         answer = alice(method, "/flavors", status=405)
         assert answer.headers["Allow"] == "GET"
+
+
+class TestOddText:
+    """Nothing that is no text gets as far as the database."""
+
+    @pytest.mark.parametrize("body", [
+        b'{"instance": {"name": "a\\u0000"}}', b'{"instance": {"name": "a\\ud800"}}', b'{"a\\udfff": 1}',
+        b'[' * 100_000, b'{"a": ' * 100_000, b'{"a": 1' + b'0' * 5000 + b'}', b'{"instance": "\xff"}', b'\xff\xfe'])
+    def test_in_a_body(self, alice, catalog, body):
+        alice.post("/instances", body, status=400, headers={"Content-Type": "application/json"})
+
+    def test_escapes_of_real_characters_are_fine(self, alice, catalog):
+        body = b'{"instance": {"name": "\\ud83c\\udf4b \\\\u0000"}}'
+        answer = alice.post("/instances", body, status=400, headers={"Content-Type": "application/json"})
+        assert "flavorRef" in answer.text
+
+    @pytest.mark.parametrize("query", ["marker=%FF", "marker=%00", "limit=%FF"])
+    def test_in_a_query(self, alice, catalog, query):
+        alice.get(f"/instances?{query}", status=400)

@@ -59,6 +59,10 @@ class TestList:
         assert answer.json == {"instances": []}
         assert alice.get("/instances?marker=zzz").json == {"instances": []}
 
+    def test_a_marker_that_is_no_text(self, world, alice):
+        for marker in ("%FF", "%00", "%F0%9F%8D%8B"):
+            assert alice("GET", f"/instances?marker={marker}").status_int in (200, 400)
+
     def test_2_1_a_limit_is_cut_down_to_the_page_size(self, world, alice):
         expected = world.add_instances("tenant-a", 21)
         assert ids(alice.get("/instances?limit=1000")) == expected[:20]
@@ -131,7 +135,7 @@ class TestShow:
 
     def test_2_10_a_name_is_404(self, world, alice):
         create_active(world, alice)
-        for text in ("m1", UNKNOWN, "m1.json", "ü", "%25", "a" * 300):
+        for text in ("m1", UNKNOWN, "m1.json", "%C3%BC", "%FF", "%25", "a" * 300):
             alice.get(f"/instances/{text}", status=404)
 
     def test_1_25_of_another_tenant(self, world, alice, bob, admin):

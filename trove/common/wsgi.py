@@ -5,7 +5,9 @@ or a dict.
 """
 import json
 import logging as std_logging
+import re
 import uuid
+from urllib import parse
 
 import webob
 import webob.dec
@@ -28,6 +30,27 @@ FAULT_KEYS = {
 _MEDIA_TYPES = ("application/json", "application/vnd.openstack.trove+json")
 
 
+# What cannot be stored as text can reach a JSON string only as one of these escapes.
+_ODD_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+
+
+def _is_text(value):
+    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value)
+
+
+def _texts(value):
+    """Every string inside a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
 class Request(webob.Request):
     """A webob request that knows its context, its JSON body and its page."""
 
@@ -47,11 +70,22 @@ class Request(webob.Request):
             raise exception.UnsupportedMediaType()
         try:
             value = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise exception.BadRequest("The body is not valid JSON.") from None
+        if _ODD_ESCAPE.search(self.body) and not all(_is_text(part) for part in _texts(value)):
+            raise exception.BadRequest("The body contains NUL characters or halves of surrogate pairs.")
         if not isinstance(value, dict):
             raise exception.BadRequest("The body must be a JSON object.")
         return value
+
+    def check_query(self):
+        """Raises BadRequest when the query string is not text."""
+        try:
+            if all(_is_text(value) for value in self.GET.values()):
+                return
+        except UnicodeDecodeError:
+            pass
+        raise exception.BadRequest("The query string is not valid text.")
 
     def page(self, maximum, cap=True):
         """(limit, marker) of the query string; limit is cut down to ``maximum`` unless ``cap`` is false."""
@@ -130,6 +164,7 @@ class Controller:
         action, arguments = req.environ[ROUTE_KEY]
         try:
             req.check_accept()
+            req.check_query()
             if req.method in ("POST", "PUT", "PATCH"):
                 arguments["body"] = req.json_object()
             result = getattr(self, action)(req, **arguments)
@@ -151,9 +186,9 @@ def next_links(req, marker):
     """``{"links": [next]}`` for a page that more follows, else {}; every other query parameter is kept."""
     if marker is None:
         return {}
-    copy = req.copy_get()
-    copy.GET["marker"] = str(marker)
-    return {"links": [{"rel": "next", "href": copy.url}]}
+    query = [(name, value) for name, value in req.GET.items() if name != "marker"]
+    query.append(("marker", str(marker)))
+    return {"links": [{"rel": "next", "href": f"{req.path_url}?{parse.urlencode(query)}"}]}
 
 
 def is_admin(roles):

@@ -1,0 +1,185 @@
+"""Clients of the cloud and of guests: one Keystone session per process, timeouts and retries in one place.
+
+Each factory is also the default of its option ``remote_<name>``, which may name another. Client libraries are
+imported when first used, so that a process pays only for those it needs.
+"""
+import functools
+import threading
+
+from trove.common import exception
+from trove.common.cfg import CONF
+from trove.common.strategies import strategy
+
+_lock = threading.RLock()
+_made = {}
+
+
+def reset():
+    """Forget session and clients; the next use makes new ones (tests, and after a fork)."""
+    with _lock:
+        _made.clear()
+
+
+def _once(function):
+    """Decorator: the result is made once per process."""
+    @functools.wraps(function)
+    def get():
+        with _lock:
+            if function not in _made:
+                _made[function] = function()
+            return _made[function]
+    return get
+
+
+def _replaceable(factory):
+    """Decorator: the option ``remote_<name of the factory>`` may name another factory."""
+    option = f"remote_{factory.__name__}"
+
+    @functools.wraps(factory)
+    def get(*args):
+        path = CONF[option]
+        if path == f"{__name__}.{factory.__name__}":
+            return factory(*args)
+        return strategy.load(path, option=option)(*args)
+    return get
+
+
+@_once
+def service_session():
+    """The session of the service user, which owns all resources in the cloud. It renews its token by itself."""
+    from keystoneauth1 import session
+    from keystoneauth1.identity import v2, v3
+    user, password = CONF.nova_proxy_admin_user, CONF.nova_proxy_admin_pass
+    tenant_id, tenant_name = CONF.nova_proxy_admin_tenant_id or None, CONF.nova_proxy_admin_tenant_name or None
+    url = CONF.trove_auth_url.rstrip("/")
+    if url.endswith("v2.0"):
+        auth = v2.Password(url, user, password, tenant_id=tenant_id, tenant_name=None if tenant_id else tenant_name)
+    else:
+        domain = CONF.nova_proxy_admin_domain_name
+        auth = v3.Password(url if url.endswith("/v3") else f"{url}/v3", username=user, password=password,
+                           user_domain_name=domain, project_id=tenant_id,
+                           project_name=None if tenant_id else tenant_name,
+                           project_domain_name=None if tenant_id else domain)
+    return session.Session(auth=auth, session=_http(), timeout=CONF.cloud_request_timeout)
+
+
+def _http():
+    """A requests session that repeats what could not connect. keystoneauth's own retries would also repeat a POST
+    whose answer was late, and so make two servers.
+    """
+    import requests
+    from requests import adapters
+    from urllib3.util import retry
+    http = requests.Session()
+    retries = retry.Retry(total=None, connect=CONF.cloud_request_retries, read=0, redirect=0, status=0, other=0,
+                          backoff_factor=0.2)
+    for scheme in ("http://", "https://"):
+        http.mount(scheme, adapters.HTTPAdapter(pool_maxsize=CONF.taskmanager_threads + 2, max_retries=retries))
+    return http
+
+
+def _endpoint(url, separator="/"):
+    """The keyword arguments that select an endpoint by its option, with the tenant appended, or by the catalog."""
+    if not url:
+        return {}
+    return {"endpoint_override": f"{url.rstrip(separator)}{separator}{service_session().get_project_id()}"}
+
+
+def _adapter(service):
+    """The keyword arguments that all session clients share; service: prefix of the service's options."""
+    return {"session": service_session(), "region_name": CONF.os_region_name,
+            "service_type": CONF[f"{service}_service_type"], "interface": CONF[f"{service}_endpoint_type"]}
+
+
+@_replaceable
+@_once
+def nova_client():
+    """Nova, as the service user."""
+    from novaclient import client
+    return client.Client(CONF.nova_client_version, **_adapter("nova_compute"), **_endpoint(CONF.nova_compute_url))
+
+
+@_replaceable
+@_once
+def cinder_client():
+    """Cinder, as the service user."""
+    from cinderclient import client
+    return client.Client("3", **_adapter("cinder"), **_endpoint(CONF.cinder_url))
+
+
+@_replaceable
+@_once
+def neutron_client():
+    """Neutron, as the service user."""
+    from neutronclient.v2_0 import client
+    override = {"endpoint_override": CONF.neutron_url} if CONF.neutron_url else {}
+    return client.Client(**_adapter("neutron"), **override)
+
+
+@_replaceable
+@_once
+def glance_client():
+    """Glance, as the service user."""
+    from glanceclient import client
+    override = {"endpoint_override": CONF.glance_url} if CONF.glance_url else {}
+    return client.Client("2", **_adapter("glance"), **override)
+
+
+@_replaceable
+def swift_client():
+    """Swift, as the service user; a connection of its own per call, since they may not be shared by threads."""
+    import swiftclient
+    override = {}
+    if CONF.swift_url:  # ends in AUTH_ or the like, so that the tenant's id completes it
+        override = {"object_storage_url": f"{CONF.swift_url}{service_session().get_project_id()}"}
+    return swiftclient.Connection(
+        session=service_session(), timeout=CONF.cloud_request_timeout, retries=CONF.cloud_request_retries,
+        os_options={"region_name": CONF.os_region_name, "service_type": CONF.swift_service_type,
+                    "endpoint_type": CONF.swift_endpoint_type, **override})
+
+
+@_replaceable
+def guest_client(context, instance_id):
+    """Commands for the agent of an instance."""
+    from trove.guestagent import api
+    return api.API(context, instance_id)
+
+
+def http_status(error):
+    """The HTTP status that an error of a cloud's client carries, or None for any other error."""
+    if isinstance(error, exception.TroveError):
+        return None
+    for name in ("http_status", "status_code", "code"):
+        status = getattr(error, name, None)
+        if isinstance(status, int):
+            return status
+    return None
+
+
+def is_missing(error):
+    """Whether the cloud says that there is no such thing."""
+    return http_status(error) == 404
+
+
+def is_conflict(error):
+    """Whether the cloud says that the thing is in use or busy now."""
+    return http_status(error) in (400, 409) and (http_status(error) == 409 or "in use" in str(error).lower())
+
+
+def is_passing(error):
+    """Whether repeating the same request later may help: nobody answers, or the other side has a fault of its own."""
+    import oslo_messaging
+    import requests
+    from keystoneauth1 import exceptions as keystone
+    from sqlalchemy import exc
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        status = http_status(error)
+        if status is not None and status > 0:
+            return status >= 500 or status in (408, 429)
+        if isinstance(error, (keystone.ConnectionError, requests.ConnectionError, requests.Timeout, exc.DBAPIError,
+                              oslo_messaging.MessageDeliveryFailure, exception.ServiceUnavailable)):
+            return True
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return False
