@@ -134,11 +134,12 @@ class Objects:
     def list(self, account, container, prefix="", marker="", end_marker=None, reverse=False):
         """Objects of a container whose names begin with the prefix and lie between the markers, by name; lazily."""
         low, high = (end_marker, marker or None) if reverse else (marker or None, end_marker)
-        rows = self.store.sql.execute(
+        query = (
             "SELECT * FROM objects WHERE account = ? AND container = ? AND name >= ? AND (? IS NULL OR name > ?) "
-            "AND (? IS NULL OR name < ?) AND (delete_at IS NULL OR delete_at > ?) "
-            + ("ORDER BY name DESC" if reverse else "ORDER BY name"),
-            (account, container, prefix, low, low, high, high, time.time()),
+            "AND (? IS NULL OR name < ?) AND (delete_at IS NULL OR delete_at > ?) ORDER BY name"
+        )
+        rows = self.store.sql.execute(
+            query + " DESC" if reverse else query, (account, container, prefix, low, low, high, high, time.time())
         )
         for row in rows:
             if row["name"].startswith(prefix):
