@@ -81,7 +81,9 @@ def get_client(topic, service):
     """An RPC client for ``topic``, capped for ``service``; every call is prepared with the cap as its version."""
     cap = version_cap(service)
     target = messaging.Target(topic=topic, version=cap or RPC_API_VERSION)
-    return messaging.get_rpc_client(get_transport(), target, version_cap=cap, serializer=ContextSerializer())
+    # Without a number of retries a sender would wait for a dead broker for ever.
+    return messaging.get_rpc_client(get_transport(), target, version_cap=cap, serializer=ContextSerializer(),
+                                    retry=CONF.rpc_send_retries)
 
 
 class _Signed:

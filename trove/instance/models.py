@@ -119,6 +119,12 @@ def record_fault(session, instance_id, message, step=None, request_id=None):
     session.add(InstanceFault(instance_id=instance_id, message=message, details=step, request_id=request_id))
 
 
+def clear_faults(session, instance_id):
+    """Forget the faults of an instance that works again."""
+    table = tables.instance_faults
+    session.execute(sqlalchemy.delete(table).where(table.c.instance_id == instance_id))
+
+
 def newest_fault(session, instance_id):
     """The fault that is shown for an instance, or None."""
     return session.execute(sqlalchemy.select(InstanceFault).where(

@@ -105,10 +105,11 @@ def request_cancel(session, resource_type, resource_id, keep=None):
         _table.c.state.in_(LIVE_STATES), _table.c.id != (keep or "")).values(cancel=True))
 
 
-def claimable(session, now, limit):
-    """Ids of live operations that are due and that nobody holds, oldest first."""
+def claimable(session, now, limit, kinds=None):
+    """Ids of live operations that are due and that nobody holds, oldest first; of ``kinds`` only, if given."""
     return session.execute(sqlalchemy.select(_table.c.id).where(
         _table.c.state.in_(LIVE_STATES), _table.c.run_after <= now,
+        _table.c.kind.in_(kinds) if kinds is not None else sqlalchemy.true(),
         sqlalchemy.or_(_table.c.lease_until.is_(None), _table.c.lease_until < now),
     ).order_by(_table.c.created_at).limit(limit)).scalars().all()
 
@@ -135,6 +136,34 @@ def update_held(session, operation_id, owner, **values):
         _table.c.id == operation_id, _table.c.owner == owner, _table.c.state.in_(LIVE_STATES),
     ).values(**values))
     return written.rowcount == 1
+
+
+def renew(session, operation_ids, owner, lease):
+    """Hold those of the operations that are still ``owner``'s for ``lease`` seconds from now."""
+    session.execute(sqlalchemy.update(_table).where(
+        _table.c.id.in_(operation_ids), _table.c.owner == owner, _table.c.state.in_(LIVE_STATES),
+    ).values(lease_until=get_db_api().now(session) + lease))
+
+
+def release(session, operation_ids, owner):
+    """Let others take operations of ``owner`` at once."""
+    session.execute(sqlalchemy.update(_table).where(
+        _table.c.id.in_(operation_ids), _table.c.owner == owner, _table.c.state.in_(LIVE_STATES),
+    ).values(lease_until=None))
+
+
+def cancelled_of(session, owner):
+    """Ids of the live operations of ``owner`` that have been asked to stop."""
+    return session.execute(sqlalchemy.select(_table.c.id).where(
+        _table.c.owner == owner, _table.c.state.in_(LIVE_STATES), _table.c.cancel.is_(True))).scalars().all()
+
+
+def purge(session, before, limit):
+    """Delete at most ``limit`` operations that ended before ``before``. Returns how many."""
+    ids = session.execute(sqlalchemy.select(_table.c.id).where(
+        _table.c.state.in_((DONE, FAILED)), _table.c.updated_at < before).limit(limit)).scalars().all()
+    session.execute(sqlalchemy.delete(_table).where(_table.c.id.in_(ids)))
+    return len(ids)
 
 
 def end_values(state, error=None, error_step=None):

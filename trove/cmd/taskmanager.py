@@ -1,0 +1,63 @@
+"""trove-taskmanager: carries out operations; the only process that talks to the cloud."""
+import signal
+import threading
+
+from oslo_log import log as logging
+
+from trove import rpc
+from trove.cmd import common
+from trove.common.cfg import CONF, DATASTORES
+from trove.common.strategies import strategy
+from trove.network import base as network
+from trove.taskmanager import flows, reconcile
+from trove.taskmanager.runner import Periodic, Runner
+from trove.taskmanager.steps import bus
+
+LOG = logging.getLogger(__name__)
+
+
+def main():
+    """Serve until SIGTERM or SIGINT, then end what is under way and let others take the rest."""
+    common.read_configuration("/etc/trove/trove-taskmanager.conf",
+                              secrets=("operation_key", "nova_proxy_admin_pass"))
+    _check_options()
+    common.configure_database()
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    runner = Runner(flows.FLOWS)
+    manager = strategy.load(CONF.taskmanager_manager, option="taskmanager_manager")(runner)
+    periodic = [Periodic("servers", reconcile.look_at_servers, lambda: CONF.reconcile_interval),
+                Periodic("old operations", reconcile.forget_old_operations, lambda: CONF.reconcile_interval)]
+    server = rpc.get_server(CONF.taskmanager_queue, CONF.host, [manager])
+    # The sweep finds what there is to do without the bus, so a broker that is down does not keep us from starting.
+    for part in (runner, *periodic):
+        part.start()
+    server.start()
+    LOG.info("trove-taskmanager serves the topic %s", CONF.taskmanager_queue)
+    stopping.wait()
+    LOG.info("trove-taskmanager stops")
+    server.stop()
+    runner.stop()
+    for part in periodic:
+        part.stop(timeout=1)
+    rpc.cleanup()
+
+
+def _check_options():
+    """Refuse to start with options that would only fail in the middle of a build. Raises SystemExit."""
+    found = bus.problems()
+    try:
+        network.driver()
+        for datastore in DATASTORES:
+            network.datastore_rules(datastore.GROUP)
+    except ValueError as error:
+        found.append(str(error))
+    if found:
+        raise SystemExit("Cannot start: " + "; ".join(found) + ".")
+    if CONF.guest_bus.credentials != bus.PER_INSTANCE:
+        LOG.warning("[guest_bus] credentials = shared: every guest holds the account of all others")
+
+
+if __name__ == "__main__":
+    main()

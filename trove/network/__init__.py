@@ -1,0 +1,1 @@
+"""Drivers for what instances need of the cloud's network."""

@@ -1,0 +1,55 @@
+"""What the task manager asks of a network service. The class is named by the option ``network_driver``."""
+import abc
+from dataclasses import dataclass
+
+from trove.common.cfg import CONF
+from trove.common.strategies import strategy
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Ingress that a security group allows. protocol: tcp or udp; ports: first and last; cidr: who may connect."""
+
+    protocol: str
+    from_port: int
+    to_port: int
+    cidr: str
+
+
+class NetworkDriver(abc.ABC):
+    """Security groups by name; every method may be repeated."""
+
+    @abc.abstractmethod
+    def ensure_security_group(self, name, description, rules):
+        """Make the group and the rules (list of Rule) that are missing.
+
+        Returns (id of the group, {Rule: id of the rule}).
+        """
+
+    @abc.abstractmethod
+    def delete_security_group(self, name):
+        """Delete the groups of that name. Returns whether none is left; False while one is still in use."""
+
+
+def driver():
+    """A driver of the configured class. Raises ValueError naming the option."""
+    return strategy.load(CONF.network_driver, base=NetworkDriver, option="network_driver")()
+
+
+def datastore_rules(manager):
+    """The rules that open a datastore's ports to users.
+
+    manager: name of the datastore's option group. Raises ValueError naming the option and the entry.
+    """
+    rules = []
+    for protocol, option in (("tcp", "tcp_ports"), ("udp", "udp_ports")):
+        for entry in CONF[manager][option]:
+            first, _, last = entry.partition("-")
+            try:
+                ports = int(first), int(last or first)
+            except ValueError:
+                ports = 0, 0
+            if not 1 <= ports[0] <= ports[1] <= 65535:
+                raise ValueError(f"option [{manager}] {option}: '{entry}' is neither a port nor a range a-b of ports")
+            rules.append(Rule(protocol, *ports, CONF.trove_security_group_rule_cidr))
+    return rules

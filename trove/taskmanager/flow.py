@@ -1,0 +1,296 @@
+"""What a long-running operation does, as frozen data, and ``advance``, which carries it out step by step.
+
+Called by the runner for an operation that it holds. Nothing here sleeps, knows a thread or knows a resource: a step
+that must wait says so, progress is committed after each step, and every commit fails once somebody else holds the
+operation. So a process may die anywhere: whoever takes over repeats at most the one step that was not committed.
+"""
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from oslo_log import log as logging
+
+from trove.common import exception, remote
+from trove.common.cfg import CONF
+from trove.common.context import TroveContext
+from trove.db import get_db_api
+from trove.instance.tasks import InstanceTask
+from trove.operation import models
+
+LOG = logging.getLogger(__name__)
+
+SHORTEST_PAUSE = 0.1
+
+
+@dataclass(frozen=True)
+class Again:
+    """The answer of a step that is not done yet: look again in ``seconds``."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """One effect of a flow.
+
+    do: called with the Work; returns None when its effect is there, or Again. It is repeated after a crash, so it
+    looks before it acts. deadline: name of the option with the seconds it may take (the datastore's group goes
+    before [DEFAULT]). error_task: the task of the instance when it fails. undo: like ``do``, takes back what ``do``
+    did, wholly or in part.
+    """
+
+    name: str
+    do: Callable[["Work"], Again | None]
+    deadline: str
+    error_task: InstanceTask
+    undo: Callable[["Work"], Again | None] | None = None
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The ordered steps of a kind of operation, and what is written, in the transaction that ends it.
+
+    done: called with (session, work) when all steps are done. failed: called with (session, work, step, error,
+    message) as soon as a step has failed; returns whether the steps are to be undone. cancelled: called with
+    (session, work) when another operation asked it to stop; nothing is undone, the other one cleans up.
+    """
+
+    kind: str
+    steps: tuple[Step, ...]
+    done: Callable
+    failed: Callable
+    cancelled: Callable = lambda session, work: None
+
+    def position(self, name, unknown=0):
+        """Index of the step ``name``; ``unknown`` for one that only another version has: steps may be repeated."""
+        return next((index for index, step in enumerate(self.steps) if step.name == name), unknown)
+
+
+class LeaseLost(Exception):
+    """Somebody else holds the operation by now, or it has ended: this process must not touch it any more."""
+
+
+class Work:
+    """What a step is given: the operation, its arguments, its notes and the door to the database.
+
+    data: the notes, a dict that outlives the process; written by ``writing`` and after each step.
+    """
+
+    def __init__(self, operation, owner, now):
+        self.operation = operation
+        self.args = operation.args
+        self.data = operation.data
+        self.context = TroveContext.from_dict(operation.request)
+        self.resource_id = operation.resource_id
+        self._owner = owner
+        self._clock = now - time.monotonic()
+
+    def now(self):
+        """Seconds since the epoch by the database's clock."""
+        return self._clock + time.monotonic()
+
+    @property
+    def waited(self):
+        """Seconds since the present step was entered."""
+        return self.now() - self.data["since"]
+
+    def again(self):
+        """The usual pause: a tenth of what was waited so far, between SHORTEST_PAUSE and usage_sleep_time."""
+        return Again(max(SHORTEST_PAUSE, min(self.waited / 10, CONF.usage_sleep_time)))
+
+    def secrets(self):
+        """The secret arguments. Raises TroveError when they cannot be decrypted."""
+        return self.operation.load_secrets()
+
+    def option(self, name):
+        """The value of an option, of the group of the operation's datastore if that has it."""
+        group = self.args.get("datastore", {}).get("manager")
+        if group and group in CONF and name in CONF[group]:
+            return CONF[group][name]
+        return CONF[name]
+
+    @staticmethod
+    def reading():
+        """A session in which a step reads rows."""
+        return get_db_api().reader()
+
+    @contextlib.contextmanager
+    def writing(self, **columns):
+        """A transaction in which a step writes rows; notes and ``columns`` of the operation are written with it.
+
+        Raises LeaseLost, and writes nothing, when the operation is not held any more.
+        """
+        with get_db_api().writer() as session:
+            yield session
+            self.write(session, **columns)
+
+    def write(self, session, **columns):
+        """Write the notes and ``columns`` of the operation in a transaction. Raises LeaseLost."""
+        if not models.update_held(session, self.operation.id, self._owner, step_data=json.dumps(self.data), **columns):
+            raise LeaseLost(self.operation.id)
+
+    def note(self, **values):
+        """Keep ``values`` in the notes before going on. Raises LeaseLost."""
+        self.data.update(values)
+        with self.writing():
+            pass
+
+
+def advance(flows, operation_id, owner, stopping=lambda: False):
+    """Carry out the steps of an operation that ``owner`` holds until one has to wait or the operation has ended.
+
+    flows: kind -> Flow; stopping: asked before each step whether none may be begun any more.
+    Returns Again, or None when it has ended. Raises LeaseLost, and what the database raises.
+    """
+    while True:
+        if stopping():
+            return Again(0)
+        work = _look(operation_id, owner)
+        operation = work.operation
+        flow = flows[operation.kind]
+        if operation.cancel:
+            return _cancel(flow, work)
+        if operation.state == models.PENDING:
+            _enter(work, flow.steps[0], models.RUNNING)
+            continue
+        outcome = _undo_step(flow, work) if operation.state == models.UNDOING else _do_step(flow, work)
+        if isinstance(outcome, Again):
+            return outcome
+        if outcome in (models.DONE, models.FAILED):
+            return None
+
+
+def _look(operation_id, owner):
+    with get_db_api().reader() as session:
+        operation = session.get(models.Operation, operation_id)
+        now = get_db_api().now(session)
+    if (operation is None or operation.owner != owner or operation.state not in models.LIVE_STATES
+            or operation.lease_until is None or operation.lease_until < now):
+        raise LeaseLost(operation_id)
+    return Work(operation, owner, now)
+
+
+def _entering(work, step, state):
+    """The columns with which ``step`` is entered; the time for it begins now."""
+    work.data["since"] = work.now()
+    return {"state": state, "step": step.name, "deadline": work.now() + work.option(step.deadline)}
+
+
+def _enter(work, step, state):
+    with work.writing(**_entering(work, step, state)):
+        pass
+
+
+def _attempt(work, step, function):
+    """Call ``function`` of a step. Returns None, Again, or the error for which the step has failed."""
+    cause = None
+    try:
+        outcome = function(work)
+    except LeaseLost:
+        raise
+    except Exception as error:  # noqa: BLE001 - the boundary of all steps
+        if not remote.is_passing(error):
+            known = isinstance(error, exception.TroveError) or remote.http_status(error) is not None
+            LOG.warning("%s: step %s failed: %s", _name(work), step.name, error, exc_info=not known)
+            return error
+        LOG.warning("%s: step %s met a passing error and is tried again: %s", _name(work), step.name, error)
+        outcome, cause = Again(CONF.operation_retry_interval), error
+    if outcome is None:
+        return None
+    left = work.operation.deadline - work.now()
+    if left > 0:
+        return Again(min(outcome.seconds, left))
+    timeout = exception.PollTimeOut(what=f"step '{step.name}'", seconds=work.option(step.deadline),
+                                    option=step.deadline)
+    timeout.__cause__ = cause
+    return timeout
+
+
+def _do_step(flow, work):
+    position = flow.position(work.operation.step)
+    step = flow.steps[position]
+    outcome = _attempt(work, step, step.do)
+    if isinstance(outcome, Again):
+        return outcome
+    if outcome is not None:
+        return _fail(flow, work, step, outcome)
+    _keep_history(work, step.name)
+    if position + 1 < len(flow.steps):
+        _enter(work, flow.steps[position + 1], models.RUNNING)
+        return models.RUNNING
+    with work.writing(**models.end_values(models.DONE)) as session:
+        flow.done(session, work)
+    LOG.info("%s is done after %.1f s", _name(work), work.now() - work.operation.created_at)
+    return models.DONE
+
+
+def _fail(flow, work, step, error):
+    message = _message(error)
+    LOG.error("%s failed in step %s: %s", _name(work), step.name, message)
+    with get_db_api().writer() as session:
+        undo = flow.failed(session, work, step, error, message)
+        first = _next_undo(flow, flow.position(step.name)) if undo else None
+        columns = {"error": message, "error_step": step.name}
+        if first is None:
+            columns = models.end_values(models.FAILED, **columns)
+        else:
+            columns.update(_entering(work, first, models.UNDOING))
+        work.write(session, **columns)
+    return columns["state"]
+
+
+def _undo_step(flow, work):
+    """Undo the present step. One that cannot be undone is noted and left: deleting will find what remains."""
+    position = flow.position(work.operation.step, unknown=len(flow.steps) - 1)
+    step = flow.steps[position]
+    outcome = _attempt(work, step, step.undo) if step.undo else None
+    if isinstance(outcome, Again):
+        return outcome
+    if outcome is not None:
+        LOG.error("%s: step %s could not be undone: %s", _name(work), step.name, _message(outcome))
+        work.data.setdefault("not_undone", []).append({"step": step.name, "message": _message(outcome)})
+    _keep_history(work, f"undo {step.name}")
+    following = _next_undo(flow, position - 1)
+    if following is not None:
+        _enter(work, following, models.UNDOING)
+        return models.UNDOING
+    with work.writing(**models.end_values(models.FAILED, work.operation.error, work.operation.error_step)):
+        pass
+    LOG.info("%s is undone", _name(work))
+    return models.FAILED
+
+
+def _next_undo(flow, position):
+    return next((step for step in reversed(flow.steps[:position + 1]) if step.undo), None)
+
+
+def _cancel(flow, work):
+    operation = work.operation
+    error = operation.error or "Cancelled by a later operation."
+    with work.writing(**models.end_values(models.FAILED, error, operation.error_step or operation.step)) as session:
+        flow.cancelled(session, work)
+    LOG.info("%s is cancelled before step %s", _name(work), operation.step)
+
+
+def _keep_history(work, name):
+    seconds = round(work.waited, 3)
+    work.data.setdefault("history", []).append({"step": name, "seconds": seconds})
+    LOG.info("%s: step %s done after %.2f s", _name(work), name, seconds)
+
+
+def _message(error):
+    """What the user is told of an error."""
+    if isinstance(error, exception.PollTimeOut) and error.__cause__ is not None:
+        return f"{error} Last error: {error.__cause__}"
+    if isinstance(error, exception.TroveError):
+        return str(error)
+    if remote.http_status(error) is not None:
+        return f"The cloud refused it: {error}"
+    return f"An unexpected error occurred ({type(error).__name__}); the log of the task manager says more."
+
+
+def _name(work):
+    operation = work.operation
+    return f"{operation.kind} of {operation.resource_id} (operation {operation.id})"

@@ -1,0 +1,24 @@
+"""The task manager's door on the bus. A message is only a wake-up: what is to be done lies in the operation."""
+from trove import rpc
+
+
+class Manager:
+    """The methods of contract/rpc.md section 2, for the operations that there are flows for."""
+
+    def __init__(self, runner):
+        self._runner = runner
+
+    @rpc.expose
+    def create_instance(self, context, instance_id, operation_id):
+        """Build an instance."""
+        self._runner.wake(operation_id)
+
+    @rpc.expose
+    def delete_instance(self, context, instance_id, operation_id):
+        """Delete an instance and all that belongs to it."""
+        self._runner.wake(operation_id)
+
+    @rpc.expose
+    def restart(self, context, instance_id, operation_id):
+        """Restart the database server of an instance."""
+        self._runner.wake(operation_id)

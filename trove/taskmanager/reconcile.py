@@ -1,0 +1,76 @@
+"""What the task manager does by the clock: look at Nova's servers for all instances, and forget old operations.
+
+Lists and shows take a server's status and addresses from our rows; this keeps them true for instances that no
+operation works on, with one call to Nova per page of servers however many instances there are.
+"""
+import sqlalchemy
+from oslo_log import log as logging
+
+from trove.common import remote
+from trove.common.cfg import CONF
+from trove.db import get_db_api
+from trove.db import models as db_models
+from trove.db.sqlalchemy.session import retry_lost_races
+from trove.instance.models import DBInstance
+from trove.operation import models as operations
+from trove.taskmanager.steps import compute
+
+LOG = logging.getLogger(__name__)
+
+_BATCH = 200
+
+
+def look_at_servers():
+    """Bring status and addresses of all instances' servers up to date; a server that is gone counts as SHUTDOWN."""
+    # Read before Nova is asked: a server that was made since then must not be taken for a missing one.
+    with get_db_api().reader() as session:
+        expected = {row.compute_instance_id: row.id for row in session.execute(sqlalchemy.select(
+            DBInstance.id, DBInstance.compute_instance_id).where(
+            DBInstance.deleted.is_(False), DBInstance.compute_instance_id.is_not(None)))}
+    if not expected:
+        return
+    batch = []
+    for server in compute.all_servers(remote.nova_client()):
+        if expected.pop(server.id, None):
+            batch.append(server)
+        if len(batch) == _BATCH:
+            _record(batch)
+            batch = []
+    _record(batch)
+    _record_missing(list(expected))
+
+
+def forget_old_operations():
+    """Delete operations that ended more than operation_retention seconds ago."""
+    while True:
+        with get_db_api().writer() as session:
+            count = operations.purge(session, get_db_api().now(session) - CONF.operation_retention, _BATCH)
+        if count < _BATCH:
+            return
+
+
+@retry_lost_races
+def _record(servers):
+    if not servers:
+        return
+    by_id = {server.id: server for server in servers}
+    with get_db_api().writer() as session:
+        for instance in _with_servers(session, by_id):
+            compute.record(instance, by_id[instance.compute_instance_id])
+
+
+@retry_lost_races
+def _record_missing(server_ids):
+    for start in range(0, len(server_ids), _BATCH):
+        with get_db_api().writer() as session:
+            for instance in _with_servers(session, server_ids[start:start + _BATCH]):
+                if instance.server_status != "SHUTDOWN":
+                    LOG.warning("instance %s: Nova does not know its server %s", instance.id,
+                                instance.compute_instance_id)
+                instance.server_status = "SHUTDOWN"
+                instance.address_list = []
+                instance.server_seen = db_models.utcnow()
+
+
+def _with_servers(session, server_ids):
+    return session.execute(DBInstance.live().where(DBInstance.compute_instance_id.in_(server_ids))).scalars()

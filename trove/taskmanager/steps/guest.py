@@ -1,0 +1,87 @@
+"""Commands to the agent of an instance, and the wait for what it reports."""
+from oslo_log import log as logging
+
+from trove import rpc
+from trove.common import exception, remote, template
+from trove.common.cfg import CONF
+from trove.common.instance import ServiceStatuses
+from trove.instance.models import DBInstance, service_status
+from trove.taskmanager.steps import compute
+
+LOG = logging.getLogger(__name__)
+
+_BUILT = (ServiceStatuses.RUNNING, ServiceStatuses.INSTANCE_READY)
+_SILENT = (ServiceStatuses.NEW, ServiceStatuses.BUILDING)
+# prepare is sent again after guest_prepare_retry, twice that and so on, up to this many times it.
+_LONGEST_RETRY = 8
+
+
+def prepare(work):
+    """Make the guest's queue, so that the message waits until the guest is up, and send it what to build."""
+    if not work.data.get("queue_declared"):
+        # Only before the first message: the listener that declares the queue would swallow what is in it.
+        rpc.declare_queue(f"guestagent.{work.resource_id}", work.resource_id)
+        work.note(queue_declared=True)
+    _send_prepare(work)
+    work.note(prepare_sent=work.now(), prepare_pause=CONF.guest_prepare_retry)
+
+
+def wait_for_guest(work):
+    """Look again until the guest has reported that its database runs.
+
+    A message may be lost with a broker or an agent, so prepare is sent again while nothing is heard of its end;
+    agents take that. Raises GuestError when the guest reported a failure, CloudError when its server failed.
+    """
+    with work.reading() as session:
+        row = service_status(session, work.resource_id)
+    status = row.status if row else ServiceStatuses.NEW
+    if status in _BUILT:
+        return None
+    if status == ServiceStatuses.FAILED:
+        raise exception.GuestError("The guest could not build the database server; the log of its agent says why.")
+    if work.waited > CONF.usage_sleep_time:
+        compute.check_server(work)
+    if status in _SILENT and work.now() - work.data["prepare_sent"] > work.data["prepare_pause"]:
+        LOG.warning("instance %s: prepare is sent again, its status is still '%s'", work.resource_id,
+                    status.description)
+        _send_prepare(work)
+        work.note(prepare_sent=work.now(), prepare_pause=min(
+            2 * work.data["prepare_pause"], _LONGEST_RETRY * CONF.guest_prepare_retry))
+    return work.again()
+
+
+def restart(work):
+    """Restart the database server; the guest answers when it is up again."""
+    _client(work).restart()
+
+
+def stop_database(work):
+    """Let the database server end cleanly before its server is deleted, if the guest is alive; errors do not matter."""
+    with work.reading() as session:
+        row = service_status(session, work.resource_id)
+        alive = row is not None and row.status == ServiceStatuses.RUNNING
+        has_server = bool(DBInstance.get(session, work.resource_id).compute_instance_id)
+    if not (alive and has_server):
+        return
+    try:
+        _client(work).stop_db()
+    except exception.GuestError as error:
+        LOG.info("instance %s: its database was not stopped before it is deleted: %s", work.resource_id, error)
+
+
+def _client(work):
+    return remote.guest_client(work.context, work.resource_id)
+
+
+def _send_prepare(work):
+    args, secrets = work.args, work.secrets()
+    datastore, flavor = args["datastore"], args["flavor"]
+    options = CONF[datastore["manager"]]
+    has_volume = bool(args["volume_size"])
+    _client(work).prepare(
+        packages=datastore["packages"], databases=args["databases"], memory_mb=flavor["ram"],
+        users=secrets.get("users", []), device_path=options.device_path if has_volume else None,
+        mount_point=options.mount_point if has_volume else None, backup_info=None,
+        config_contents=template.render(datastore["manager"], datastore["name"], datastore["version"], flavor,
+                                        work.resource_id),
+        root_password=secrets.get("root_password"), overrides=args["overrides"], cluster_config=None, snapshot=None)
