@@ -168,10 +168,11 @@ def is_conflict(error):
 
 def is_passing(error):
     """Whether repeating the same request later may help: nobody answers, or the other side has a fault of its own."""
-    import oslo_messaging
     import requests
     from keystoneauth1 import exceptions as keystone
     from sqlalchemy import exc
+
+    from trove import rpc
     seen = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -179,7 +180,7 @@ def is_passing(error):
         if status is not None and status > 0:
             return status >= 500 or status in (408, 429)
         if isinstance(error, (keystone.ConnectionError, requests.ConnectionError, requests.Timeout, exc.DBAPIError,
-                              oslo_messaging.MessageDeliveryFailure, exception.ServiceUnavailable)):
+                              rpc.messaging.MessageDeliveryFailure, exception.ServiceUnavailable)):
             return True
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return False

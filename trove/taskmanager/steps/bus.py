@@ -6,7 +6,6 @@ import secrets
 from pathlib import Path
 from urllib.parse import quote
 
-import oslo_messaging as messaging
 import requests
 from oslo_log import log as logging
 
@@ -71,9 +70,9 @@ def guest_transport_url(work):
     if CONF.guest_bus.credentials != PER_INSTANCE:
         return None
     host, _, port = CONF.guest_bus.address.rpartition(":")
-    account = messaging.TransportHost(hostname=host, port=int(port), username=_user(work.resource_id),
+    account = rpc.messaging.TransportHost(hostname=host, port=int(port), username=_user(work.resource_id),
                                       password=crypto.decrypt(work.data["bus_password"]))
-    return str(messaging.TransportURL(CONF, transport="rabbit", virtual_host=CONF.guest_bus.virtual_host,
+    return str(rpc.messaging.TransportURL(CONF, transport="rabbit", virtual_host=CONF.guest_bus.virtual_host,
                                       hosts=[account]))
 
 

@@ -1,0 +1,178 @@
+"""Everything a task manager needs, in this process: minicloud, a broker's management API, guests; and one instance."""
+import dataclasses
+import time
+
+import pytest
+
+from tests.fakes import broker as fake_broker
+from tests.fakes import cloud as fake_cloud
+from tests.fakes.agent import GUESTS
+from trove import rpc
+from trove.common import remote
+from trove.common.instance import ServiceStatuses
+from trove.datastore.models import DBDatastore, DBDatastoreVersion
+from trove.db import models as db_models
+from trove.instance import models
+from trove.instance.tasks import InstanceTasks
+from trove.network import models as network_models
+from trove.operation import models as operations
+from trove.taskmanager import flow, flows
+
+# World.counts of nothing at all, and of one instance that was built.
+NOTHING = {"servers": 0, "volumes": 0, "ports": 0, "groups": 0, "guests": 0, "accounts": 0, "group rows": 0}
+ONE = dict.fromkeys(NOTHING, 1)
+
+
+@pytest.fixture(scope="session")
+def running_cloud():
+    """One cloud for all tests."""
+    cloud = fake_cloud.Cloud()
+    yield cloud
+    cloud.stop()
+
+
+@pytest.fixture
+def world(db, conf, context, running_cloud, tmp_path):
+    """A World whose cloud, broker and guests are empty."""
+    broker = fake_broker.Broker()
+    running_cloud.configure(conf)
+    GUESTS.reset()
+    conf.set_override("remote_guest_client", "tests.fakes.agent.guest_client")
+    conf.set_override("transport_url", "fake://")
+    conf.set_override("guest_config", str(tmp_path / "absent"))
+    (tmp_path / "mysql").mkdir()
+    (tmp_path / "mysql" / "config.template").write_text("buffer_pool = {{ flavor.ram }}\n")
+    conf.set_override("template_path", str(tmp_path))
+    conf.set_override("usage_sleep_time", 0.1)
+    for name, value in (("management_url", broker.url), ("management_user", fake_broker.USER),
+                        ("management_password", fake_broker.PASSWORD), ("address", "10.77.0.1:5672")):
+        conf.set_override(name, value, group="guest_bus")
+    yield World(db, context, running_cloud, broker)
+    broker.stop()
+    rpc.cleanup()
+    running_cloud.clear()
+    remote.reset()
+
+
+@dataclasses.dataclass
+class World:
+    """What a test sees and does from outside: requests as the API makes them, and what there is afterwards."""
+
+    db: object
+    context: object
+    cloud: fake_cloud.Cloud
+    broker: fake_broker.Broker
+
+    def create(self, **changes):
+        """Rows and operation of a new instance, as the API writes them. Returns (instance id, operation id)."""
+        with self.db.writer() as session:
+            version = self._version(session)
+            instance = models.DBInstance(
+                id=db_models.new_id(), name="m1", tenant_id=self.context.project_id, flavor_id="1", volume_size=1,
+                datastore_version_id=version.id)
+            instance.task = InstanceTasks.BUILDING
+            status = models.InstanceServiceStatus(instance_id=instance.id)
+            status.status = ServiceStatuses.NEW
+            session.add_all([instance, status])
+            arguments = {
+                "name": "m1", "flavor": {"id": "1", "name": "m1.tiny", "ram": 512, "vcpus": 1, "disk": 10,
+                                         "ephemeral": 0},
+                "image_id": self.cloud.image_id,
+                "datastore": {"name": "mysql", "manager": "mysql", "version": "5.7", "version_id": version.id,
+                              "packages": []},
+                "volume_size": 1, "volume_type": None, "availability_zone": None, "nics": [],
+                "databases": [{"_name": "db1", "_character_set": None, "_collate": None}], "overrides": {},
+                "configuration_id": None, "root": True, **changes}
+            operation = operations.begin(
+                session, "instance.create", "instance", instance.id, self.context, arguments,
+                {"users": [{"_name": "u1", "_host": "%", "_password": "p1", "_databases": []}],
+                 "root_password": "r00t"})
+            return instance.id, operation.id
+
+    def delete(self, instance_id):
+        """What the API writes when an instance is deleted. Returns the operation id."""
+        with self.db.writer() as session:
+            operation = operations.begin(session, "instance.delete", "instance", instance_id, self.context,
+                                         lock=f"instance:{instance_id}:delete")
+            operations.request_cancel(session, "instance", instance_id, keep=operation.id)
+            models.DBInstance.get(session, instance_id).task = InstanceTasks.DELETING
+            return operation.id
+
+    def restart(self, instance_id):
+        """What the API writes when an instance is restarted. Returns the operation id."""
+        with self.db.writer() as session:
+            assert models.compare_and_set_task(session, instance_id, [InstanceTasks.NONE], InstanceTasks.REBOOTING)
+            return operations.begin(session, "instance.restart", "instance", instance_id, self.context).id
+
+    def run(self, operation_id, owner="runner", all_flows=None, looks=400):
+        """Claim an operation whose holder, if any, is dead and carry it on to its end, waiting as it says."""
+        self.end_lease(operation_id)
+        with self.db.writer() as session:
+            if operations.claim(session, operation_id, owner, 60) is None:
+                return
+        for _ in range(looks):
+            if self.advance(operation_id, owner, all_flows) is None:
+                return
+        raise AssertionError(f"the operation has not ended: {self.operation(operation_id).step}")
+
+    def advance(self, operation_id, owner="runner", all_flows=None):
+        """Carry on once; like the runner, wait as long as it says."""
+        outcome = flow.advance(all_flows or flows.FLOWS, operation_id, owner)
+        if outcome is not None:
+            time.sleep(min(outcome.seconds, 0.05))
+        return outcome
+
+    def end_lease(self, operation_id):
+        """Let the time pass after which a dead holder's operation may be taken."""
+        with self.db.writer() as session:
+            operation = session.get(operations.Operation, operation_id)
+            if operation.state in operations.LIVE_STATES:
+                operation.lease_until = None
+
+    def built(self):
+        """An instance that is ACTIVE: its id."""
+        instance_id, operation_id = self.create()
+        self.run(operation_id)
+        assert self.operation(operation_id).state == operations.DONE, self.operation(operation_id).error
+        return instance_id
+
+    def operation(self, operation_id):
+        """The row of an operation."""
+        with self.db.reader() as session:
+            return session.get(operations.Operation, operation_id)
+
+    def instance(self, instance_id):
+        """The row of an instance, deleted or not."""
+        with self.db.reader() as session:
+            return session.get(models.DBInstance, instance_id)
+
+    def service_status(self, instance_id):
+        """The service status of an instance."""
+        with self.db.reader() as session:
+            return models.service_status(session, instance_id).status
+
+    def fault(self, instance_id):
+        """The fault of an instance, or None."""
+        with self.db.reader() as session:
+            return models.newest_fault(session, instance_id)
+
+    def counts(self):
+        """How many of each thing there are, in the cloud, at the broker and in our rows."""
+        counts = {kind: len(found) for kind, found in self.cloud.leftovers().items()}
+        counts["accounts"] = len(self.broker.users)
+        with self.db.reader() as session:
+            counts["group rows"] = len(session.execute(network_models.SecurityGroup.live()).all())
+        return counts
+
+    @staticmethod
+    def _version(session):
+        version = session.execute(DBDatastoreVersion.live()).scalars().first()
+        if version is None:
+            datastore = DBDatastore(name="mysql")
+            session.add(datastore)
+            session.flush()
+            version = DBDatastoreVersion(datastore_id=datastore.id, name="5.7", manager="mysql", active=True,
+                                         image_id="none", packages="")
+            session.add(version)
+            session.flush()
+        return version

@@ -1,0 +1,320 @@
+"""The process that carries out an operation is killed at every point of every registered flow, and another takes over.
+
+Killing is a BaseException that no code of ours catches; the database, the cloud (over HTTP), the broker and the guests
+go on living. A flow without a SCENARIO fails ``test_every_flow_has_a_scenario``; a step that its scenario does not
+come to fails its own cases, since these insist on having killed.
+"""
+import contextlib
+import dataclasses
+
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.fakes import agent as fake_agent
+from tests.fakes.agent import GUESTS
+from tests.functional.taskmanager.conftest import NOTHING, ONE
+from trove.common import exception
+from trove.common.instance import ServiceStatuses
+from trove.db import get_db_api
+from trove.instance.tasks import InstanceTasks
+from trove.operation import models as operations
+from trove.taskmanager.flows import FLOWS
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def failing_create(world):
+    """A creation whose guest fails at the end, so that everything is undone."""
+    GUESTS.builds = False
+    return world.create()
+
+
+def create(world):
+    """A creation that succeeds."""
+    return world.create()
+
+
+def restart(world):
+    """A restart of an instance that is ACTIVE."""
+    instance_id = world.built()
+    return instance_id, world.restart(instance_id)
+
+
+def delete(world):
+    """A deletion of an instance that is ACTIVE."""
+    instance_id = world.built()
+    return instance_id, world.delete(instance_id)
+
+
+def check_built(world, instance_id, operation):
+    assert operation.state == operations.DONE, operation.error
+    assert world.instance(instance_id).task is InstanceTasks.NONE
+    assert world.instance(instance_id).server_status == "ACTIVE"
+    assert world.service_status(instance_id) is ServiceStatuses.RUNNING
+    assert world.fault(instance_id) is None
+    assert world.counts() == ONE
+
+
+def check_undone(world, instance_id, operation):
+    assert operation.state == operations.FAILED
+    assert "not_undone" not in operation.data
+    assert world.instance(instance_id).task is InstanceTasks.BUILDING_ERROR_SERVER
+    assert "could not build" in world.fault(instance_id).message
+    assert world.fault(instance_id).request_id == world.context.request_id
+    assert world.counts() == NOTHING
+
+
+def check_deleted(world, instance_id, operation):
+    assert operation.state == operations.DONE, operation.error
+    assert world.instance(instance_id).deleted
+    assert world.service_status(instance_id) is ServiceStatuses.DELETED
+    assert world.counts() == NOTHING
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """begin(world) -> (instance id, operation id); check(world, instance id, ended operation)."""
+
+    begin: object
+    check: object
+
+
+SCENARIOS = {
+    "instance.create": Scenario(create, check_built),
+    "instance.restart": Scenario(restart, check_built),
+    "instance.delete": Scenario(delete, check_deleted),
+}
+UNDO_SCENARIOS = {"instance.create": Scenario(failing_create, check_undone)}
+
+DO_CASES = [(kind, step.name, "do") for kind, flow in FLOWS.items() for step in flow.steps]
+UNDO_CASES = [(kind, step.name, "undo") for kind, flow in FLOWS.items() for step in flow.steps if step.undo]
+POINTS = ("before its effect", "after its effect", "after its commit")
+
+
+def test_every_flow_has_a_scenario():
+    assert set(SCENARIOS) == set(FLOWS)
+    assert set(UNDO_SCENARIOS) == {kind for kind, flow in FLOWS.items() if any(step.undo for step in flow.steps)}
+
+
+def deadly(kind, step_name, verb, point):
+    """The flows with one step that kills the process once. Returns (flows, list that is filled by killing)."""
+    kills = []
+
+    def kill():
+        if not kills:
+            kills.append(point)
+            raise Killed
+
+    def wrapped(original):
+        def call(work):
+            if point == "before its effect":
+                kill()
+            outcome = original(work)
+            if point == "after its effect":
+                kill()
+            if point == "after its commit" and outcome is None:
+                work.kill_after_commit = kill
+            return outcome
+        return call
+
+    flow = FLOWS[kind]
+    steps = tuple(dataclasses.replace(step, **{verb: wrapped(getattr(step, verb))}) if step.name == step_name else step
+                  for step in flow.steps)
+    return {**FLOWS, kind: dataclasses.replace(flow, steps=steps)}, kills
+
+
+@contextlib.contextmanager
+def killing_after_commits(monkeypatch):
+    """Let ``Work.writing`` and ``Work.write`` kill after the commit that follows a step marked by ``deadly``."""
+    from trove.taskmanager import flow
+    original = flow.Work.writing
+
+    @contextlib.contextmanager
+    def writing(self, **columns):
+        with original(self, **columns) as session:
+            yield session
+        if hasattr(self, "kill_after_commit"):
+            self.kill_after_commit()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(flow.Work, "writing", writing)
+        yield
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(("kind", "step", "verb"), DO_CASES + UNDO_CASES)
+def test_killed_at_a_step(world, monkeypatch, kind, step, verb, point):
+    scenario = (SCENARIOS if verb == "do" else UNDO_SCENARIOS)[kind]
+    instance_id, operation_id = scenario.begin(world)
+    all_flows, kills = deadly(kind, step, verb, point)
+    with killing_after_commits(monkeypatch), pytest.raises(Killed):
+        world.run(operation_id, "victim", all_flows)
+    assert kills == [point]
+    world.run(operation_id, "heir")
+    scenario.check(world, instance_id, world.operation(operation_id))
+    if verb == "undo" or kind != "instance.delete":
+        world.run(world.delete(instance_id))
+        assert world.counts() == NOTHING
+
+
+class Wire:
+    """Counts what leaves the process - HTTP requests, guest commands, commits - and kills before or after the n-th."""
+
+    def __init__(self, monkeypatch):
+        self.count, self.fatal, self.after = 0, None, False
+        send, take = requests.Session.send, fake_agent.FakeAgent._take
+        monkeypatch.setattr(requests.Session, "send", lambda *args, **kwargs: self._pass(send, *args, **kwargs))
+        monkeypatch.setattr(fake_agent.FakeAgent, "_take", lambda *args, **kwargs: self._pass(take, *args, **kwargs))
+        writer = get_db_api().writer
+
+        @contextlib.contextmanager
+        def counted_writer():
+            if not self.armed:
+                with writer() as session:
+                    yield session
+                return
+            commit = contextlib.ExitStack()
+            session = commit.enter_context(writer())
+            with commit:
+                yield session
+                self._kill_if(after=False)
+            self._kill_if(after=True)
+
+        self.armed = False
+        monkeypatch.setattr(get_db_api(), "writer", counted_writer)
+
+    def _kill_if(self, after):
+        if self.armed and not after:
+            self.count += 1
+        if self.armed and self.count == self.fatal and self.after is after:
+            self.armed = False
+            raise Killed
+
+    def _pass(self, function, *args, **kwargs):
+        self._kill_if(after=False)
+        answer = function(*args, **kwargs)
+        self._kill_if(after=True)
+        return answer
+
+    @contextlib.contextmanager
+    def kill(self, number, after):
+        """Within the block, kill at the ``number``-th event, before or after it."""
+        self.count, self.fatal, self.after, self.armed = 0, number, after, True
+        try:
+            yield self
+        finally:
+            self.armed = False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("scenarios", "kind"), [(SCENARIOS, kind) for kind in SCENARIOS] +
+                         [(UNDO_SCENARIOS, kind) for kind in UNDO_SCENARIOS],
+                         ids=[*SCENARIOS, *(f"{kind} undone" for kind in UNDO_SCENARIOS)])
+def test_killed_at_every_event_on_the_wire(world, monkeypatch, scenarios, kind, after):
+    scenario, wire, number = scenarios[kind], Wire(monkeypatch), 0
+    while True:
+        number += 1
+        GUESTS.reset()
+        instance_id, operation_id = scenario.begin(world)
+        killed = True
+        with wire.kill(number, after):
+            try:
+                world.run(operation_id, "victim")
+                killed = False
+            except Killed:
+                pass
+        world.run(operation_id, "heir")
+        scenario.check(world, instance_id, world.operation(operation_id))
+        if not world.instance(instance_id).deleted:
+            world.run(world.delete(instance_id))
+        assert world.counts() == NOTHING
+        if not killed:
+            break
+    assert number > 3  # the loop really went through the flow
+
+
+CREATE_STEPS = [step.name for step in FLOWS["instance.create"].steps]
+
+
+@pytest.mark.parametrize("step", CREATE_STEPS)
+def test_deleted_while_a_step_of_the_creation_is_done(world, step):
+    instance_id, operation_id = world.create()
+    deletion = []
+
+    def deleted_meanwhile(work, original):
+        outcome = original(work)
+        if not deletion:
+            deletion.append(world.delete(instance_id))
+        return outcome
+
+    flow = FLOWS["instance.create"]
+    steps = tuple(dataclasses.replace(each, do=lambda work, original=each.do: deleted_meanwhile(work, original))
+                  if each.name == step else each for each in flow.steps)
+    world.run(operation_id, all_flows={**FLOWS, flow.kind: dataclasses.replace(flow, steps=steps)})
+    world.run(deletion[0])
+    assert world.operation(operation_id).state in (operations.FAILED, operations.DONE)
+    check_deleted(world, instance_id, world.operation(deletion[0]))
+    assert world.fault(instance_id) is None
+
+
+@pytest.mark.parametrize("step", CREATE_STEPS)
+def test_deleted_after_the_creator_died_in_a_step(world, step):
+    instance_id, operation_id = world.create()
+    all_flows, kills = deadly("instance.create", step, "do", "after its effect")
+    with pytest.raises(Killed):
+        world.run(operation_id, "victim", all_flows)
+    deletion = world.delete(instance_id)
+    with world.db.writer() as session:
+        operations.claim(session, deletion, "heir", 60)
+    # The creation still counts as held by the dead one: deleting waits for it.
+    assert world.advance(deletion, "heir") is not None
+    assert world.operation(deletion).step == "stop_others"
+    world.run(operation_id, "heir")
+    assert world.operation(operation_id).state == operations.FAILED
+    world.run(deletion, "heir")
+    check_deleted(world, instance_id, world.operation(deletion))
+
+
+@pytest.mark.parametrize("step", [step.name for step in FLOWS["instance.create"].steps])
+def test_refused_at_a_step_of_the_creation(world, step):
+    instance_id, operation_id = world.create()
+
+    def refuse(_work):
+        raise exception.CloudError(reason="refused by the test")
+
+    flow = FLOWS["instance.create"]
+    steps = tuple(dataclasses.replace(each, do=refuse) if each.name == step else each for each in flow.steps)
+    world.run(operation_id, all_flows={**FLOWS, flow.kind: dataclasses.replace(flow, steps=steps)})
+    instance, fault = world.instance(instance_id), world.fault(instance_id)
+    assert instance.task.is_error
+    assert (fault.details, fault.request_id) == (step, world.context.request_id)
+    assert "refused by the test" in fault.message
+    assert world.counts() == NOTHING
+    world.run(world.delete(instance_id))
+    assert world.instance(instance_id).deleted
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(moves=st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=8), delete_after=st.integers(0, 8))
+@pytest.mark.slow
+def test_any_sequence_of_kills_ends_well(world, moves, delete_after):
+    with pytest.MonkeyPatch.context() as patch:
+        wire = Wire(patch)
+        GUESTS.reset()
+        instance_id, operation_id = world.create()
+        deletion = None
+        for turn, (number, after) in enumerate(moves):
+            if turn == delete_after:
+                deletion = world.delete(instance_id)
+            for live in filter(None, (operation_id, deletion)):
+                with wire.kill(number, after), contextlib.suppress(Killed, AssertionError):
+                    world.run(live, f"owner-{turn}", looks=3)
+    deletion = deletion or world.delete(instance_id)
+    world.run(operation_id, "heir")
+    world.run(deletion, "heir")
+    check_deleted(world, instance_id, world.operation(deletion))
