@@ -172,7 +172,11 @@ def _sqlite_lock(engine, stack):
     if engine.url.database in (None, "", ":memory:"):
         return lambda: True
     # A lock inside the database would stand in the way of the steps themselves.
-    lock = Path(f"{engine.url.database}.migration").open("w", encoding="ascii")  # noqa: SIM115 - the stack closes it
+    try:
+        lock = Path(f"{engine.url.database}.migration").open("w", encoding="ascii")  # noqa: SIM115 - the stack does it
+    except OSError as error:
+        raise MigrationError(f"[database] connection: the directory of {engine.url.database} cannot be written: "
+                             f"{error.strerror}.") from error
     stack.callback(lock.close)
 
     def attempt():

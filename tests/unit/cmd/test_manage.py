@@ -1,0 +1,176 @@
+"""trove-manage: every command, its exit code, and one line that says what is wrong."""
+import json
+
+import pytest
+import sqlalchemy
+
+from trove.cmd import manage
+from trove.common import cfg
+from trove.common.cfg import CONF
+from trove.datastore import models
+from trove.db.sqlalchemy import tables
+
+
+@pytest.fixture
+def run(db, tmp_path, capsys):
+    """Runs one command; returns (exit code, standard output, standard error)."""
+    path = tmp_path / "trove.conf"
+    path.write_text(f"[database]\nconnection = sqlite:///{tmp_path}/trove.sqlite\n")
+
+    def run_command(*arguments):
+        capsys.readouterr()
+        code = 0
+        CONF.reset()  # as in a process that has just started
+        try:
+            manage.main(["--config-file", str(path), *arguments])
+        except SystemExit as end:
+            code = end.code
+        CONF.reset()
+        CONF.unregister_opt(manage.COMMAND_OPT)
+        cfg.parse_args([], default_config_files=[])
+        out, err = capsys.readouterr()
+        return code, out, "".join(line for line in err.splitlines(True) if line.startswith("trove-manage: "))
+    return run_command
+
+
+def rows(db, table, *order):
+    with db.reader() as session:
+        return session.execute(sqlalchemy.select(table).order_by(*order)).mappings().all()
+
+
+@pytest.fixture
+def version(run):
+    """mysql with the version 8.0 and the default."""
+    for arguments in (("datastore_update", "mysql", ""),
+                      ("datastore_version_update", "mysql", "8.0", "mysql", "img-1", "mysql-server,jq", "1"),
+                      ("datastore_update", "mysql", "8.0")):
+        assert run(*arguments)[0] == 0
+
+
+def test_a_datastore_is_made_in_three_commands_that_may_be_repeated(run, db, version):
+    (datastore,) = rows(db, tables.datastores)
+    (made,) = rows(db, tables.datastore_versions)
+    assert datastore["default_version_id"] == made["id"]
+    assert {key: made[key] for key in ("name", "manager", "image_id", "packages", "active")} == {
+        "name": "8.0", "manager": "mysql", "image_id": "img-1", "packages": "mysql-server,jq", "active": True}
+    assert run("datastore_version_update", datastore["id"], "8.0", "percona", "img-2", "", "0")[0] == 0
+    assert run("datastore_update", "mysql", "")[0] == 0
+    (changed,) = rows(db, tables.datastore_versions)
+    assert (changed["id"], changed["manager"], changed["image_id"], changed["packages"], changed["active"]) == (
+        made["id"], "percona", "img-2", "", False)
+    assert rows(db, tables.datastores) == [datastore]
+
+
+@pytest.mark.parametrize(("arguments", "line"), [
+    (("datastore_update", "mysql", "9"), "The datastore version 9 does not exist."),
+    (("datastore_update", "new", "9"), "The datastore version 9 does not exist."),
+    (("datastore_update", " ", ""), "datastore_name: must not be empty"),
+    (("datastore_update", "x" * 256, ""), "datastore_name: must have at most 255 characters"),
+    (("datastore_version_update", "oracle", "1", "m", "i", "", "1"), "The datastore oracle does not exist."),
+    (("datastore_version_update", "mysql", "1", "m", "i" * 37, "", "1"), "image_id: must have at most 36 characters"),
+    (("datastore_version_update", "mysql", "1", "", "i", "", "1"), "manager: must not be empty"),
+    (("datastore_version_flavor_add", "mysql", "9", "1"), "The datastore version 9 does not exist."),
+    (("datastore_version_flavor_add", "mysql", "8.0", " , "), "flavor_ids: must name at least one flavor"),
+    (("datastore_version_flavor_delete", "mysql", "8.0", "7"), "is not restricted to the flavor 7."),
+    (("db_load_datastore_config_parameters", "mysql", "8.0", "/nowhere"), "No such file or directory: '/nowhere'"),
+    (("db_downgrade", "37"), "The database is not under version control; run db_sync first."),
+    (("db_sync", "--repo_path", "/nowhere"), "--repo_path: /nowhere is not a migrate repository"),
+])
+def test_refusals_are_one_line_and_change_nothing(run, db, version, arguments, line):
+    before = [rows(db, table) for table in (tables.datastores, tables.datastore_versions)]
+    code, out, err = run(*arguments)
+    assert (code, out) == (1, "")
+    assert err.startswith("trove-manage: ") and line in err and err.count("\n") == 1
+    assert [rows(db, table) for table in (tables.datastores, tables.datastore_versions)] == before
+
+
+@pytest.mark.parametrize("arguments", [
+    (), ("bogus",), ("datastore_update",), ("datastore_version_update", "d", "v", "m", "i", "", "2"),
+    ("db_downgrade",), ("db_downgrade", "one"), ("db_upgrade", "--version", "x"),
+])
+def test_wrong_arguments_are_exit_code_2(run, arguments):
+    assert run(*arguments)[0] == 2
+
+
+@pytest.mark.parametrize("command", [function.__name__ for function in manage.COMMANDS])
+def test_every_command_explains_itself(run, command):
+    code, out, _err = run(command, "--help")
+    assert code == 0
+    assert "--help" in out and len(out.splitlines()) > 4
+
+
+def test_a_manager_that_is_not_known_is_taken_with_a_warning(run, version):
+    code, _out, err = run("datastore_version_update", "mysql", "x", "mysq", "i", "", "1")
+    assert code == 0
+    assert "knows no manager 'mysq'" in err
+
+
+def test_flavors_are_added_removed_and_added_again(run, db, version):
+    assert run("datastore_version_flavor_add", "mysql", "8.0", "1, 2")[0] == 0
+    assert run("datastore_version_flavor_add", "mysql", "8.0", "2,m1.tiny")[0] == 0
+    assert run("datastore_version_flavor_delete", "mysql", "8.0", "1")[0] == 0
+    with db.reader() as session:
+        found = models.for_create(session, "mysql")[1]
+        assert models.bound_flavors(session, found.id) == {"2", "m1.tiny"}
+    assert run("datastore_version_flavor_delete", "mysql", "8.0", "1")[0] == 1
+    assert run("datastore_version_flavor_add", "mysql", "8.0", "1")[0] == 0
+    with db.reader() as session:
+        assert models.bound_flavors(session, found.id) == {"1", "2", "m1.tiny"}
+
+
+def test_parameters_are_loaded_updated_and_revived(run, db, version, tmp_path):
+    path = tmp_path / "validation-rules.json"
+
+    def load(*entries):
+        path.write_text(json.dumps({"configuration-parameters": entries}))
+        return run("db_load_datastore_config_parameters", "mysql", "8.0", str(path))
+
+    code, out, _err = load({"name": "max_connections", "restart_required": False, "type": "integer", "max": 100000,
+                            "min": 1}, {"name": "innodb_file_per_table", "restart_required": 1, "type": "boolean"})
+    assert (code, out) == (0, "2 configuration parameters loaded.\n")
+    table = tables.datastore_configuration_parameters
+    second, first = rows(db, table, table.c.name)
+    assert (first["restart_required"], first["data_type"], first["max_size"], first["min_size"]) == (
+        False, "integer", "100000", "1")
+    assert (second["restart_required"], second["max_size"]) == (True, None)
+    with db.writer() as session:
+        session.execute(table.update().values(deleted=True))
+    assert load({"name": "max_connections", "restart_required": 1, "type": "integer", "max": 9, "min": 1})[0] == 0
+    second, again = rows(db, table, table.c.name)
+    assert (again["id"], again["restart_required"], again["max_size"], again["deleted"]) == (
+        first["id"], True, "9", False)
+    assert second["deleted"] is True
+
+
+@pytest.mark.parametrize(("text", "named"), [
+    ("{", "is not a JSON file"), ("[]", "configuration-parameters: must be a list"),
+    ('{"configuration-parameters": {}}', "configuration-parameters: must be a list"),
+    ('{"configuration-parameters": [1]}', "configuration-parameters[0]: must be an object"),
+    ('{"configuration-parameters": [{"name": 1}]}', "configuration-parameters[0].name: must be a text"),
+    ('{"configuration-parameters": [{"name": "a", "type": "string"}]}', "[0].restart_required: must be true, false"),
+    ('{"configuration-parameters": [{"name": "a", "type": "string", "restart_required": 0, "max": []}]}',
+     "[0].max: must be a number"),
+])
+def test_a_damaged_rules_file_is_refused_by_place(run, db, version, tmp_path, text, named):
+    path = tmp_path / "rules.json"
+    path.write_text(text)
+    code, _out, err = run("db_load_datastore_config_parameters", "mysql", "8.0", str(path))
+    assert code == 1
+    assert named in err
+    assert rows(db, tables.datastore_configuration_parameters) == []
+
+
+def test_the_schema_goes_up_and_down(run, db):
+    for arguments in (("db_sync",), ("db_sync",), ("db_downgrade", "37"), ("db_upgrade", "--version", "38"),
+                      ("db_upgrade",), ("db_recreate",)):
+        assert run(*arguments)[0] == 0, arguments
+    assert rows(db, tables.operations) == []
+
+
+def test_a_database_that_does_not_answer_is_one_line(run, db, tmp_path):
+    (tmp_path / "trove.conf").write_text(f"[database]\nconnection = sqlite:///{tmp_path}/absent/trove.sqlite\n")
+    db.dispose()
+    for arguments in (("db_sync",), ("datastore_update", "mysql", "")):
+        code, _out, err = run(*arguments)
+        assert code == 1
+        assert err.count("\n") == 1

@@ -1,0 +1,148 @@
+"""trove-manage: the schema of the infrastructure database, and the datastores that it offers.
+
+Exit code 0: done; 1: refused or failed, with one line on standard error that says why; 2: wrong arguments.
+"""
+import json
+import sys
+from pathlib import Path
+
+from oslo_config import cfg as oslo_cfg
+from oslo_log import log as logging
+from sqlalchemy import exc
+
+from trove.common import cfg
+from trove.common.cfg import CONF, DATASTORES
+from trove.datastore import registration
+from trove.db import get_db_api
+
+LOG = logging.getLogger(__name__)
+
+CONFIG_FILE = "/etc/trove/trove.conf"
+
+
+def _in_transaction(function, *args):
+    """Run one function of ``registration`` as a transaction, again if it loses against another."""
+    db = get_db_api()
+
+    @db.retry_lost_races
+    def transaction():
+        with db.writer() as session:
+            return function(session, *args)
+    return transaction()
+
+
+def db_sync(command):
+    """Make the schema, or bring it to the newest version. May be repeated."""
+    get_db_api().db_sync(repo_path=command.repo_path)
+
+
+def db_upgrade(command):
+    """Bring the schema up to a version, by default the newest."""
+    get_db_api().db_sync(version=command.version, repo_path=command.repo_path)
+
+
+def db_downgrade(command):
+    """Take the schema back to a version; what newer versions added is lost (deprecated)."""
+    get_db_api().db_downgrade(command.version, repo_path=command.repo_path)
+
+
+def db_recreate(command):
+    """Drop all tables with everything in them and make them again."""
+    get_db_api().db_recreate(repo_path=command.repo_path)
+
+
+def datastore_update(command):
+    """Make a datastore, or change its default version."""
+    _in_transaction(registration.update_datastore, command.datastore_name, command.default_version)
+    print(f"Datastore '{command.datastore_name}' updated.")
+
+
+def datastore_version_update(command):
+    """Make or change a version of a datastore."""
+    _in_transaction(registration.update_version, command.datastore, command.version_name, command.manager,
+                    command.image_id, command.packages, command.active == "1")
+    print(f"Datastore version '{command.version_name}' updated.")
+    known = {module.GROUP for module in DATASTORES} | set(CONF.datastore_registry_ext)
+    if command.manager not in known:
+        print(f"trove-manage: warning: this release knows no manager '{command.manager}' "
+              f"(it knows {', '.join(sorted(known))})", file=sys.stderr)
+
+
+def db_load_datastore_config_parameters(command):
+    """Make or update the configuration parameters of a version from a validation-rules.json."""
+    try:
+        rules = json.loads(Path(command.config_file_location).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{command.config_file_location} is not a JSON file: {error}") from error
+    number = _in_transaction(registration.load_parameters, command.datastore, command.datastore_version, rules)
+    print(f"{number} configuration parameters loaded.")
+
+
+def datastore_version_flavor_add(command):
+    """Restrict a version to flavors, besides those it is restricted to already."""
+    flavors = [flavor.strip() for flavor in command.flavor_ids.split(",") if flavor.strip()]
+    _in_transaction(registration.add_flavors, command.datastore, command.datastore_version, flavors)
+    print(f"Added the flavors {', '.join(flavors)} to version '{command.datastore_version}'.")
+
+
+def datastore_version_flavor_delete(command):
+    """Take a flavor off those that a version is restricted to."""
+    _in_transaction(registration.delete_flavor, command.datastore, command.datastore_version, command.flavor_id)
+    print(f"Deleted the flavor {command.flavor_id} from version '{command.datastore_version}'.")
+
+
+_REPO = ("--repo_path", {"help": "The migrate repository of a database plug-in instead of Trove's own."})
+_DATASTORE = ("datastore", {"help": "Name or id of the datastore."})
+_VERSION = ("datastore_version", {"help": "Name or id of the version."})
+# Command -> its arguments as argparse takes them.
+COMMANDS = {
+    db_sync: [_REPO],
+    db_upgrade: [("--version", {"type": int, "help": "Number of the version."}), _REPO],
+    db_downgrade: [("version", {"type": int, "help": "Number of the version."}), _REPO],
+    db_recreate: [_REPO],
+    datastore_update: [
+        ("datastore_name", {"help": "Name of the datastore."}),
+        ("default_version", {"help": "Name or id of its default version; '' leaves it as it is (a new datastore has "
+                                     "no versions yet)."})],
+    datastore_version_update: [
+        _DATASTORE, ("version_name", {"help": "Name of the version."}),
+        ("manager", {"help": "Manager of the guest, for example mysql; also the name of its group of options."}),
+        ("image_id", {"help": "Id of the image of its guests."}),
+        ("packages", {"help": "Packages to install in the guest, separated by commas; may be ''."}),
+        ("active", {"choices": ["0", "1"], "help": "Whether instances of it can be made."})],
+    db_load_datastore_config_parameters: [
+        _DATASTORE, _VERSION, ("config_file_location", {"help": "Path of the validation-rules.json."})],
+    datastore_version_flavor_add: [
+        _DATASTORE, _VERSION, ("flavor_ids", {"help": "Ids of flavors, separated by commas."})],
+    datastore_version_flavor_delete: [_DATASTORE, _VERSION, ("flavor_id", {"help": "Id of the flavor."})],
+}
+
+
+def _add_parsers(subparsers):
+    for function, arguments in COMMANDS.items():
+        parser = subparsers.add_parser(function.__name__, help=function.__doc__, description=function.__doc__)
+        for name, settings in arguments:
+            parser.add_argument(name, **settings)
+        parser.set_defaults(function=function)
+
+
+COMMAND_OPT = oslo_cfg.SubCommandOpt("command", title="Commands", help="What to do; COMMAND --help tells more.",
+                                     handler=_add_parsers)
+
+
+def main(argv=None):
+    """Run one command; argv: arguments without the program's name. Ends by SystemExit unless all went well."""
+    CONF.register_cli_opt(COMMAND_OPT)
+    cfg.parse_args(sys.argv[1:] if argv is None else argv,
+                   default_config_files=[CONFIG_FILE] if Path(CONFIG_FILE).exists() else [])
+    try:
+        CONF.command.function(CONF.command)
+    except Exception as error:  # noqa: BLE001 - the boundary to the shell
+        LOG.debug("The command failed", exc_info=True)
+        text = error.orig if isinstance(error, exc.DBAPIError) else error
+        print(f"trove-manage: {' '.join(str(text).split()) or type(error).__name__}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()
