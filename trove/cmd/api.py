@@ -1,0 +1,126 @@
+"""trove-api: serves the paste pipeline with gunicorn (processes of threads); also a factory for other WSGI servers.
+
+The pipeline is built once, before the workers are forked from it, so that a mistake in it stops the start and the
+memory is shared. Nothing that a fork would break (connections, threads) exists by then.
+"""
+import logging
+import multiprocessing
+import socket
+from pathlib import Path
+
+from gunicorn import glogging
+from gunicorn.app.base import BaseApplication
+from paste import deploy
+
+from trove.cmd import common
+from trove.common import cfg, profile
+from trove.common.cfg import CONF
+from trove.db import get_db_api
+from trove.flavor import models as flavor_models
+
+CONFIG_FILE = "/etc/trove/trove.conf"
+SECRETS = ("operation_key", "nova_proxy_admin_pass")
+# Seconds that an idle connection is kept: longer than the usual 60 of load balancers, which then close first.
+_KEEPALIVE = 75
+
+
+def build_application():
+    """The WSGI application of the paste file, from the options as they are.
+
+    Raises SystemExit with a sentence for a paste file that is not there and for a placeholder secret, ValueError for
+    a pipeline that cannot work.
+    """
+    common.configure_database()
+    path = CONF.find_file(CONF.api_paste_config)
+    if path is None:
+        raise SystemExit(f"Cannot start: [DEFAULT] api_paste_config is {CONF.api_paste_config}; there is no such file "
+                         "next to the configuration file or in /etc/trove.")
+    application = deploy.loadapp(f"config:{Path(path).resolve()}", name="trove")
+    # The token filter has registered the options of its service user by now, if the file names that filter.
+    if "keystone_authtoken" in CONF and "password" in CONF.keystone_authtoken:
+        cfg.require_secret("keystone_authtoken.password")
+    return application
+
+
+def init_application(config_file=CONFIG_FILE):
+    """The application for another WSGI server, which calls this once in each of its processes.
+
+    config_file: path of trove.conf. Raises as ``build_application`` does.
+    """
+    common.read_configuration(config_file, argv=[], secrets=SECRETS)
+    profile.setup("api", CONF.host)
+    return build_application()
+
+
+class _Logger(glogging.Logger):
+    """gunicorn's own messages go where the service's do; the pipeline itself logs the requests."""
+
+    def setup(self, cfg):
+        """Let oslo.log's handlers have the messages instead of handlers of gunicorn's own."""
+        self.cfg = cfg
+        self._access_log_enabled = False
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.NOTSET)
+
+
+class Server(BaseApplication):
+    """gunicorn without its command line, configuration file and environment variables."""
+
+    def __init__(self, application):
+        self._application = application
+        super().__init__(prog="trove-api")
+
+    def load_config(self):
+        """The settings, from our options."""
+        host = f"[{CONF.bind_host}]" if ":" in CONF.bind_host else CONF.bind_host
+        settings = {
+            "bind": f"{host}:{CONF.bind_port}",
+            "backlog": CONF.backlog,
+            "workers": CONF.trove_api_workers or multiprocessing.cpu_count(),
+            "worker_class": "gthread",
+            "threads": CONF.trove_api_threads,
+            "preload_app": True,
+            "graceful_timeout": CONF.trove_api_drain_timeout,
+            "keepalive": _KEEPALIVE,
+            "limit_request_line": 8190,
+            "limit_request_field_size": CONF.max_header_line,
+            # A proxy's word on the scheme is the proxyheaders filter's business, where an option switches it on.
+            "forwarded_allow_ips": "",
+            "proc_name": "trove-api",
+            "logger_class": _Logger,
+            "control_socket_disable": True,
+            "when_ready": _keep_alive,
+            "post_fork": _after_fork,
+        }
+        if Path("/dev/shm").is_dir():  # noqa: S108 - workers touch a file there; a slow disk would look like a hang
+            settings["worker_tmp_dir"] = "/dev/shm"  # noqa: S108
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self):
+        """The application that was built before."""
+        return self._application
+
+
+def _keep_alive(server):
+    # Accepted connections inherit these from the listening socket.
+    for listener in server.LISTENERS:
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, CONF.tcp_keepidle)
+
+
+def _after_fork(_server, _worker):
+    profile.setup("api", CONF.host)
+
+
+def main():
+    """Entry point of the console script."""
+    common.read_configuration(CONFIG_FILE, secrets=SECRETS)
+    try:
+        application = build_application()
+    except ValueError as error:
+        raise SystemExit(f"Cannot start: {error}.") from error
+    get_db_api().dispose()
+    flavor_models.forget()
+    Server(application).run()
