@@ -73,9 +73,10 @@ class Router:
 
     def _dispatch(self, environ):
         try:
-            path = environ["PATH_INFO"].encode("latin-1").decode() or "/"
+            path = environ.get("PATH_INFO", "").encode("latin-1").decode() or "/"
         except UnicodeDecodeError:
             path = "\0"
+        # A path that no database could store has nothing behind it.
         found = self.match(path) if "\0" not in path else None
         if found is None:
             if self._otherwise is not None:

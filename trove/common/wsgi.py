@@ -28,7 +28,8 @@ FAULT_KEYS = {
     500: "instanceFault", 501: "notImplemented", 503: "serviceUnavailable",
 }
 _MEDIA_TYPES = ("application/json", "application/vnd.openstack.trove+json")
-
+# Longest body in bytes: the largest thing that is sent, the contents of a module (16 MiB), with room around it.
+MAX_BODY = 20 * 1024 * 1024
 
 # What cannot be stored as text can reach a JSON string only as one of these escapes.
 _ODD_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
@@ -62,17 +63,24 @@ class Request(webob.Request):
     def json_object(self):
         """The body as a dict; {} when there is none.
 
-        Raises UnsupportedMediaType for another content type, BadRequest for what is not a JSON object.
+        Raises UnsupportedMediaType for another content type, BadRequest for what is not a JSON object, OverLimit for
+        more than MAX_BODY bytes.
         """
-        if not self.body:
+        try:
+            body = self.body_file.read(MAX_BODY + 1)
+        except OSError:
+            raise exception.BadRequest("The body is shorter than announced.") from None
+        if len(body) > MAX_BODY:
+            raise exception.OverLimit(f"The body is longer than {MAX_BODY} bytes.")
+        if not body:
             return {}
         if self.content_type and self.content_type != "application/json":
             raise exception.UnsupportedMediaType()
         try:
-            value = json.loads(self.body)
+            value = json.loads(body)
         except (ValueError, RecursionError):
             raise exception.BadRequest("The body is not valid JSON.") from None
-        if _ODD_ESCAPE.search(self.body) and not all(_is_text(part) for part in _texts(value)):
+        if _ODD_ESCAPE.search(body) and not all(_is_text(part) for part in _texts(value)):
             raise exception.BadRequest("The body contains NUL characters or halves of surrogate pairs.")
         if not isinstance(value, dict):
             raise exception.BadRequest("The body must be a JSON object.")
