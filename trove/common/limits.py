@@ -16,6 +16,7 @@ LIMITER_KEY = "trove.rate_limiter"
 PERIOD = 60.0
 # Buckets kept at most; the one used longest ago goes first, and after PERIOD of silence it is empty anyway.
 MAX_BUCKETS = 20000
+_ROUNDING = 1e-6  # of sums of floats: who waited exactly as told is served
 
 
 class RateLimit(NamedTuple):
@@ -68,7 +69,7 @@ class RateLimiter:
             levels = [self._level(key, now) for key in hit]
             for key, level in zip(hit, levels, strict=True):
                 limit = self.limits[key[1]]
-                if level + 1 > limit.value:
+                if level + 1 > limit.value + _ROUNDING:
                     return limit, (level + 1 - limit.value) * PERIOD / limit.value
             for key, level in zip(hit, levels, strict=True):
                 self._buckets[key] = (level + 1, now)
