@@ -65,16 +65,20 @@ def join_services(prefix: str) -> None:
         (group / "cgroup.procs").write_text("0")
 
 
-def create_guest(config: Config, guest_id: str, memory_mb: int, vcpus: int) -> list[str]:
-    """Make the guest's groups with its limits; return the cgroup.procs files that its init must join."""
-    procs = []
+def create_guest(config: Config, guest_id: str, memory_mb: int, vcpus: int) -> tuple[list[str], list[str]]:
+    """Make the guest's groups with its limits; return the cgroup.procs files that its launcher must join.
+
+    The first list at once, so that it can be killed from then on; the second when it has opened the devices it needs.
+    """
+    first, last = [], []
     for root in _roots():
         group = _guest(root, config.prefix, guest_id)
-        if root == unified_root():
+        unified = root == unified_root()
+        if unified:
             _delegate(root, config.prefix)
             group /= "payload"
         group.mkdir(parents=True, exist_ok=True)
-        procs.append(str(group / "cgroup.procs"))
+        (first if unified else last).append(str(group / "cgroup.procs"))
     devices = v1_roots().get("devices")
     if devices:
         group = _guest(devices, config.prefix, guest_id)
@@ -82,7 +86,7 @@ def create_guest(config: Config, guest_id: str, memory_mb: int, vcpus: int) -> l
         for entry in _DEVICES:
             (group / "devices.allow").write_text(entry)
     set_limits(config, guest_id, memory_mb, vcpus)
-    return procs
+    return first, last
 
 
 def set_limits(config: Config, guest_id: str, memory_mb: int, vcpus: int) -> None:

@@ -121,7 +121,7 @@ def start(config: Config, guest_id: str) -> dict[str, Any]:
     try:
         (home / "stopping").unlink(missing_ok=True)
         network.wire_guest(config, guest_id, spec["address"], spec["allowed"])
-        procs = cgroup.create_guest(config, guest_id, spec["memory_mb"], spec["vcpus"])
+        join_first, join_last = cgroup.create_guest(config, guest_id, spec["memory_mb"], spec["vcpus"])
         _refresh_devices(config, guest_id)
         (home / "meminfo").write_text(meminfo(spec["memory_mb"]))
         plan = {
@@ -129,12 +129,13 @@ def start(config: Config, guest_id: str) -> dict[str, Any]:
             "layers": [os.path.realpath(layer) for layer in spec["layers"]],
             "binds": spec["binds"],
             "memory_mb": spec["memory_mb"],
-            "cgroup_procs": procs,
+            "join_first": join_first,
+            "join_last": join_last,
             "netns": str(network.NETNS_DIR / network.guest_netns(config.prefix, guest_id)),
         }
         write_atomically(home / "launch.json", json.dumps(plan))
         return {"pid": _launch(config, guest_id, home, lock)}
-    except OSError as error:
+    except (OSError, subprocess.TimeoutExpired) as error:
         raise HostError("failed", f"guest {guest_id} not started: {error}") from error
     finally:
         _close(lock)
@@ -372,44 +373,38 @@ def running(home: Path) -> bool:
 
 def _launch(config: Config, guest_id: str, home: Path, lock: int) -> int:
     """Start the waiter, which inherits the lock, and return the pid that the launcher reports."""
-    read, write = os.pipe()
-    command = [
-        "/bin/sh",
-        str(_package / "waiter.sh"),
-        str(home),
-        config.netns,
-        network.guest_link(config.prefix, guest_id),
-        *_python("minicloud.host.launcher", str(home), str(write)),
-    ]
     _waiters[:] = [waiter for waiter in _waiters if waiter.poll() is None]
+    read, write = os.pipe()
     try:
+        link = network.guest_link(config.prefix, guest_id)
+        launcher = _python("minicloud.host.launcher", str(home), str(write))
         with (home / "console.log").open("ab") as log:
             os.fchmod(log.fileno(), 0o600)
-            _waiters.append(
-                subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd="/",
-                    pass_fds=(lock, write),
-                    start_new_session=True,
-                    env=_environment(),
-                )
+            waiter = subprocess.Popen(
+                ["/bin/sh", str(_package / "waiter.sh"), str(home), config.netns, link, *launcher],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                pass_fds=(lock, write),
+                start_new_session=True,
+                env=_environment(),
             )
-        os.close(write)
-        write = -1
-        ready, _, _ = select.select([read], [], [], LAUNCH_TIMEOUT)
-        line = os.read(read, 65536) if ready else b""
-    finally:
+    except OSError:
         os.close(read)
-        if write >= 0:
-            os.close(write)
-    report = json.loads(line) if line.endswith(b"\n") else {"error": "the launcher ended without a word"}
-    if "error" in report:
-        os.close(os.open(home / "stopping", os.O_CREAT | os.O_WRONLY, 0o600)) if not ready else None
-        raise HostError("failed", f"guest {guest_id} not started: {report['error']}; its console may tell more")
-    return report["pid"]
+        raise
+    finally:
+        os.close(write)
+    _waiters.append(waiter)
+    with open(read, "rb") as report:
+        ready, _, _ = select.select([report], [], [], LAUNCH_TIMEOUT)
+        line = report.readline() if ready else b'{"error": "the launcher hangs"}'
+    outcome = json.loads(line or b'{"error": "the launcher ended without a word"}')
+    if "error" in outcome:
+        cgroup.kill_guest(config, guest_id)
+        waiter.wait(KILL_TIMEOUT)
+        raise HostError("failed", f"guest {guest_id} not started: {outcome['error']}; its console may tell more")
+    return outcome["pid"]
 
 
 def _take_lock(home: Path) -> int | None:

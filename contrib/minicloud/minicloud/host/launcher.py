@@ -70,7 +70,7 @@ def _launch(guest_dir: str, report: int) -> None:
         plan = json.load(file)
     me = identity()
     home = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    groups = [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in plan["cgroup_procs"]]
+    _join(plan["join_first"])
     _forget_last_run()
     terminal = _open_console()
     log = os.open("console.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -91,15 +91,15 @@ def _launch(guest_dir: str, report: int) -> None:
         f"mode=755,size={max(plan['memory_mb'] // 4, 16)}m",
     )
 
-    for group in groups:
-        os.write(group, b"0")
-        os.close(group)
+    _join(plan["join_last"])
     syscalls.unshare(syscalls.CLONE_NEWCGROUP)  # after joining: the guest sees its own group as the root
     _enter_root(plan["binds"])
     socket.sethostname(plan["hostname"])
     personalise.every_boot()
     _inject(home)
 
+    if not os.access(_INIT, os.X_OK):
+        raise FileNotFoundError(f"the image has no {_INIT}")
     syscalls.drop_capabilities()
     _keep_console(terminal, log)
     _write_run(home, me)
@@ -108,6 +108,12 @@ def _launch(guest_dir: str, report: int) -> None:
     for descriptor in (0, 1, 2):
         os.dup2(terminal.slave, descriptor)
     os.execve(_INIT, [_INIT], {"container": "minicloud", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "dumb"})
+
+
+def _join(groups: list[str]) -> None:
+    for path in groups:
+        with open(path, "w") as group:
+            group.write("0")
 
 
 def _forget_last_run() -> None:
@@ -171,8 +177,10 @@ def _layer_device(path: str) -> tuple[str, int]:
 
     The device clears itself after the last guest; holding it open until it is mounted keeps it from doing so too early.
     """
-    with open(path, "rb") as layer:
-        fcntl.flock(layer, fcntl.LOCK_EX)  # two guests starting at once share as well
+    # Guests that start at the same time share as well, hence the lock. It has a descriptor of its own: a loop device
+    # keeps the one it was given, and would hold the lock as long as it lives.
+    with open(path, "rb") as lock, open(path, "rb") as layer:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         for name in os.listdir("/sys/block"):
             if name.startswith("loop") and _backing_file(name) == path:
                 descriptor = os.open(f"/dev/{name}", os.O_RDONLY | os.O_CLOEXEC)
