@@ -1,29 +1,50 @@
-"""Configuration files of datastores, rendered for a flavor from Jinja2 templates (contract/rpc.md 9.1-9.4).
+"""Configuration files of database servers, rendered from Jinja2 templates for one instance. Used by the task manager.
 
-Templates of ``template_path`` go before those of the package, in each the datastore version's before the
-datastore's before the manager's.
+Operators put their own templates below ``template_path``; those of the package are looked for after them. In both the
+more special wins: datastore and version, datastore, manager.
 """
+import functools
 from pathlib import Path
 
 import jinja2
 
-from trove.common import utils
+from trove.common import exception, utils
 from trove.common.cfg import CONF
 
-_SHIPPED = Path(__file__).parents[1] / "templates"
+PACKAGED = Path(__file__).resolve().parent.parent / "templates"
+
+
+@functools.cache
+def _environment(directory):
+    # What a template includes may also be one of the package's.
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader([str(directory), str(PACKAGED)]), undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        autoescape=False)  # noqa: S701 - configuration files, no HTML
 
 
 def render(manager, datastore_name, version_name, flavor, instance_id, name="config.template", **extra):
     """The text of a configuration file.
 
-    flavor: dict with ``ram`` in MB; name: file name of the template; extra: further variables.
-    Raises jinja2.TemplateNotFound.
+    flavor: dict with ``ram`` in MB; extra: further variables of the template. Raises TroveError that names the
+    template when none is found or it cannot be rendered.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([CONF.template_path, str(_SHIPPED)]), undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True, autoescape=False)  # noqa: S701 - no HTML is made of it
-    template = environment.select_template([
-        f"{datastore_name}/{version_name}/{name}", f"{datastore_name}/{name}", f"{manager}/{name}"])
-    return template.render(
-        flavor=flavor, server_id=utils.stable_server_id(instance_id),
-        datastore={"name": datastore_name, "manager": manager, "version": version_name}, **extra)
+    directory, found = _find(name, manager, datastore_name, version_name)
+    try:
+        return _environment(directory).get_template(found).render(
+            flavor=flavor, server_id=utils.stable_server_id(instance_id),
+            datastore={"name": datastore_name, "manager": manager, "version": version_name}, **extra)
+    except (jinja2.TemplateError, TypeError, ValueError) as error:
+        raise exception.TroveError(f"The template {directory / found} cannot be rendered: {error}") from error
+
+
+def _find(name, manager, datastore_name, version_name):
+    """(directory, path below it) of the template. An operator's of a manager wins over a packaged one of a version."""
+    directories = (Path(CONF.template_path), PACKAGED)
+    candidates = (f"{datastore_name}/{version_name}/{name}", f"{datastore_name}/{name}", f"{manager}/{name}")
+    for directory in directories:
+        for candidate in candidates:
+            if ".." not in candidate.split("/") and (directory / candidate).is_file():
+                return directory, candidate
+    raise exception.TroveError(f"There is no template {' or '.join(candidates)} in "
+                               f"{' or '.join(str(directory) for directory in directories)} (option template_path).")

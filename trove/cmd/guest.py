@@ -1,0 +1,115 @@
+"""trove-guestagent: the agent inside an instance. One process: commands over the bus, and a heartbeat.
+
+It needs no broker to come up: the database server is started first, and the bus is waited for as long as it takes.
+"""
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from oslo_log import log as logging
+
+from trove import rpc
+from trove.common import cfg
+from trove.common.cfg import CONF
+from trove.guestagent import dbaas
+
+LOG = logging.getLogger(__name__)
+
+CONFIG_DIR = "/etc/trove/conf.d"
+# Seconds for commands in progress to end after SIGTERM. What is cut off is done again when it is sent again.
+DRAIN_TIME = 20
+
+
+def read_configuration(argv=None):
+    """Parse the command line and the injected files. Raises SystemExit with a sentence about what is missing."""
+    default = [CONFIG_DIR] if Path(CONFIG_DIR).is_dir() else []
+    cfg.parse_args(sys.argv[1:] if argv is None else argv, default_config_files=[], default_config_dirs=default)
+    for name in ("guest_id", "datastore_manager", "transport_url"):
+        if not CONF[name]:
+            raise SystemExit(f"Cannot start: set [DEFAULT] {name}; it belongs into a file in {CONFIG_DIR}.")
+    cfg.require_secret("guest_key")
+
+
+def hide_configuration():
+    """The injected files hold this guest's keys: the database server, which users command, must not read them."""
+    for directory in CONF.config_dirs or []:
+        for path in Path(directory).glob("*"):
+            path.chmod(0o600)
+
+
+class Agent:
+    """The parts of the process: manager, RPC server, heartbeat."""
+
+    def __init__(self):
+        try:
+            self.manager = dbaas.load_manager(CONF.datastore_manager)
+        except ValueError as error:
+            raise SystemExit(f"Cannot start: {error}.") from error
+        rpc.never_declare_exchange()
+        self.server = rpc.get_server(f"guestagent.{CONF.guest_id}", CONF.guest_id, [self.manager], key=CONF.guest_key)
+        self.stopping = threading.Event()
+        self.brought_up = threading.Event()
+        self.failure = None
+
+    def run(self):
+        """Serve until told to stop. Returns the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stopping.set())
+        for work in (self._serve, self._beat):
+            threading.Thread(target=work, name=work.__name__.strip("_"), daemon=True).start()
+        self.stopping.wait()
+        if self.failure:
+            LOG.error("Cannot start: %s", self.failure)
+            return 1
+        stopper = threading.Thread(target=self._stop, name="stop", daemon=True)
+        stopper.start()
+        stopper.join(DRAIN_TIME)
+        LOG.info("%s: the agent stopped", CONF.guest_id)
+        return 0
+
+    def _serve(self):
+        try:
+            self.manager.start_of_agent()
+        except Exception:
+            # The agent is of use all the same: it reports what it sees and takes commands.
+            LOG.exception("%s: the database server could not be brought up", CONF.guest_id)
+        self.brought_up.set()
+        try:
+            self.server.start()
+        except Exception as error:
+            LOG.exception("%s: the RPC server did not start", CONF.guest_id)
+            self.failure = (f"the broker refuses what the agent needs ({error}). The user of [DEFAULT] transport_url "
+                            f"must be allowed the topic guestagent.{CONF.guest_id}.")
+            self.stopping.set()
+            return
+        LOG.info("%s: the agent takes commands for %s", CONF.guest_id, CONF.datastore_manager)
+
+    def _beat(self):
+        self.brought_up.wait(CONF.report_interval)
+        while True:
+            try:
+                self.manager.update_status()
+            except Exception:
+                LOG.exception("%s: a heartbeat failed", CONF.guest_id)
+            if self.stopping.wait(CONF.report_interval):
+                return
+
+    def _stop(self):
+        self.server.stop()
+        self.server.wait()
+
+
+def main():
+    """Serve until SIGTERM or SIGINT."""
+    read_configuration()
+    hide_configuration()
+    code = Agent().run()
+    sys.stderr.flush()
+    # Threads of the library may wait for a broker that does not come back: they do not keep the process.
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

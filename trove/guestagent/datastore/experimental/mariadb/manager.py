@@ -1,0 +1,9 @@
+"""The manager of MariaDB in a guest."""
+from trove.guestagent.datastore.mysql_common import manager
+
+
+class Manager(manager.MySqlManager):
+    """MariaDB; everything is as in the rest of its family."""
+
+    def __init__(self, **kwargs):
+        super().__init__("mariadb", **kwargs)

@@ -1,0 +1,371 @@
+"""The base of all datastore managers: every command that a guest understands, and how a server is prepared.
+
+The public methods are the endpoints of RPC. They are thin and final: each hands its work to one of the collaborators
+of the datastore (``app``, ``admin``), and what a collaborator lacks is refused in one place, ``_call``. A datastore
+implements ``status`` and ``do_prepare`` and offers the collaborators it has. Every command may come twice.
+"""
+import abc
+import os
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from oslo_log import log as logging
+
+from trove import rpc, version
+from trove.common import exception
+from trove.common.cfg import CONF
+from trove.conductor import api as conductor_api
+from trove.guestagent import volume
+
+LOG = logging.getLogger(__name__)
+
+GB = 1024 ** 3
+
+
+@dataclass(frozen=True)
+class PrepareRequest:
+    """The arguments of prepare as they came over the bus; secrets are kept out of the repr."""
+
+    packages: list
+    databases: list
+    memory_mb: int
+    users: list = field(repr=False)
+    device_path: str | None
+    mount_point: str | None
+    backup_info: dict | None
+    config_contents: str | None = field(repr=False)
+    root_password: str | None = field(repr=False)
+    overrides: dict
+    cluster_config: dict | None
+    snapshot: dict | None
+    modules: list
+
+
+class Manager(abc.ABC):
+    """Commands of the guest agent. One object per agent, made at its start."""
+
+    def __init__(self, manager_name):
+        self._manager_name = manager_name
+        # Held by whatever starts, stops or rebuilds the server: one at a time.
+        self._lifecycle = threading.RLock()
+        self._preparing = threading.Lock()
+
+    # What a datastore offers
+
+    @property
+    def manager(self):
+        """The name of the datastore manager, which is also the name of its group of options."""
+        return CONF.datastore_manager or self._manager_name
+
+    @property
+    @abc.abstractmethod
+    def status(self):
+        """The BaseDbStatus of this guest; the same object every time."""
+
+    @abc.abstractmethod
+    def do_prepare(self, context, request):
+        """Make a server that runs: packages, volume, configuration, data, administrator.
+
+        request: PrepareRequest. It may have been interrupted anywhere before and is called again from its start.
+        """
+
+    def post_prepare(self, context, request):
+        """Work that does not change whether the server runs; called once it was reported."""
+        LOG.debug("%s: nothing to do after prepare", CONF.guest_id)
+
+    @property
+    def app(self):
+        """Who starts, stops and configures the server, or None."""
+        return None
+
+    @property
+    def admin(self):
+        """Who keeps databases, users and root, or None."""
+        return None
+
+    @property
+    def configuration_manager(self):
+        """Who keeps the configuration files (ConfigurationManager), or None."""
+        return None
+
+    def _call(self, collaborator, operation, *args, **kwargs):
+        """Let a collaborator do ``operation``. Raises DatastoreOperationNotSupported where it cannot."""
+        method = getattr(collaborator, operation, None)
+        if method is None:
+            raise exception.DatastoreOperationNotSupported(operation=operation, datastore=self.manager)
+        return method(*args, **kwargs)
+
+    def _call_alone(self, collaborator, operation, *args):
+        with self._lifecycle:
+            return self._call(collaborator, operation, *args)
+
+    # Life of the agent
+
+    # Lies on a file system that a boot of the guest empties.
+    booted_marker = Path("/run/trove-guestagent.booted")
+
+    def start_of_agent(self):
+        """Called once before commands are taken. After a boot of the guest it mounts the volume and starts the server;
+        when only the agent was restarted, the server is left as it is.
+        """
+        if self.booted_marker.exists():
+            return
+        if self.status.prepare_completed:
+            with self._lifecycle:
+                volume.mount_recorded(CONF[self.manager].mount_point)
+                self._call(self.app, "start_at_boot")
+        self.booted_marker.touch()
+
+    def update_status(self, context=None):
+        """The heartbeat, called every ``report_interval`` seconds."""
+        self.status.update()
+
+    # Prepare
+
+    @rpc.expose
+    def prepare(self, context, packages, databases, memory_mb, users, device_path=None, mount_point=None,
+                backup_info=None, config_contents=None, root_password=None, overrides=None, cluster_config=None,
+                snapshot=None, modules=None):
+        """Make a database server of this guest and report how it went."""
+        if not self._preparing.acquire(blocking=False):
+            LOG.info("%s: prepare is already under way", CONF.guest_id)
+            return
+        try:
+            self._prepare(context, PrepareRequest(
+                packages=_as_list(packages), databases=databases or [], memory_mb=memory_mb, users=users or [],
+                device_path=device_path, mount_point=mount_point, backup_info=backup_info,
+                config_contents=config_contents, root_password=root_password, overrides=overrides or {},
+                cluster_config=cluster_config, snapshot=snapshot, modules=modules or []))
+        finally:
+            self._preparing.release()
+
+    def _prepare(self, context, request):
+        if self.status.prepare_completed:
+            LOG.info("%s: prepare was done before, reporting again", CONF.guest_id)
+            self.status.report_real_status(force=True)
+            return
+        LOG.info("%s: preparing %s", CONF.guest_id, self.manager)
+        self.status.begin_install()
+        try:
+            with self._lifecycle:
+                self.do_prepare(context, request)
+        except Exception:
+            LOG.exception("%s: prepare failed", CONF.guest_id)
+            self.status.end_install(error_occurred=True)
+            raise
+        # Before the end is noted and reported: whoever sees the instance active finds its users, and an agent that
+        # dies here does all of it again.
+        if not request.cluster_config:
+            if request.databases:
+                self._try_to(self.create_database, context, request.databases)
+            if request.users:
+                self._try_to(self.create_user, context, request.users)
+            if request.root_password and not request.backup_info:
+                self._try_to(self.enable_root_with_password, context, request.root_password)
+        self.status.end_install(post_processing=bool(request.cluster_config))
+        LOG.info("%s: %s is prepared", CONF.guest_id, self.manager)
+        try:
+            self.post_prepare(context, request)
+        except Exception:
+            LOG.exception("%s: the work after prepare failed", CONF.guest_id)
+            raise
+
+    def _try_to(self, command, context, argument):
+        """Part of prepare whose failure leaves a server that is of use."""
+        try:
+            command(context, argument)
+        except Exception:  # noqa: BLE001 - the instance is kept, the log says what is missing
+            LOG.exception("%s: %s failed during prepare", CONF.guest_id, command.__name__)
+
+    @rpc.expose
+    def rpc_ping(self, context):
+        """Whether the agent answers."""
+        return True
+
+    # Databases and users
+
+    @rpc.expose
+    def create_database(self, context, databases):
+        """Make databases."""
+        return self._call(self.admin, "create_database", databases)
+
+    @rpc.expose
+    def delete_database(self, context, database):
+        """Drop a database."""
+        return self._call(self.admin, "delete_database", database)
+
+    @rpc.expose
+    def list_databases(self, context, limit=None, marker=None, include_marker=False):
+        """A page of databases and the marker of the next."""
+        return self._call(self.admin, "list_databases", limit, marker, include_marker)
+
+    @rpc.expose
+    def create_user(self, context, users):
+        """Make users."""
+        return self._call(self.admin, "create_user", users)
+
+    @rpc.expose
+    def delete_user(self, context, user):
+        """Drop a user."""
+        return self._call(self.admin, "delete_user", user)
+
+    @rpc.expose
+    def get_user(self, context, username, hostname):
+        """A user, or None."""
+        return self._call(self.admin, "get_user", username, hostname)
+
+    @rpc.expose
+    def list_users(self, context, limit=None, marker=None, include_marker=False):
+        """A page of users and the marker of the next."""
+        return self._call(self.admin, "list_users", limit, marker, include_marker)
+
+    @rpc.expose
+    def change_passwords(self, context, users):
+        """Set passwords."""
+        return self._call(self.admin, "change_passwords", users)
+
+    @rpc.expose
+    def update_attributes(self, context, username, hostname, user_attrs):
+        """Change name, host or password of a user."""
+        return self._call(self.admin, "update_attributes", username, hostname, user_attrs)
+
+    @rpc.expose
+    def list_access(self, context, username, hostname):
+        """The databases that a user may use."""
+        return self._call(self.admin, "list_access", username, hostname)
+
+    @rpc.expose
+    def grant_access(self, context, username, hostname, databases):
+        """Let a user use databases."""
+        return self._call(self.admin, "grant_access", username, hostname, databases)
+
+    @rpc.expose
+    def revoke_access(self, context, username, hostname, database):
+        """Take a user's right to use a database."""
+        return self._call(self.admin, "revoke_access", username, hostname, database)
+
+    @rpc.expose
+    def enable_root(self, context):
+        """Enable root with a fresh password."""
+        return self._enable_root(context, None)
+
+    @rpc.expose
+    def enable_root_with_password(self, context, root_password=None):
+        """Enable root with a given password."""
+        return self._enable_root(context, root_password)
+
+    def _enable_root(self, context, password):
+        user = self._call(self.admin, "enable_root", password)
+        try:
+            conductor_api.API(context).report_root(CONF.guest_id, context.user_id)
+        except rpc.DeliveryFailure as error:
+            LOG.warning("%s: could not report that root was enabled: %s", CONF.guest_id, error)
+        return user
+
+    @rpc.expose
+    def disable_root(self, context):
+        """Disable root."""
+        return self._call(self.admin, "disable_root")
+
+    @rpc.expose
+    def is_root_enabled(self, context):
+        """Whether root may log in over the network."""
+        return self._call(self.admin, "is_root_enabled")
+
+    # The server
+
+    @rpc.expose
+    def restart(self, context):
+        """Restart the server."""
+        return self._call_alone(self.app, "restart")
+
+    @rpc.expose
+    def stop_db(self, context, do_not_start_on_reboot=False):
+        """Stop the server."""
+        return self._call_alone(self.app, "stop_db", do_not_start_on_reboot)
+
+    @rpc.expose
+    def start_db_with_conf_changes(self, context, config_contents):
+        """Start the server with another configuration."""
+        return self._call_alone(self.app, "start_db_with_conf_changes", config_contents)
+
+    @rpc.expose
+    def reset_configuration(self, context, configuration):
+        """Write another configuration and leave the server alone."""
+        return self._call_alone(self.configuration_manager, "reset_configuration", configuration)
+
+    # The volume
+
+    @rpc.expose
+    def mount_volume(self, context, device_path=None, mount_point=None):
+        """Mount the data volume."""
+        with self._lifecycle:
+            volume.VolumeDevice(self._device(device_path)).mount(self._mount_point(mount_point))
+
+    @rpc.expose
+    def unmount_volume(self, context, device_path=None, mount_point=None):
+        """Unmount the data volume."""
+        with self._lifecycle:
+            volume.VolumeDevice(self._device(device_path)).unmount(self._mount_point(mount_point))
+
+    @rpc.expose
+    def resize_fs(self, context, device_path=None, mount_point=None):
+        """Let the file system fill its volume."""
+        with self._lifecycle:
+            volume.VolumeDevice(self._device(device_path)).resize_fs(self._mount_point(mount_point))
+
+    def _device(self, device_path):
+        return device_path or CONF[self.manager].device_path
+
+    def _mount_point(self, mount_point):
+        return mount_point or CONF[self.manager].mount_point
+
+    @rpc.expose
+    def get_filesystem_stats(self, context, fs_path=None):
+        """Sizes of the file system of the data (``fs_path`` is ignored); total, free and used in GB."""
+        stats = os.statvfs(CONF[self.manager].mount_point)
+        total, free = stats.f_blocks * stats.f_frsize, stats.f_bfree * stats.f_frsize
+        return {"block_size": stats.f_bsize, "total_blocks": stats.f_blocks, "free_blocks": stats.f_bfree,
+                "total": round(total / GB, 2), "free": round(free / GB, 2), "used": round((total - free) / GB, 2)}
+
+    # The guest
+
+    @rpc.expose
+    def get_hwinfo(self, context):
+        """Memory in kB and number of processors."""
+        return {"mem_total": _proc_numbers("/proc/meminfo")["MemTotal"], "num_cpus": os.cpu_count()}
+
+    @rpc.expose
+    def get_diagnostics(self, context):
+        """Version of the agent and its own memory in kB."""
+        numbers = _proc_numbers("/proc/self/status")
+        return {"version": version.version_string(), "fd_size": numbers["FDSize"], "vm_size": numbers["VmSize"],
+                "vm_peak": numbers["VmPeak"], "vm_rss": numbers["VmRSS"], "vm_hwm": numbers["VmHWM"],
+                "threads": numbers["Threads"]}
+
+    # Clusters
+
+    @rpc.expose
+    def cluster_complete(self, context):
+        """The cluster is complete: from now on the real status is reported."""
+        self.status.end_install()
+
+
+def _as_list(packages):
+    """Packages as a list; the datastore's row has them as one text."""
+    if isinstance(packages, str):
+        packages = packages.replace(",", " ").split()
+    return [package for package in packages or [] if package]
+
+
+def _proc_numbers(path):
+    """The numbers in a file of /proc with lines ``Name: number unit``."""
+    numbers = {}
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            name, _, rest = line.partition(":")
+            first = rest.split()[:1]
+            if first and first[0].isdigit():
+                numbers[name] = int(first[0])
+    return numbers

@@ -1,0 +1,50 @@
+"""What the managers of the MySQL family have in common: the recipe of prepare, and who does what."""
+from pathlib import Path
+
+from trove.common import exception
+from trove.common.cfg import CONF
+from trove.guestagent import pkg
+from trove.guestagent.datastore import manager
+from trove.guestagent.datastore.mysql_common.admin import MySqlAdmin
+from trove.guestagent.datastore.mysql_common.service import Layout, MySqlApp
+
+
+class MySqlManager(manager.Manager):
+    """Base of mysql, percona and mariadb. layout: where things are; tests give another."""
+
+    def __init__(self, manager_name, layout=None):
+        super().__init__(manager_name)
+        self._app = MySqlApp(layout or Layout(Path(CONF[self.manager].mount_point)))
+        self._admin = MySqlAdmin(self._app.session, self.manager)
+
+    @property
+    def app(self):
+        return self._app
+
+    @property
+    def admin(self):
+        return self._admin
+
+    @property
+    def status(self):
+        return self._app.status
+
+    @property
+    def configuration_manager(self):
+        return self._app.configuration
+
+    def do_prepare(self, context, request):
+        for name in ("backup_info", "snapshot", "cluster_config"):
+            if getattr(request, name):
+                raise exception.DatastoreOperationNotSupported(operation=f"prepare with {name}",
+                                                               datastore=self.manager)
+        pkg.install(request.packages)
+        app = self.app
+        app.service.leave_to_agent()
+        app.stop()
+        if request.device_path:
+            app.prepare_volume(request.device_path)
+        app.write_configuration(request.config_contents, request.overrides)
+        app.prepare_data()
+        app.start()
+        app.secure()

@@ -1,0 +1,280 @@
+"""The server of the MySQL family in a guest: its files, its data directory, its administrator, starting and stopping.
+
+Whether MariaDB or MySQL is installed is found by looking; what differs between them stands in the table of engines.
+"""
+import configparser
+import contextlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pymysql
+from oslo_log import log as logging
+
+from trove.common import exception, utils
+from trove.common.cfg import CONF
+from trove.common.instance import ServiceStatuses
+from trove.guestagent import volume
+from trove.guestagent.common import configuration, host_service, operating_system
+from trove.guestagent.datastore.mysql_common import sql
+from trove.guestagent.datastore.service import BaseDbStatus
+
+LOG = logging.getLogger(__name__)
+
+ADMIN_USER = "os_admin"
+
+# The server answered, though not with a session: too many connections, or a password that it does not accept (yet).
+_ALIVE = (1040, 1045, 1698)
+_DENIED = (1045, 1698)
+_NOT_LISTENING = (2002, 2003)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A server program. initialise: arguments that make a data directory, to which --datadir and --user are added."""
+
+    server: str
+    unit: str
+    initialise: tuple
+
+
+ENGINES = (
+    # First, as its packages also have a program called mysqld.
+    Engine("mariadbd", "mariadb.service",
+           ("mariadb-install-db", "{defaults}", "--auth-root-authentication-method=socket", "--skip-test-db",
+            "--skip-name-resolve")),
+    Engine("mysqld", "mysql.service", ("mysqld", "{defaults}", "--initialize-insecure")),
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things are in a guest. The data lies below the mount point, beside the volume's lost+found."""
+
+    mount_point: Path
+    config_file: Path = Path("/etc/mysql/my.cnf")
+    overrides: Path = Path("/etc/mysql/conf.d")
+    run_dir: Path = Path("/run/mysqld")
+    template: Path = Path("/var/lib/mysql.template")
+    log_file: Path = Path("/var/log/mysql/error.log")
+    user: str = "mysql"
+
+    @property
+    def data(self):
+        return self.mount_point / "data"
+
+    @property
+    def socket(self):
+        return self.run_dir / "mysqld.sock"
+
+    @property
+    def pid_file(self):
+        return self.run_dir / "mysqld.pid"
+
+
+def find_engine():
+    """The Engine that is installed. Raises TroveError."""
+    for engine in ENGINES:
+        if _program(engine.server):
+            return engine
+    raise exception.TroveError(f"None of {', '.join(engine.server for engine in ENGINES)} is installed in this guest.")
+
+
+def _program(name):
+    return shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin")
+
+
+class MySqlStatus(BaseDbStatus):
+    """Looks at the server through its socket, its process and its pid file."""
+
+    def __init__(self, app):
+        super().__init__()
+        self.app = app
+
+    def get_actual_db_status(self):
+        try:
+            self.app.connect().close()
+        except pymysql.err.MySQLError as error:
+            return self._status_after(error.args[0] if error.args else None)
+        return ServiceStatuses.RUNNING
+
+    def _status_after(self, code):
+        if code in _ALIVE:
+            return ServiceStatuses.RUNNING
+        if code not in _NOT_LISTENING or self.app.service.is_running():
+            return ServiceStatuses.BLOCKED
+        return ServiceStatuses.CRASHED if self.app.layout.pid_file.exists() else ServiceStatuses.SHUTDOWN
+
+
+class MySqlApp:
+    """The one server of this guest. Every method may be repeated."""
+
+    STAY_DOWN_FILENAME = ".guestagent.stay.down"
+
+    def __init__(self, layout):
+        self.layout = layout
+        self.status = MySqlStatus(self)
+        self.configuration = configuration.ConfigurationManager(
+            layout.config_file, layout.overrides, "mysqld", layout.user)
+        self._service = None
+
+    @property
+    def service(self):
+        """Who starts and stops the process."""
+        if self._service is None:
+            engine = find_engine()
+            self._service = host_service.get_service(
+                engine.unit, [_program(engine.server), f"--defaults-file={self.layout.config_file}",
+                              f"--user={self.layout.user}"], self.layout.log_file)
+        return self._service
+
+    # Sessions
+
+    @property
+    def client_file(self):
+        """Option file with which clients become the administrator; also the place where its password is kept."""
+        return operating_system.state_dir() / "my.cnf"
+
+    def _admin_password(self):
+        parser = configparser.ConfigParser(interpolation=None)
+        parser.read_string(operating_system.read_file(self.client_file) or "")
+        return parser.get("client", "password", fallback="")
+
+    def connect(self, user=ADMIN_USER, password=None):
+        """A new connection through the socket; the administrator's by default. Raises pymysql.err.MySQLError."""
+        if password is None:
+            password = self._admin_password() if user == ADMIN_USER else ""
+        return pymysql.connect(unix_socket=str(self.layout.socket), user=user, password=password, charset="utf8mb4",
+                               autocommit=True, connect_timeout=5, read_timeout=CONF.agent_call_high_timeout,
+                               write_timeout=CONF.agent_call_high_timeout)
+
+    @contextlib.contextmanager
+    def session(self, **kwargs):
+        """A Session (``sql``) for the time of the block."""
+        connection = self.connect(**kwargs)
+        try:
+            with connection.cursor() as cursor:
+                yield sql.Session(cursor)
+        finally:
+            connection.close()
+
+    # Parts of prepare
+
+    def prepare_volume(self, device_path):
+        """Format the volume if it is new and mount it where the data belongs."""
+        device = volume.VolumeDevice(device_path)
+        device.format()
+        device.mount(self.layout.mount_point)
+
+    def write_configuration(self, contents, overrides):
+        """Write the configuration and the user's overrides over it."""
+        if contents:
+            self.configuration.save_configuration(contents)
+        self.configuration.apply_override(overrides)
+
+    def prepare_data(self):
+        """Make the data directory: from the image's template, or by the engine's own means. One that is there is kept.
+
+        It appears under its name in one step when it is complete.
+        """
+        layout = self.layout
+        operating_system.make_directory(layout.run_dir, layout.user, 0o755)
+        operating_system.make_directory(layout.mount_point, layout.user, 0o751)
+        if layout.data.exists():
+            return
+        new = layout.mount_point / "data.new"
+        operating_system.remove_tree(new)
+        if (layout.template / "mysql").is_dir():
+            operating_system.copy_tree(layout.template, new)
+            # A server takes its own identity at its first start.
+            (new / "auto.cnf").unlink(missing_ok=True)
+        else:
+            self._initialise(new)
+        operating_system.change_owner(new, layout.user)
+        operating_system.run(["sync", "-f", str(new)])
+        new.rename(layout.data)
+        operating_system.sync_directory(layout.mount_point)
+
+    def _initialise(self, directory):
+        defaults = f"--defaults-file={self.layout.config_file}"
+        argv = [argument.format(defaults=defaults) for argument in find_engine().initialise]
+        operating_system.make_directory(directory, self.layout.user)
+        operating_system.run([*argv, f"--datadir={directory}", f"--user={self.layout.user}"],
+                             timeout=CONF.state_change_wait_time)
+
+    def secure(self):
+        """Make the administrator with a password of this guest; nobody else but the system's root keeps a way in."""
+        if not self._admin_password():
+            operating_system.write_file(
+                self.client_file, f"[client]\nuser = {ADMIN_USER}\npassword = {utils.generate_random_password()}\n"
+                                  f"socket = {self.layout.socket}\n", mode=0o600)
+        password = self._admin_password()
+        try:
+            self.connect().close()
+        except pymysql.err.OperationalError as error:
+            if error.args[0] not in _DENIED:
+                raise
+            with self.session(user="root") as session:
+                session.make_administrator(ADMIN_USER, password)
+        with self.session() as session:
+            session.make_administrator(ADMIN_USER, password)
+            session.close_other_doors()
+
+    # Starting and stopping
+
+    @property
+    def _stay_down(self):
+        return operating_system.state_dir() / self.STAY_DOWN_FILENAME
+
+    def start(self):
+        """Start the server and wait until it answers. Raises ProcessError, PollTimeOut, or TroveError if it dies."""
+        operating_system.make_directory(self.layout.run_dir, self.layout.user, 0o755)
+        self._stay_down.unlink(missing_ok=True)
+        try:
+            self.service.start()
+            status = self.status.wait_for(ServiceStatuses.RUNNING, ServiceStatuses.SHUTDOWN, ServiceStatuses.CRASHED)
+            if status != ServiceStatuses.RUNNING:
+                raise exception.TroveError("The database server ended right after its start; its own log says why.")
+        except exception.TroveError:
+            self._end_stalled()
+            raise
+
+    def _end_stalled(self):
+        """A server that did not come up must not be left half started."""
+        try:
+            self.service.stop()
+        except exception.TroveError as error:
+            LOG.warning("%s: could not end the server that failed to start: %s", CONF.guest_id, error)
+
+    def stop(self):
+        """Stop the server and wait until it is gone. Raises ProcessError or PollTimeOut."""
+        self.service.stop()
+        self.status.wait_for(ServiceStatuses.SHUTDOWN, ServiceStatuses.CRASHED)
+
+    # Commands
+
+    def restart(self):
+        """Stop and start; nothing is reported in between."""
+        self.status.begin_restart()
+        try:
+            self.stop()
+            self.start()
+        finally:
+            self.status.end_restart()
+
+    def stop_db(self, do_not_start_on_reboot=False):
+        """Stop the server; on demand the agent leaves it off when the guest boots."""
+        if do_not_start_on_reboot:
+            operating_system.write_file(self._stay_down, "")
+        self.stop()
+        self.status.report_real_status()
+
+    def start_db_with_conf_changes(self, config_contents):
+        """Replace the configuration and start the server with it."""
+        self.configuration.save_configuration(config_contents)
+        self.restart()
+
+    def start_at_boot(self):
+        """Start the server unless it was to stay down or runs already."""
+        if not self._stay_down.exists() and self.status.get_actual_db_status() != ServiceStatuses.RUNNING:
+            self.start()

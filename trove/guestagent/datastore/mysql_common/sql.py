@@ -1,0 +1,79 @@
+"""SQL of the MySQL family: one session with the server, the quoting of names, and the statements that prepare uses.
+
+Values are always parameters of the driver. Names of databases cannot be parameters and go through ``quote``, the only
+place where text becomes part of a statement.
+"""
+from oslo_log import log as logging
+
+from trove.common import utils
+from trove.common.cfg import CONF
+
+LOG = logging.getLogger(__name__)
+
+
+def quote(name):
+    """A name as SQL has it."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def as_pattern(name):
+    """The pattern that means just this database in GRANT, where _ and % stand for anything."""
+    for character in ("\\", "_", "%"):
+        name = name.replace(character, "\\" + character)
+    return name
+
+
+def from_pattern(pattern):
+    """The database name that a pattern of ``as_pattern`` means."""
+    characters = []
+    escaped = False
+    for character in pattern:
+        if character == "\\" and not escaped:
+            escaped = True
+            continue
+        characters.append(character)
+        escaped = False
+    return "".join(characters) + ("\\" if escaped else "")
+
+
+class Session:
+    """A cursor of the driver with the two ways in which values get into statements."""
+
+    def __init__(self, cursor):
+        self.cursor = cursor
+
+    def execute(self, statement, values=(), names=()):
+        """Run a statement and return its rows. values: for its %s; names: of databases, quoted, for its {}."""
+        # The driver's %-formatting comes last, so a % in a name is doubled.
+        statement = statement.format(*(quote(name).replace("%", "%%") for name in names))
+        if CONF.sql_query_logging:
+            LOG.info("SQL: %s", statement)
+        self.cursor.execute(statement, tuple(values))
+        return self.cursor.fetchall()
+
+    def user_exists(self, name, host):
+        """Whether there is such an account."""
+        return bool(self.execute("SELECT 1 FROM mysql.user WHERE User = %s AND Host = %s", (name, host)))
+
+    def set_password(self, name, host, password):
+        """Make the account if it is missing, with this password in any case."""
+        self.execute("CREATE USER IF NOT EXISTS %s@%s IDENTIFIED BY %s", (name, host, password))
+        self.execute("ALTER USER %s@%s IDENTIFIED BY %s", (name, host, password))
+
+    def make_administrator(self, name, password):
+        """Make the local account with all rights and this password."""
+        self.set_password(name, "localhost", password)
+        self.execute("GRANT ALL PRIVILEGES ON *.* TO %s@'localhost' WITH GRANT OPTION", (name,))
+
+    def close_other_doors(self):
+        """Remove anonymous accounts and root over the network; a local root without a password gets a secret one."""
+        for name, host in self.execute("SELECT User, Host FROM mysql.user WHERE User = '' OR "
+                                       "(User = 'root' AND Host <> 'localhost')"):
+            self.execute("DROP USER IF EXISTS %s@%s", (name, host))
+        if self.execute("SELECT 1 FROM mysql.db WHERE User = ''"):
+            self.execute("DELETE FROM mysql.db WHERE User = ''")
+            self.execute("FLUSH PRIVILEGES")
+        # A data directory may come with a root that needs no password; one that the system vouches for may stay.
+        if self.execute("SELECT 1 FROM mysql.user WHERE User = 'root' AND Host = 'localhost' AND "
+                        "authentication_string = '' AND plugin NOT IN ('auth_socket', 'unix_socket')"):
+            self.set_password("root", "localhost", utils.generate_random_password())

@@ -1,0 +1,143 @@
+"""The status of a guest's database server, and when it is reported: one object per agent, owned by the base Manager.
+
+Two files in ``guest_state_dir`` tell how far prepare is; they survive the agent. Nothing but the forced reports of an
+installation leaves the guest before the end file exists, so that a build never looks like anything else.
+"""
+import abc
+import threading
+import time
+
+from oslo_log import log as logging
+
+from trove import rpc, version
+from trove.common import exception
+from trove.common.cfg import CONF
+from trove.common.context import TroveContext
+from trove.common.instance import ServiceStatuses
+from trove.conductor import api as conductor_api
+from trove.guestagent.common import operating_system
+
+LOG = logging.getLogger(__name__)
+
+
+class BaseDbStatus(abc.ABC):
+    """What the server is doing and what the conductor was told. ``status`` is the last ServiceStatus reported."""
+
+    PREPARE_START_FILENAME = ".guestagent.prepare.start"
+    PREPARE_END_FILENAME = ".guestagent.prepare.end"
+
+    def __init__(self):
+        self.status = None
+        self.restart_mode = False
+        self._prepare_completed = None
+        self._unsent = None
+        # Reports come from commands and from the heartbeat; one at a time keeps them in the order of their times.
+        self._reporting = threading.Lock()
+
+    @abc.abstractmethod
+    def get_actual_db_status(self):
+        """The ServiceStatus that the server is really in, found by looking."""
+
+    # Markers
+
+    @property
+    def prepare_completed(self):
+        """Whether prepare once came to its end here. Looked up once; whoever changes the file calls ``forget``."""
+        if self._prepare_completed is None:
+            self._prepare_completed = (operating_system.state_dir() / self.PREPARE_END_FILENAME).is_file()
+        return self._prepare_completed
+
+    def forget(self):
+        """Look at the end file again at the next question."""
+        self._prepare_completed = None
+
+    def begin_install(self):
+        """Called right before prepare does its work: notes the start and reports BUILDING."""
+        operating_system.write_file(operating_system.state_dir() / self.PREPARE_START_FILENAME, "")
+        self.forget()
+        self.set_status(ServiceStatuses.BUILDING, force=True)
+
+    def end_install(self, error_occurred=False, post_processing=False):
+        """Called when prepare is through: notes the end and reports the real status, or what it is instead.
+
+        error_occurred: report FAILED, prepare may come again; post_processing: report INSTANCE_READY, the rest comes
+        with ``cluster_complete``.
+        """
+        if error_occurred:
+            self.set_status(ServiceStatuses.FAILED, force=True)
+        elif post_processing:
+            self.set_status(ServiceStatuses.INSTANCE_READY, force=True)
+        else:
+            operating_system.write_file(operating_system.state_dir() / self.PREPARE_END_FILENAME, "")
+            self.forget()
+            self.report_real_status(force=True)
+
+    # Restart mode
+
+    def begin_restart(self):
+        """Keep silent while the server is stopped and started inside one command."""
+        self.restart_mode = True
+
+    def end_restart(self):
+        """Report again, and at once."""
+        self.restart_mode = False
+        self.report_real_status()
+
+    # Reports
+
+    def report_real_status(self, force=False):
+        """Look at the server and report what it is doing."""
+        status = self.get_actual_db_status()
+        LOG.info("%s: the database server is %s", CONF.guest_id, status.description)
+        self.set_status(status, force=force)
+
+    def set_status(self, status, force=False):
+        """Report a ServiceStatus to the conductor; before the end of prepare only with ``force``.
+
+        A forced report that the bus does not take is kept and sent by the next ``update``.
+        """
+        if not (force or self.prepare_completed):
+            LOG.debug("prepare has not completed, %s is not reported", status.description)
+            return
+        with self._reporting:
+            payload = {"service_status": status.description, "agent_version": version.version_string()}
+            self._unsent = status if force else None
+            try:
+                conductor_api.API(TroveContext()).heartbeat(CONF.guest_id, payload, time.time())
+            except rpc.DeliveryFailure as error:
+                LOG.warning("%s: could not report %s: %s", CONF.guest_id, status.description, error)
+                return
+            self._unsent = None
+            if status != self.status:
+                LOG.info("%s: reported %s (before: %s)", CONF.guest_id, status.description,
+                         self.status.description if self.status else "nothing")
+            self.status = status
+
+    def update(self):
+        """The heartbeat: report the real status, or what could not be sent before."""
+        unsent = self._unsent
+        if self.prepare_completed:
+            if not self.restart_mode:
+                self.set_status(self.get_actual_db_status())
+        elif unsent is not None:
+            self.set_status(unsent, force=True)
+
+    # Waiting
+
+    def wait_for(self, *statuses):
+        """Wait until the server is in one of ``statuses``.
+
+        Raises PollTimeOut after state_change_wait_time seconds. The pauses grow up to state_change_poll_time.
+        """
+        deadline = time.monotonic() + CONF.state_change_wait_time
+        pause = 0.02
+        while True:
+            status = self.get_actual_db_status()
+            if status in statuses:
+                return status
+            if time.monotonic() > deadline:
+                raise exception.PollTimeOut(
+                    what=f"The server's change from {status.description} to {statuses[0].description}",
+                    seconds=CONF.state_change_wait_time, option="state_change_wait_time")
+            time.sleep(pause)
+            pause = min(pause * 1.5, CONF.state_change_poll_time)

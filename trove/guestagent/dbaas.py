@@ -1,0 +1,25 @@
+"""Which class manages which datastore: the registry of managers, with what ``datastore_registry_ext`` adds to it."""
+from trove.common.cfg import CONF
+from trove.common.strategies import strategy
+from trove.guestagent.datastore.manager import Manager
+
+_EXPERIMENTAL = "trove.guestagent.datastore.experimental"
+DEFAULT_REGISTRY = {
+    "mysql": "trove.guestagent.datastore.mysql.manager.Manager",
+    "mariadb": f"{_EXPERIMENTAL}.mariadb.manager.Manager",
+    "percona": f"{_EXPERIMENTAL}.percona.manager.Manager",
+}
+
+
+def datastore_registry():
+    """Manager name -> path of its class."""
+    return {**DEFAULT_REGISTRY, **CONF.datastore_registry_ext}
+
+
+def load_manager(name):
+    """A new manager for the datastore manager ``name``. Raises ValueError that names the option at fault."""
+    registry = datastore_registry()
+    if name not in registry:
+        raise ValueError(f"option datastore_manager: '{name}' is none of {', '.join(sorted(registry))}; further ones "
+                         "can be named in datastore_registry_ext")
+    return strategy.load(registry[name], base=Manager, option=f"datastore_registry_ext:{name}")()
