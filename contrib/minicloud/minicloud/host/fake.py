@@ -99,7 +99,20 @@ class FakeHost:
         user_data: str = "",
     ) -> dict[str, Any]:
         """See HostClient."""
-        self._called("create_guest", guest_id=guest_id, hostname=hostname, address=address)
+        self._called(
+            "create_guest",
+            guest_id=guest_id,
+            hostname=hostname,
+            layers=layers,
+            binds=binds,
+            memory_mb=memory_mb,
+            vcpus=vcpus,
+            address=address,
+            allowed=allowed,
+            files=files,
+            config_drive=config_drive,
+            user_data=user_data,
+        )
         with self._mutex:
             if guest_id in self._guests:
                 return self._run(self._guests[guest_id])
