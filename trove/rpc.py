@@ -3,9 +3,14 @@
 Used by the ``api`` modules (clients) and by ``trove.cmd`` (servers). No method of any service is named here.
 """
 import logging as std_logging
+import sys
 import time
 
-from oslo_service import backend as oslo_service_backend
+# oslo.service installs eventlet and its neighbours look for it. No process of ours uses it: not to find it spares each
+# of them, and every guest, its import and its warning.
+sys.modules.setdefault("eventlet", None)
+
+from oslo_service import backend as oslo_service_backend  # noqa: E402
 
 # Chosen before oslo.messaging is imported: it would otherwise pull in eventlet, which no process of ours uses.
 oslo_service_backend.init_backend(oslo_service_backend.BackendType.THREADING)
