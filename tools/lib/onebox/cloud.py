@@ -43,6 +43,12 @@ def status(settings):
     return json.loads(run(command, timeout=60, accept=(0, 3)))
 
 
+def execute(settings, server_id, command, timeout=60):
+    """Run a command (argument list) inside a guest; returns its output. Raises SetupError when it fails."""
+    return run([MINICLOUD, "exec", "--state", str(settings.cloud_state), "--timeout", str(timeout), server_id,
+                *command], timeout=timeout + 30)
+
+
 def admin_environment(settings):
     """The OS_* variables of the cloud's administrator."""
     return json.loads(run([MINICLOUD, "env", "--json", "--state", str(settings.cloud_state)], timeout=60))

@@ -76,6 +76,14 @@ def select(host, user, password, database, timeout=30):
             time.sleep(0.02)
 
 
+def query(host, user, password, database, statement):
+    """The rows of one statement over TCP. Raises pymysql.err.MySQLError."""
+    with pymysql.connect(host=host, user=user, password=password, database=database, connect_timeout=10,
+                         read_timeout=30, charset="utf8mb4") as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall()
+
+
 def delete(api, instance_id, timeout=DELETE_TIMEOUT):
     """Delete an instance and wait until the API does not know it any more; an absent one is fine."""
     try:

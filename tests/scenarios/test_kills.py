@@ -1,0 +1,101 @@
+"""kill -9 in the middle of a creation: it ends as ACTIVE or with a cause, and deleting leaves nothing."""
+import os
+import signal
+
+import pytest
+from onebox import broker, processes, services
+
+from tests.scenarios.support import PASSWORD, wait_until
+
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
+
+
+def kill(system, name):
+    """SIGKILL to every process of a service."""
+    found = processes.running(system.settings, name)
+    assert found, f"{name} does not run"
+    for pid in found:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not processes.running(system.settings, name))
+
+
+def ends_well(system, instance_id):
+    """ACTIVE and answering SQL, or ERROR with a message; then it can be deleted."""
+    ended = system.wait_ended(instance_id)
+    if ended["status"] == "ACTIVE":
+        assert wait_until(lambda: system.sql("SELECT 1", ended["ip"][0], "alice", PASSWORD, "app"))
+    else:
+        assert ended["fault"]["message"]
+    system.delete(instance_id)
+    return ended["status"]
+
+
+@pytest.fixture(scope="module")
+def steps(system):
+    """The names of the steps of a creation, in order."""
+    view = system.show(system.m1["id"])
+    return [step["name"] for step in view["operation"]["steps"]]
+
+
+@pytest.mark.parametrize("position", [0, 1, 2, 3, -2, -1])
+def test_the_task_manager(system, steps, position):
+    """At the beginning, in the middle and near the end of the flow; another one takes over."""
+    instance_id = system.create(f"kill-tm-{position}")
+    system.wait_step(instance_id, steps[position])
+    kill(system, "trove-taskmanager")
+    services.ensure(system.settings)
+    assert ends_well(system, instance_id) == "ACTIVE"
+
+
+def test_the_broker(system, steps):
+    """Queues and accounts are in its database; what was in flight is sent again."""
+    instance_id = system.create("kill-rabbit")
+    system.wait_step(instance_id, steps[len(steps) // 2])
+    kill(system, "rabbitmq")
+    broker.begin(system.settings)
+    broker.wait_ready(system.settings)
+    ends_well(system, instance_id)
+    for name in services.NAMES:
+        services.wait_ready(system.settings, name)
+
+
+def test_the_conductor(system, steps):
+    """What guests reported meanwhile waits in its queue."""
+    instance_id = system.create("kill-conductor")
+    system.wait_step(instance_id, steps[-2])
+    kill(system, "trove-conductor")
+    services.ensure(system.settings)
+    assert ends_well(system, instance_id) == "ACTIVE"
+
+
+def test_the_guest_agent_in_the_middle_of_prepare(system):
+    """systemd starts it again, and prepare may be repeated."""
+    instance_id = system.create("kill-agent")
+    # The volume is mounted by prepare: from then on it is at work.
+    wait_until(lambda: system.show(instance_id)["ip"], pause=0.05)
+    wait_until(lambda: preparing(system, instance_id), pause=0.05)
+    system.guest(instance_id, "systemctl", "kill", "--signal=KILL", "trove-guestagent")
+    ends_well(system, instance_id)
+
+
+def preparing(system, instance_id):
+    """Whether the agent in the guest of an instance has begun prepare."""
+    try:
+        return "prepare.start" in system.guest(instance_id, "ls", "-a", "/var/lib/trove")
+    except Exception:  # the guest is not up yet
+        return False
+
+
+def test_the_api(system):
+    """An accepted request is kept: the instance is built although the API died right after its answer."""
+    instance_id = system.create("kill-api")
+    kill(system, "trove-api")
+    services.ensure(system.settings)
+    assert ends_well(system, instance_id) == "ACTIVE"
+
+
+def test_deleting_while_it_is_being_created(system, steps):
+    """Legal at any moment."""
+    instance_id = system.create("delete-early")
+    system.wait_step(instance_id, steps[len(steps) // 2])
+    system.delete(instance_id)
