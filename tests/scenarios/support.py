@@ -127,13 +127,11 @@ class System:
         return cloud.execute(self.settings, self.server(instance_id), command)
 
     def server(self, instance_id):
-        """The id of the server of an instance, by its address."""
-        wanted = set(self.show(instance_id)["ip"])
+        """The id of the server of an instance."""
         for server in self.cloud_get("compute", "/servers/detail")["servers"]:
-            addresses = {entry["addr"] for entries in server["addresses"].values() for entry in entries}
-            if wanted & addresses:
+            if server["metadata"].get("trove_instance_id") == instance_id:
                 return server["id"]
-        raise AssertionError(f"no server has one of the addresses {wanted}")
+        raise AssertionError(f"no server was made for instance {instance_id}")
 
     def cloud_get(self, service_type, path):
         """GET of one of the cloud's services as the service user, in whose project everything is made."""
@@ -184,9 +182,10 @@ def remains(prefix, state, cache):
             continue
         try:
             seen = (directory / "cgroup").read_bytes() + (directory / "environ").read_bytes()
+            seen += os.readlink(directory / "cwd").encode()
         except OSError:  # it ended meanwhile
             continue
-        if f"/{prefix}".encode() in seen or f"{processes.MARK}={state}\0".encode() in seen:
+        if f"/{prefix}".encode() in seen or str(state).encode() in seen:
             found.append(("process", (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode()))
     found += [("control group", str(path)) for path in Path("/sys/fs/cgroup").glob(f"**/{prefix}*")]
     return found + ([("directory", str(state))] if Path(state).exists() else [])

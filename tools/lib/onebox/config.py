@@ -36,8 +36,12 @@ def control_plane(settings, service):
             "guest_config": settings.etc / GUEST,
             "cloudinit_location": settings.etc / "cloudinit",
             "template_path": settings.etc / "templates",
-            # One machine: looking often is cheap.
+            # One machine: looking often is cheap, and people and scripts who wait for their instance do it too.
             "usage_sleep_time": 0.5,
+            "http_get_rate": 6000,
+            "http_post_rate": 6000,
+            "http_put_rate": 6000,
+            "http_delete_rate": 6000,
         },
         "database": {"connection": f"sqlite:///{settings.state / 'trove.sqlite'}"},
         "guest_bus": {

@@ -9,6 +9,7 @@ from onebox import cloud, processes
 from onebox.settings import SetupError, secret, write
 
 CREATE_TIMEOUT, DELETE_TIMEOUT = 600, 180
+FAILED = ("ERROR", "FAILED")
 NAME, DATABASE, USER = "m1", "app", "alice"
 
 
@@ -48,7 +49,7 @@ def wait_active(api, instance_id, progress=lambda operation: None, timeout=CREAT
         progress(instance.get("operation") or {})
         if instance["status"] == "ACTIVE":
             return instance
-        if instance["status"] in ("ERROR", "FAILED"):
+        if instance["status"] in FAILED:
             fault = instance.get("fault") or {}
             raise SetupError(f"Instance {instance_id} ended as {instance['status']}: {fault.get('message', '')}")
         if time.monotonic() > deadline:
@@ -104,10 +105,13 @@ def gone(api, instance_id):
 
 
 def ensure_m1(settings, progress):
-    """The instance of the tour; returns (instance, facts for connecting, whether it was created)."""
+    """The instance of the tour, a failed one made anew; returns (instance, facts to connect, whether it was created)."""
     api = client(settings)
     password = secret(settings, "m1_user")
     found = find(api, NAME)
+    if found and found["status"] in FAILED:
+        delete(api, found["id"])
+        found = None
     created = found is None
     if created:
         found = create(api, NAME, password)

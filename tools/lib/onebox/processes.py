@@ -14,6 +14,8 @@ from onebox.settings import SetupError
 
 MARK = "TROVE_ONEBOX"  # environment variable: the state directory
 NAME = "TROVE_ONEBOX_NAME"  # and the name of the service
+# setproctitle, which servers use to name themselves, would write its titles over the environment.
+KEEP_ENVIRONMENT = {"SPT_NOENV": "1"}
 
 
 def start(settings, name, command, environment=None):
@@ -27,7 +29,7 @@ def start(settings, name, command, environment=None):
     with (settings.logs / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=settings.state,
-            env={**base, **(environment or {}), MARK: str(settings.state), NAME: name})
+            env={**base, **(environment or {}), **KEEP_ENVIRONMENT, MARK: str(settings.state), NAME: name})
     return process.pid
 
 

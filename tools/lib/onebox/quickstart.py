@@ -77,8 +77,7 @@ def system(settings, progress):
         cloud.write_openrc(settings)
     with progress.step("infrastructure database, datastore"):
         config.write_all(settings)
-        services.ensure_database(settings)
-        services.ensure_datastore(settings, "mariadb", image.engine_version(root), image_id)
+        services.ensure_database(settings, "mariadb", image.engine_version(root), image_id)
     with progress.step("RabbitMQ"):
         broker.wait_ready(settings)
     with progress.step("trove-api, trove-taskmanager, trove-conductor"):

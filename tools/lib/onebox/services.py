@@ -15,7 +15,7 @@ from onebox.settings import CHECKOUT, SetupError, write
 # In the order of their start. The API comes last: what it accepts is then worked on at once.
 NAMES = ("trove-conductor", "trove-taskmanager", "trove-api")
 START_TIMEOUT = 90
-STARTED = "services.json"
+STARTED, PREPARED = "services.json", "database"
 
 
 def manage(settings, *arguments):
@@ -23,19 +23,22 @@ def manage(settings, *arguments):
     return run([_script("trove-manage"), *_options(settings), *arguments], timeout=300)
 
 
-def ensure_database(settings):
-    """The infrastructure database at its newest schema."""
+def ensure_database(settings, name, version, image_id):
+    """The infrastructure database at its newest schema, with a datastore made from an image.
+
+    The datastore has one active version, which is its default. Nothing is done twice for the same code and image.
+    """
+    path, wanted = settings.state / PREPARED, f"{_digest(settings)} {name} {version} {image_id}"
+    if path.exists() and path.read_text() == wanted:
+        return
     manage(settings, "db_sync")
-
-
-def ensure_datastore(settings, name, version, image_id):
-    """A datastore with one active version, which is its default, made from an image."""
     manage(settings, "datastore_update", name, "")
     manage(settings, "datastore_version_update", name, version, name, image_id, "", "1")
     manage(settings, "datastore_update", name, version)
     rules = CHECKOUT / "trove/templates" / name / "validation-rules.json"
     if rules.exists():
         manage(settings, "db_load_datastore_config_parameters", name, version, str(rules))
+    write(path, wanted)
 
 
 def ensure(settings, names=NAMES):
