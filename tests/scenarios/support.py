@@ -182,7 +182,7 @@ def remains(prefix, state, cache):
             continue
         try:
             seen = (directory / "cgroup").read_bytes() + (directory / "environ").read_bytes()
-            seen += os.readlink(directory / "cwd").encode()
+            seen += str((directory / "cwd").readlink()).encode()
         except OSError:  # it ended meanwhile
             continue
         if f"/{prefix}".encode() in seen or str(state).encode() in seen:

@@ -105,7 +105,7 @@ def gone(api, instance_id):
 
 
 def ensure_m1(settings, progress):
-    """The instance of the tour, a failed one made anew; returns (instance, facts to connect, whether it was created)."""
+    """The instance of the tour, a failed one made anew; returns (view, facts to connect, whether it was created)."""
     api = client(settings)
     password = secret(settings, "m1_user")
     found = find(api, NAME)
