@@ -56,14 +56,30 @@ def datastore_options(manager):
     return CONF[manager]
 
 
+# Options of trove.conf.services that the agent in a guest reads as well.
+_GUEST_TOO = ("host", "region", "conductor_queue", "report_interval", "message_max_age")
+
+
+def _grouped(opts, *more):
+    return [(None, list(opts)), *more, *((ds.GROUP, ds.opts) for ds in DATASTORES)]
+
+
 def list_opts():
     """Every option with its group, for oslo-config-generator (entry point ``oslo.config.opts``)."""
-    groups = [(None, [opt for area in _AREAS for opt in area.opts]),
-              ("database", database.opts),
-              ("upgrade_levels", services.upgrade_opts),
-              ("guest_bus", services.guest_bus_opts)]
-    groups.extend((ds.GROUP, ds.opts) for ds in DATASTORES)
-    return groups
+    return _grouped((opt for area in _AREAS for opt in area.opts), ("database", database.opts),
+                    ("upgrade_levels", services.upgrade_opts), ("guest_bus", services.guest_bus_opts))
+
+
+def list_control_opts():
+    """Those of the control plane's services, for their sample file."""
+    return _grouped((*api.opts, *cloud.opts, *services.opts), ("database", database.opts),
+                    ("upgrade_levels", services.upgrade_opts), ("guest_bus", services.guest_bus_opts))
+
+
+def list_guest_opts():
+    """Those that the agent in a guest reads, for the sample of the file that is put into guests."""
+    shared = (opt for opt in services.opts if opt.name in _GUEST_TOO)
+    return _grouped((*guest.opts, *shared), ("upgrade_levels", services.upgrade_opts))
 
 
 _register()
