@@ -15,7 +15,7 @@ _PRINTABLE = r"\A[^\x00-\x1f\x7f]*\Z"
 text255 = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": _PRINTABLE,
            "allOf": [{"pattern": _ALPHANUMERIC}]}
 # The name of a database user: its length is limited by the datastore's own rules.
-name = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": _ALPHANUMERIC}
+name = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"[^\W_]"}
 # What a password may contain is checked by the datastore's own rules; a message never shows it.
 password = {"type": "string", "minLength": 1, "maxLength": 255}
 uuid = {"type": "string", "pattern": r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z"}

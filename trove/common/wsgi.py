@@ -136,11 +136,11 @@ class Result:
 
     def response(self):
         """The webob response; the content type is JSON for an empty body too."""
+        if self.status == 204:
+            return webob.Response(status=204, headers=self.headers)
         body = b"" if self.data is None else json.dumps(self.data).encode()
         answer = webob.Response(body=body, status=self.status, content_type="application/json")
         answer.charset = None
-        if self.status == 204:
-            del answer.headers["Content-Type"]
         answer.headers.update(self.headers)
         return answer
 

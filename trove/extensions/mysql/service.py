@@ -10,6 +10,7 @@ from trove.guestagent.db import models
 from trove.guestagent.db.models import MySQLDatabase, MySQLUser
 
 ACCEPTED = 202
+_BEHIND_ALL_HOSTS = "\U0010ffff"
 
 
 def _no_duplicates(names, field):
@@ -91,6 +92,8 @@ class UserController(wsgi.Controller):
         """One page of the users, by name and host."""
         loaded = load_running(req.context, instance_id)
         limit, marker = req.page(CONF.users_page_size)
+        if marker is not None and "@" not in marker:
+            marker = f"{marker}@{_BEHIND_ALL_HOSTS}"  # openstacksdk sends the bare name
         found, following = client(req.context, loaded).list_users(limit, marker, False)
         return {"users": [views.user(entry) for entry in found], **wsgi.next_links(req, following)}
 
