@@ -1,0 +1,119 @@
+"""Whatever JSON is sent to whatever route: an answer of the contract's shape, never a 500, and no half-written rows."""
+import copy
+import re
+from urllib import parse
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.functional.world import UNKNOWN, create_active
+from trove.common.api import ROUTES
+from trove.common.instance import ServiceStatuses
+from trove.guestagent.db.models import MySQLUser
+from trove.instance.tasks import InstanceTasks
+
+WRITING = sorted({(route.method, route.path) for route in ROUTES if route.method in ("POST", "PUT", "PATCH")})
+CODES = {200, 202, 400, 403, 404, 409, 413, 422, 501}
+USER = {"name": "bob", "password": "secret", "host": "10.0.%.%", "databases": [{"name": "db1"}]}
+# End of a path -> a body that fits, which is then spoilt somewhere.
+FITTING = {
+    "/instances": {"instance": {
+        "name": "m1", "flavorRef": "1", "volume": {"size": 1, "type": None},
+        "datastore": {"type": "mysql", "version": "5.7", "version_number": None},
+        "databases": [{"name": "db1", "character_set": "utf8", "collate": "utf8_general_ci"}], "users": [USER],
+        "nics": [{"net-id": "n", "v4-fixed-ip": "10.0.0.1"}], "availability_zone": "nova", "replica_count": 1,
+        "restorePoint": None, "configuration": None, "replica_of": None, "slave_of": None, "modules": [],
+        "locality": None, "region_name": "r", "access": {"is_public": False}}},
+    "/{instance_id}": {"instance": {"name": "m2", "configuration": None}},
+    "/mgmt/instances/{instance_id}/action": {"reset-task-status": {}},
+    "/action": {"restart": {}},
+    "/users/{user}/databases": {"databases": [{"name": "db1"}]},
+    "/root": {"password": "secret"},
+    "/databases": {"databases": [{"name": "db1", "character_set": "utf8", "collate": "utf8_general_ci"}]},
+    "/users": {"users": [USER]},
+    "/{name}": {"user": {"name": "bob", "password": "secret", "host": "10.1.%.%"}, "users": USER},
+    "/{tenant}": {"quotas": {"instances": 5}},
+}
+
+texts = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(["", "\0", "\ud800", "a" * 300, "'", "%", "../..", "9" * 41, "-1", "\u202ea", "a\n", UNKNOWN,
+                     "root", "http://h/" + UNKNOWN, "mysql", "1", "db1", "bob", "affinity", "resize",
+                     "replica_of", "access"]))
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), texts),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)), max_leaves=6)
+
+
+def _places(value, path=()):
+    """The paths of all parts of a JSON value."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from _places(inner, (*path, key))
+
+
+@st.composite
+def bodies(draw, fitting):
+    """Anything; or a body that fits with some parts replaced, taken away or doubled."""
+    if draw(st.integers(0, 4)) == 0:
+        return draw(values)
+    body = copy.deepcopy(fitting)
+    for _spoilt in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from(list(_places(body))))
+        if not path:
+            continue
+        *way, last = path
+        parent = body
+        for key in way:
+            parent = parent[key]
+        how = draw(st.sampled_from(["replace", "drop", "double"]))
+        if how == "replace":
+            parent[last] = draw(values)
+        elif how == "drop":
+            del parent[last]
+        elif isinstance(parent, list):
+            parent.append(copy.deepcopy(parent[last]))
+        else:
+            parent[draw(texts)] = copy.deepcopy(parent[last])
+    return body
+
+
+@pytest.mark.parametrize(("method", "path"), WRITING, ids=[f"{method} {path}" for method, path in WRITING])
+def test_any_body(world, options, alice, admin, method, path):
+    for resource in ("instances", "volumes"):
+        options.set_override(f"max_{resource}_per_tenant", -1)
+    instance_id = create_active(world, alice)
+    caller = admin if "/mgmt" in path else alice
+    fitting = next(body for end, body in FITTING.items() if path.endswith(end))
+
+    def request(body, name):
+        world.set(instance_id, task=InstanceTasks.NONE, service=ServiceStatuses.RUNNING)
+        world.end_operations(instance_id)
+        guest = world.guest(instance_id)
+        guest.databases.clear()
+        guest.users.clear()
+        if method == "PUT":
+            for host in ("%", USER["host"]):
+                guest.users["bob", host] = MySQLUser("bob", host, "old").serialize()
+        known = {"tenant_id": caller.tenant, "instance_id": instance_id}
+        url = re.sub(r"{(\w+)}", lambda found: known.get(found[1]) or parse.quote(name, safe=""), path)
+        return caller(method, f"/v1.0{url}", body)  # it checks the shape of errors
+
+    @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(body=bodies(fitting), name=texts.filter(lambda text: "\ud800" not in text and text.strip("./")))
+    def check(body, name):
+        before = world.counts()
+        answer = request(body, name)
+        assert answer.status_int in CODES, answer.text
+        grown = {table: number - before[table] for table, number in world.counts().items() if number != before[table]}
+        if answer.status_int >= 400:
+            assert grown == {}
+            assert "secret" not in answer.text
+        elif path.endswith("/instances"):
+            assert grown == {"instances": 1, "service_statuses": 1, "operations": 1}
+
+    check()
+    # What was spoilt is right when it is whole.
+    assert request(fitting, "bob").status_int < 300
