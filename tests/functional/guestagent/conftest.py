@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.guestagent.conftest import Reports
 from trove.common import template
 from trove.common.cfg import CONF
+from trove.conductor import api as conductor_api
 from trove.guestagent.common import host_service
 from trove.guestagent.datastore.mysql_common.service import Layout
 
@@ -90,3 +92,11 @@ def guest(conf, direct):
     options(conf, guest)
     yield guest
     shutil.rmtree(guest.root)
+
+
+@pytest.fixture
+def reports(monkeypatch):
+    """What the agent reports."""
+    reports = Reports()
+    monkeypatch.setattr(conductor_api, "API", lambda context: reports)
+    return reports

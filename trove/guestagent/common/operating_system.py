@@ -112,9 +112,11 @@ def change_owner(path, owner):
             os.chown(Path(directory, name), account.pw_uid, account.pw_gid, follow_symlinks=False)
 
 
-def copy_tree(source, target):
-    """Copy a directory with modes, owners and times; the target must not exist."""
-    run(["cp", "-a", "--reflink=auto", "--sparse=always", "-T", str(source), str(target)])
+def copy_tree(source, target, without=()):
+    """Copy what is in a directory, with modes, owners and times, into a new one; names in ``without`` are left out."""
+    Path(target).mkdir(mode=0o700)
+    entries = [str(entry) for entry in sorted(Path(source).iterdir()) if entry.name not in without]
+    run(["cp", "-a", "--reflink=auto", "--sparse=always", "-t", str(target), "--", *entries])
 
 
 def remove_tree(path):

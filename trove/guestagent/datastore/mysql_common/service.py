@@ -160,11 +160,28 @@ class MySqlApp:
 
     # Parts of prepare
 
+    @property
+    def _packaged(self):
+        """Where the data directory that the package came with stays visible once the volume is mounted over it."""
+        return operating_system.state_dir() / "packaged"
+
     def prepare_volume(self, device_path):
         """Format the volume if it is new and mount it where the data belongs."""
         device = volume.VolumeDevice(device_path)
         device.format()
+        packaged = self.layout.mount_point
+        if (packaged / "mysql").is_dir() and volume.mounted_device(packaged) is None:
+            self._packaged.mkdir(exist_ok=True)
+            if volume.mounted_device(self._packaged) is None:
+                operating_system.run(["mount", "--bind", str(packaged), str(self._packaged)])
         device.mount(self.layout.mount_point)
+
+    def _find_template(self):
+        """A data directory of the image from which to make this guest's, or None."""
+        for directory in (self.layout.template, self._packaged, self.layout.mount_point):
+            if (directory / "mysql").is_dir():
+                return directory
+        return None
 
     def write_configuration(self, contents, overrides):
         """Write the configuration and the user's overrides over it."""
@@ -184,16 +201,17 @@ class MySqlApp:
             return
         new = layout.mount_point / "data.new"
         operating_system.remove_tree(new)
-        if (layout.template / "mysql").is_dir():
-            operating_system.copy_tree(layout.template, new)
-            # A server takes its own identity at its first start.
-            (new / "auto.cnf").unlink(missing_ok=True)
+        template = self._find_template()
+        if template:
+            operating_system.copy_tree(template, new, without=("data", "data.new", "lost+found", "auto.cnf"))
         else:
             self._initialise(new)
         operating_system.change_owner(new, layout.user)
         operating_system.run(["sync", "-f", str(new)])
         new.rename(layout.data)
         operating_system.sync_directory(layout.mount_point)
+        if self._packaged.exists() and volume.mounted_device(self._packaged) is not None:
+            operating_system.run(["umount", str(self._packaged)])
 
     def _initialise(self, directory):
         defaults = f"--defaults-file={self.layout.config_file}"
@@ -208,16 +226,15 @@ class MySqlApp:
             operating_system.write_file(
                 self.client_file, f"[client]\nuser = {ADMIN_USER}\npassword = {utils.generate_random_password()}\n"
                                   f"socket = {self.layout.socket}\n", mode=0o600)
-        password = self._admin_password()
         try:
-            self.connect().close()
+            # First, as an interrupted run may have left an administrator without rights.
+            with self.session(user="root") as session:
+                session.make_administrator(ADMIN_USER, self._admin_password())
         except pymysql.err.OperationalError as error:
             if error.args[0] not in _DENIED:
                 raise
-            with self.session(user="root") as session:
-                session.make_administrator(ADMIN_USER, password)
+            # MySQL's root was closed by a run that came further.
         with self.session() as session:
-            session.make_administrator(ADMIN_USER, password)
             session.close_other_doors()
 
     # Starting and stopping

@@ -1,0 +1,191 @@
+"""prepare with a real MariaDB: from nothing, from a template, interrupted anywhere, and what it leaves behind."""
+import shutil
+
+import pymysql
+import pytest
+
+from tests.functional.guestagent.conftest import end
+from trove.common.context import TroveContext
+from trove.common.instance import ServiceStatuses
+from trove.guestagent import pkg
+from trove.guestagent.common import operating_system
+from trove.guestagent.datastore.experimental.mariadb.manager import Manager
+from trove.guestagent.datastore.mysql_common import service, sql
+
+pytestmark = pytest.mark.slow
+
+DATABASES = [{"_name": "db1", "_character_set": "utf8mb4", "_collate": "utf8mb4_bin"}]
+USERS = [{"_name": "u1", "_host": "%", "_password": "it's \\ a \"%s\"; DROP", "_databases": [{"_name": "db1"}]}]
+
+
+class Killed(BaseException):
+    """Stands for a death of the agent."""
+
+
+@pytest.fixture
+def managers(guest, reports):
+    """Makes agents of the guest; the server is ended afterwards."""
+    made = []
+
+    def make():
+        made.append(Manager(layout=guest.layout))
+        return made[-1]
+    yield make
+    if made:
+        end(made[-1].app)
+
+
+def prepare(manager, guest, **changes):
+    manager.prepare(TroveContext(), **{
+        "packages": ["mariadb-server"], "databases": DATABASES, "memory_mb": 256, "users": USERS,
+        "config_contents": guest.config_contents(), "overrides": {"max_connections": 77}, **changes})
+
+
+def rows(guest, statement, user="u1", password=USERS[0]["_password"]):
+    """The answer to a statement, asked as a user of the tenant."""
+    connection = pymysql.connect(unix_socket=str(guest.layout.socket), user=user, password=password, charset="utf8mb4")
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall()
+    finally:
+        connection.close()
+
+
+def check_built(manager, guest, reports):
+    """All that a tenant was promised is there."""
+    assert reports.statuses[-1] == "running"
+    assert manager.status.prepare_completed
+    assert rows(guest, "SELECT DATABASE(), @@max_connections, @@datadir") == (
+        (None, 77, f"{guest.layout.data}/"),)
+    assert ("db1",) in rows(guest, "SHOW DATABASES")
+    with manager.app.session() as session:
+        assert session.execute("SELECT User FROM mysql.user WHERE User = ''") == ()
+        assert session.execute("SELECT 1 FROM mysql.db WHERE User = ''") == ()
+        assert session.execute("SELECT Host FROM mysql.user WHERE User = 'root'") == (("localhost",),)
+
+
+def test_from_nothing(guest, managers, reports):
+    manager = managers()
+    prepare(manager, guest)
+    check_built(manager, guest, reports)
+    assert manager.app.client_file.stat().st_mode & 0o777 == 0o600
+    assert operating_system.state_dir().stat().st_mode & 0o777 == 0o700
+
+
+def test_nobody_gets_in_without_a_password(guest, managers, reports, packaged_data):
+    guest.layout.template.symlink_to(packaged_data)
+    prepare(managers(), guest)
+    for user in ("os_admin", "u1", "nobody"):
+        with pytest.raises(pymysql.err.OperationalError, match="denied"):
+            rows(guest, "SELECT 1", user=user, password="")
+
+
+def test_a_template_with_open_doors_is_closed(guest, managers, reports, packaged_data):
+    # As old packages made it: root without a password, anonymous users with rights on databases named test.
+    shutil.copytree(packaged_data, guest.layout.template)
+    operating_system.change_owner(guest.layout.template, "mysql")
+    opening = guest.layout.template.with_name("open.sql")
+    opening.write_text("FLUSH PRIVILEGES; ALTER USER root@localhost IDENTIFIED VIA mysql_native_password USING '';"
+                       "CREATE USER ''@localhost; CREATE USER root@'%'; GRANT ALL ON `test%`.* TO ''@localhost;")
+    operating_system.run(["mariadbd", "--no-defaults", "--bootstrap", "--user=mysql",
+                          f"--datadir={guest.layout.template}"], stdin=opening.read_text().replace(";", ";\n"))
+    manager = managers()
+    prepare(manager, guest)
+    check_built(manager, guest, reports)
+    with pytest.raises(pymysql.err.OperationalError, match="denied"):
+        rows(guest, "SELECT 1", user="root", password="")
+
+
+def test_a_second_prepare_changes_nothing(guest, managers, reports, packaged_data):
+    guest.layout.template.symlink_to(packaged_data)
+    prepare(managers(), guest)
+    rows(guest, "CREATE TABLE db1.kept (n INT)")
+    manager = managers()
+    prepare(manager, guest, users=[{**USERS[0], "_password": "other"}])
+    check_built(manager, guest, reports)
+    assert rows(guest, "SHOW TABLES FROM db1") == (("kept",),)
+
+
+EFFECTS = [
+    (pkg, "install"), (service.MySqlApp, "stop"), (service.MySqlApp, "write_configuration"),
+    (service.MySqlApp, "prepare_data"), (operating_system, "copy_tree"), (operating_system, "change_owner"),
+    (service.MySqlApp, "start"), (service.MySqlApp, "secure"), (sql.Session, "set_password"),
+    (sql.Session, "make_administrator"), (sql.Session, "close_other_doors"), (service.MySqlStatus, "end_install"),
+]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(("owner", "name"), EFFECTS, ids=[name for _, name in EFFECTS])
+def test_killed_anywhere_and_sent_again(guest, managers, reports, packaged_data, monkeypatch, owner, name, moment):
+    guest.layout.template.symlink_to(packaged_data)
+    effect = getattr(owner, name)
+
+    def deadly(*args, **kwargs):
+        if moment == "after":
+            effect(*args, **kwargs)
+        raise Killed(name)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, deadly)
+        with pytest.raises(Killed):
+            prepare(managers(), guest)
+    manager = managers()
+    if name != "end_install" or moment == "before":
+        said = len(reports.statuses)
+        manager.update_status()
+        assert len(reports.statuses) == said
+    prepare(manager, guest)
+    check_built(manager, guest, reports)
+
+
+def test_a_wrong_configuration_fails_with_the_server_gone_and_can_be_mended(guest, managers, reports, packaged_data):
+    guest.layout.template.symlink_to(packaged_data)
+    manager = managers()
+    with pytest.raises(Exception, match="ended right after its start"):
+        prepare(manager, guest, overrides={"no_such_option": 1})
+    assert reports.statuses == ["building", "failed to spawn"]
+    assert not manager.app.service.is_running()
+    prepare(manager, guest)
+    check_built(manager, guest, reports)
+
+
+def test_life_of_a_server(guest, managers, reports, packaged_data):
+    guest.layout.template.symlink_to(packaged_data)
+    manager = managers()
+    prepare(manager, guest)
+    manager.restart(None)
+    assert reports.statuses == ["building", "running", "running"]
+    manager.stop_db(None)
+    manager.stop_db(None)
+    assert reports.statuses[3:] == ["shutdown", "shutdown"]
+    manager.restart(None)
+    check_built(manager, guest, reports)
+    # A process that was killed left its pid file.
+    pid = int(guest.layout.pid_file.read_text())
+    operating_system.run(["kill", "-9", str(pid)])
+    assert manager.status.wait_for(ServiceStatuses.CRASHED)
+    manager.app.start_at_boot()
+    check_built(manager, guest, reports)
+
+
+def test_a_server_that_was_to_stay_down_stays_down(guest, managers, reports, packaged_data):
+    guest.layout.template.symlink_to(packaged_data)
+    manager = managers()
+    prepare(manager, guest)
+    manager.stop_db(None, do_not_start_on_reboot=True)
+    manager.app.start_at_boot()
+    assert manager.status.get_actual_db_status() == ServiceStatuses.SHUTDOWN
+    manager.start_db_with_conf_changes(None, guest.config_contents() + "\n[mysqld]\nmax_connections = 55\n")
+    assert rows(guest, "SELECT @@max_connections") == ((55,),)
+    manager.stop_db(None)
+    manager.app.start_at_boot()
+    assert manager.status.get_actual_db_status() == ServiceStatuses.RUNNING
+
+
+def test_a_configuration_can_be_written_without_a_restart(guest, managers, reports, packaged_data):
+    guest.layout.template.symlink_to(packaged_data)
+    manager = managers()
+    prepare(manager, guest)
+    manager.reset_configuration(None, {"config_contents": "# empty\n"})
+    assert guest.layout.config_file.read_text() == "# empty\n"
+    assert rows(guest, "SELECT @@max_connections") == ((77,),)

@@ -1,0 +1,37 @@
+"""An agent's options in a directory of the test's own, and a conductor that remembers."""
+import pytest
+
+from trove import rpc
+from trove.conductor import api as conductor_api
+
+
+class Reports:
+    """What the guest reported, in order. ``broken`` makes the bus refuse."""
+
+    def __init__(self):
+        self.statuses = []
+        self.roots = []
+        self.broken = False
+
+    def heartbeat(self, instance_id, payload, sent=None):
+        """As conductor.api.API."""
+        if self.broken:
+            raise rpc.DeliveryFailure("no broker")
+        self.statuses.append(payload["service_status"])
+
+    def report_root(self, instance_id, user=None, sent=None):
+        """As conductor.api.API."""
+        if self.broken:
+            raise rpc.DeliveryFailure("no broker")
+        self.roots.append(user)
+
+
+@pytest.fixture
+def reports(conf, tmp_path, monkeypatch):
+    """The reports of the agent of instance i-1."""
+    conf.set_override("guest_id", "i-1")
+    conf.set_override("guest_key", "the key of this guest only")
+    conf.set_override("guest_state_dir", str(tmp_path / "state"))
+    reports = Reports()
+    monkeypatch.setattr(conductor_api, "API", lambda context: reports)
+    return reports

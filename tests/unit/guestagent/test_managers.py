@@ -1,0 +1,401 @@
+"""What every datastore manager is held to, whichever it is: the same commands, markers and reports, and a prepare that
+may be killed anywhere and sent again.
+"""
+import inspect
+from types import SimpleNamespace
+
+import pytest
+
+from trove import rpc
+from trove.common import exception
+from trove.common.context import TroveContext
+from trove.common.instance import ServiceStatuses
+from trove.guestagent import api, dbaas
+from trove.guestagent.datastore import manager as base
+from trove.guestagent.datastore.service import BaseDbStatus
+
+START, END = BaseDbStatus.PREPARE_START_FILENAME, BaseDbStatus.PREPARE_END_FILENAME
+USER = {"_name": "u1", "_host": "%", "_password": "p", "_databases": []}
+DATABASE = {"_name": "db1"}
+
+
+class Killed(BaseException):
+    """Stands for a death of the process: no ``except Exception`` sees it."""
+
+
+class Stone(base.Manager):
+    """The smallest datastore: a server that is up or not, and databases and users that are names.
+
+    Its state is outside of it, as that of a real one: ``world`` outlives the agent. ``world.die`` names the effect
+    before which the agent dies, ``world.fail`` the one that goes wrong.
+    """
+
+    class Status(BaseDbStatus):
+        def __init__(self, world):
+            super().__init__()
+            self.world = world
+
+        def get_actual_db_status(self):
+            return ServiceStatuses.RUNNING if self.world.up else ServiceStatuses.SHUTDOWN
+
+    def __init__(self, world):
+        super().__init__("mysql")
+        self.world = world
+        self._status = self.Status(world)
+
+    @property
+    def status(self):
+        return self._status
+
+    def effect(self, name):
+        self.world.effects.append(name)
+        if self.world.die == name:
+            raise Killed(name)
+        if self.world.fail == name:
+            raise OSError(name)
+
+    def do_prepare(self, context, request):
+        self.effect("packages")
+        self.world.up = False
+        self.effect("start")
+        self.world.up = True
+        self.effect("secure")
+
+    def post_prepare(self, context, request):
+        self.effect("post_prepare")
+
+
+class StoneAdmin:
+    def __init__(self, manager):
+        self.manager = manager
+
+    def create_database(self, databases):
+        self.manager.effect("create_database")
+        self.manager.world.databases.update(d["_name"] for d in databases)
+
+    def create_user(self, users):
+        self.manager.effect("create_user")
+        self.manager.world.users.update(u["_name"] for u in users)
+
+    def enable_root(self, password):
+        self.manager.effect("enable_root")
+        return {"_name": "root", "_password": password}
+
+
+class Pebble(Stone):
+    """A Stone with an administrator."""
+
+    @property
+    def admin(self):
+        return StoneAdmin(self)
+
+
+@pytest.fixture
+def world(reports):
+    return SimpleNamespace(up=False, databases=set(), users=set(), effects=[], die=None, fail=None)
+
+
+def prepare(manager, **changes):
+    manager.prepare(TroveContext(user_id="user-1"), **{
+        "packages": "", "databases": [DATABASE], "memory_mb": 512, "users": [USER], "root_password": "r", **changes})
+
+
+def marked(tmp_path):
+    return {path.name for path in (tmp_path / "state").iterdir()}
+
+
+# The surface
+
+CLIENT = {name: inspect.signature(method) for name, method in vars(api.API).items()
+          if inspect.isfunction(method) and not name.startswith("_")}
+MANAGERS = sorted(dbaas.DEFAULT_REGISTRY)
+
+
+def exposed(kind):
+    return {name: getattr(kind, name) for name in dir(kind) if hasattr(getattr(kind, name), "exposed")}
+
+
+@pytest.mark.parametrize("name", MANAGERS)
+def test_client_and_manager_know_the_same_commands(conf, name):
+    commands = exposed(type(dbaas.load_manager(name)))
+    assert sorted(commands) == sorted(CLIENT)
+    for command, method in commands.items():
+        there = [p.replace(annotation=p.empty) for p in inspect.signature(method).parameters.values()][2:]
+        here = list(CLIENT[command].parameters.values())[1:]
+        assert there == here, command
+
+
+@pytest.mark.parametrize("name", MANAGERS)
+def test_commands_are_final(conf, name):
+    kind = type(dbaas.load_manager(name))
+    for command in CLIENT:
+        assert getattr(kind, command) is getattr(base.Manager, command), command
+
+
+@pytest.mark.parametrize("name", MANAGERS)
+def test_what_a_datastore_is_made_of(conf, name):
+    manager = dbaas.load_manager(name)
+    assert manager.manager == name
+    assert manager.status is manager.status
+    assert manager.status.status is None
+    assert manager.rpc_ping(None) is True
+
+
+NEEDS_A_COLLABORATOR = {
+    "create_database": ([DATABASE],), "delete_database": (DATABASE,), "list_databases": (), "create_user": ([USER],),
+    "delete_user": (USER,), "get_user": ("u", "%"), "list_users": (), "change_passwords": ([],),
+    "update_attributes": ("u", "%", {}), "list_access": ("u", "%"), "grant_access": ("u", "%", []),
+    "revoke_access": ("u", "%", "db"), "enable_root": (), "enable_root_with_password": (), "disable_root": (),
+    "is_root_enabled": (), "restart": (), "stop_db": (), "start_db_with_conf_changes": ("",),
+    "reset_configuration": ({"config_contents": ""},),
+}
+
+
+@pytest.mark.parametrize(("command", "args"), NEEDS_A_COLLABORATOR.items())
+def test_what_a_datastore_cannot_do_is_refused_with_its_name(world, command, args):
+    with pytest.raises(exception.DatastoreOperationNotSupported, match="for the 'mysql' datastore"):
+        getattr(Stone(world), command)(None, *args)
+
+
+# Prepare
+
+def test_a_prepare_that_goes_well(world, reports, tmp_path):
+    manager = Pebble(world)
+    prepare(manager)
+    assert reports.statuses == ["building", "running"]
+    assert marked(tmp_path) == {START, END}
+    assert world.effects == ["packages", "start", "secure", "create_database", "create_user", "enable_root",
+                             "post_prepare"]
+    assert (world.databases, world.users, reports.roots) == ({"db1"}, {"u1"}, ["user-1"])
+
+
+def test_a_second_prepare_only_reports(world, reports, tmp_path):
+    prepare(Pebble(world))
+    effects = list(world.effects)
+    prepare(Pebble(world))
+    assert world.effects == effects
+    assert reports.statuses == ["building", "running", "running"]
+
+
+def test_two_prepares_at_once_are_one(world, reports):
+    manager = Pebble(world)
+    once = manager.effect
+    manager.effect = lambda name: (prepare(manager) if name == "packages" else None, once(name))
+    prepare(manager)
+    assert world.effects.count("packages") == 1
+
+
+@pytest.mark.parametrize("where", ["packages", "start", "secure", "create_database", "create_user", "enable_root"])
+def test_killed_in_mid_prepare_the_agent_stays_silent_until_it_comes_again(world, reports, tmp_path, where):
+    world.die = where
+    with pytest.raises(Killed):
+        prepare(Pebble(world))
+    assert marked(tmp_path) == {START}
+    world.die = None
+    restarted = Pebble(world)
+    restarted.update_status()
+    assert reports.statuses == ["building"]
+    prepare(restarted)
+    assert reports.statuses == ["building", "building", "running"]
+    assert marked(tmp_path) == {START, END}
+    assert (world.up, world.databases, world.users) == (True, {"db1"}, {"u1"})
+
+
+def test_killed_after_the_end_was_noted_the_agent_reports_by_itself(world, reports):
+    world.die = "post_prepare"
+    with pytest.raises(Killed):
+        prepare(Pebble(world))
+    restarted = Pebble(world)
+    restarted.update_status()
+    assert reports.statuses == ["building", "running", "running"]
+
+
+@pytest.mark.parametrize("where", ["packages", "start", "secure"])
+def test_a_failed_prepare_is_reported_and_may_come_again(world, reports, tmp_path, where):
+    manager = Pebble(world)
+    world.fail = where
+    with pytest.raises(OSError, match=where):
+        prepare(manager)
+    assert reports.statuses == ["building", "failed to spawn"]
+    assert marked(tmp_path) == {START}
+    assert "create_user" not in world.effects
+    manager.update_status()
+    assert reports.statuses[2:] == []
+    world.fail = None
+    prepare(manager)
+    assert reports.statuses[2:] == ["building", "running"]
+
+
+@pytest.mark.parametrize("where", ["create_database", "create_user", "enable_root"])
+def test_failing_extras_leave_an_instance_that_is_active(world, reports, where):
+    world.fail = where
+    prepare(Pebble(world))
+    assert reports.statuses == ["building", "running"]
+    assert {"create_database", "create_user", "enable_root"} <= set(world.effects)
+
+
+def test_failing_work_after_prepare_changes_no_status(world, reports, tmp_path):
+    world.fail = "post_prepare"
+    with pytest.raises(OSError, match="post_prepare"):
+        prepare(Pebble(world))
+    assert reports.statuses == ["building", "running"]
+    assert marked(tmp_path) == {START, END}
+
+
+def test_a_member_of_a_cluster_is_ready_and_ends_with_the_cluster(world, reports, tmp_path):
+    manager = Pebble(world)
+    prepare(manager, cluster_config={"id": "c-1"})
+    assert reports.statuses == ["building", "instance ready"]
+    assert marked(tmp_path) == {START}
+    assert world.users == set()
+    manager.update_status()
+    manager.cluster_complete(None)
+    assert reports.statuses == ["building", "instance ready", "running"]
+    assert marked(tmp_path) == {START, END}
+
+
+def test_root_of_a_backup_is_not_replaced(world, reports):
+    prepare(Pebble(world), backup_info={"id": "b-1"})
+    assert "enable_root" not in world.effects
+
+
+# Heartbeats
+
+def test_an_agent_without_prepare_is_silent(world, reports):
+    Pebble(world).update_status()
+    assert reports.statuses == []
+
+
+def test_heartbeats_tell_the_real_status(world, reports):
+    manager = Pebble(world)
+    prepare(manager)
+    world.up = False
+    manager.update_status()
+    assert reports.statuses[2:] == ["shutdown"]
+
+
+def test_nothing_is_reported_inside_a_restart_and_the_end_of_it_is(world, reports):
+    manager = Pebble(world)
+    prepare(manager)
+    manager.status.begin_restart()
+    world.up = False
+    manager.update_status()
+    assert reports.statuses[2:] == []
+    world.up = True
+    manager.status.end_restart()
+    assert reports.statuses[2:] == ["running"]
+
+
+def test_a_failure_that_could_not_be_reported_is_reported_later(world, reports):
+    manager = Pebble(world)
+    reports.broken = True
+    world.fail = "start"
+    with pytest.raises(OSError, match="start"):
+        prepare(manager)
+    assert reports.statuses == []
+    reports.broken = False
+    manager.update_status()
+    manager.update_status()
+    assert reports.statuses == ["failed to spawn"]
+
+
+def test_without_a_bus_prepare_still_ends(world, reports, tmp_path):
+    manager = Pebble(world)
+    reports.broken = True
+    prepare(manager)
+    assert marked(tmp_path) == {START, END}
+    reports.broken = False
+    manager.update_status()
+    assert reports.statuses == ["running"]
+
+
+def test_waiting_for_a_status_ends_at_its_deadline(world, reports, conf):
+    conf.set_override("state_change_wait_time", 0)
+    with pytest.raises(exception.PollTimeOut, match="state_change_wait_time"):
+        Pebble(world).status.wait_for(ServiceStatuses.RUNNING)
+
+
+# Start of the agent
+
+@pytest.fixture
+def booting(monkeypatch, tmp_path):
+    marker = tmp_path / "booted"
+    monkeypatch.setattr(base.Manager, "booted_marker", marker)
+    return marker
+
+
+class Brook(Pebble):
+    """A Pebble that is started at boot."""
+
+    @property
+    def app(self):
+        return SimpleNamespace(start_at_boot=lambda: self.effect("start_at_boot"))
+
+
+def test_a_boot_brings_the_server_back(world, reports, booting):
+    Brook(world).start_of_agent()
+    assert world.effects == []
+    booting.unlink()
+    prepare(Brook(world))
+    world.effects.clear()
+    Brook(world).start_of_agent()
+    assert world.effects == ["start_at_boot"]
+
+
+def test_a_restart_of_the_agent_alone_leaves_the_server_as_it_is(world, reports, booting):
+    prepare(Brook(world))
+    booting.touch()
+    world.effects.clear()
+    Brook(world).start_of_agent()
+    assert world.effects == []
+
+
+# Facts about the guest
+
+def test_facts_about_the_guest(world, reports, conf, tmp_path):
+    conf.set_override("mount_point", str(tmp_path), group="mysql")
+    manager = Stone(world)
+    stats = manager.get_filesystem_stats(None, "/elsewhere")
+    assert sorted(stats) == ["block_size", "free", "free_blocks", "total", "total_blocks", "used"]
+    assert stats["total"] == pytest.approx(stats["free"] + stats["used"], abs=0.02)
+    assert manager.get_hwinfo(None)["mem_total"] > 1000
+    assert manager.get_diagnostics(None)["vm_rss"] > 1000
+
+
+@pytest.mark.parametrize(("given", "meant"), [
+    (None, []), ("", []), ("a", ["a"]), ("a, b  c", ["a", "b", "c"]), (["a", ""], ["a"]),
+])
+def test_packages_come_as_text_or_list(given, meant):
+    assert base._as_list(given) == meant
+
+
+def test_the_repr_of_a_request_has_no_secrets(world, reports):
+    seen = []
+    manager = Pebble(world)
+    manager.do_prepare = lambda context, request: seen.append(repr(request))
+    prepare(manager, users=[{**USER, "_password": "hush"}], root_password="hush", config_contents="key = hush")
+    assert "hush" not in seen[0]
+
+
+# The registry
+
+def test_further_managers_come_from_the_option(conf):
+    conf.set_override("datastore_registry_ext", {"mine": dbaas.DEFAULT_REGISTRY["mysql"]})
+    assert dbaas.load_manager("mine").manager == "mysql"
+
+
+@pytest.mark.parametrize(("registry", "name", "says"), [
+    ({}, "stone", "mariadb, mysql, percona"), ({"x": "trove.nowhere.Manager"}, "x", "cannot be loaded"),
+    ({"x": "trove.guestagent.api.API"}, "x", "must be a subclass"),
+    ({"x": "trove.guestagent.datastore.manager.Manager"}, "x", "does not implement"),
+])
+def test_a_wrong_registry_says_what_is_wrong(conf, registry, name, says):
+    conf.set_override("datastore_registry_ext", registry)
+    with pytest.raises(ValueError, match=says):
+        dbaas.load_manager(name)
+
+
+def test_nothing_but_commands_is_exposed(conf):
+    assert rpc.expose(lambda: None).exposed is True
+    assert not hasattr(base.Manager.update_status, "exposed")
+    assert not hasattr(base.Manager.start_of_agent, "exposed")
