@@ -174,7 +174,13 @@ DeliveryFailure = messaging.MessageDeliveryFailure
 
 
 def declare_queue(topic, server):
-    """Make the queue of a server that is yet to start, so that a cast sent before it starts is kept."""
+    """Make the queue of a server that is yet to start, so that a cast sent before it starts is kept.
+
+    Raises DeliveryFailure when the broker does not answer.
+    """
+    # A listener waits for a dead broker for ever, a sender does not. Nobody reads this topic.
+    get_client(f"{topic}.nobody", "guestagent").prepare().cast(TroveContext(), "knock")
+
     class Nobody:
         target = messaging.Target(version=RPC_API_VERSION)
 

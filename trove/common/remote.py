@@ -96,7 +96,9 @@ def _adapter(service):
 def nova_client():
     """Nova, as the service user."""
     from novaclient import client
-    return client.Client(CONF.nova_client_version, **_adapter("nova_compute"), **_endpoint(CONF.nova_compute_url))
+    options = _adapter("nova_compute")
+    options["endpoint_type"] = options.pop("interface")  # the same, by the name of this library
+    return client.Client(CONF.nova_client_version, **options, **_endpoint(CONF.nova_compute_url))
 
 
 @_replaceable
@@ -180,7 +182,7 @@ def is_passing(error):
         if status is not None and status > 0:
             return status >= 500 or status in (408, 429)
         if isinstance(error, (keystone.ConnectionError, requests.ConnectionError, requests.Timeout, exc.DBAPIError,
-                              rpc.messaging.MessageDeliveryFailure, exception.ServiceUnavailable)):
+                              rpc.DeliveryFailure, exception.ServiceUnavailable)):
             return True
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return False

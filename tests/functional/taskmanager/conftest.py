@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from tests import rabbitmq
 from tests.fakes import broker as fake_broker
 from tests.fakes import cloud as fake_cloud
 from tests.fakes.agent import GUESTS
@@ -31,6 +32,28 @@ def running_cloud():
     cloud.stop()
 
 
+@pytest.fixture(scope="session")
+def node():
+    """One real RabbitMQ for all tests."""
+    made = rabbitmq.RabbitMQ().start()
+    yield made
+    made.stop()
+
+
+def configure_bus(conf, url, user, password, address):
+    """Point the options of guests' accounts at a broker."""
+    for name, value in (("management_url", url), ("management_user", user), ("management_password", password),
+                        ("address", address)):
+        conf.set_override(name, value, group="guest_bus")
+
+
+def use_broker(conf, broker):
+    """Point all options at a real broker."""
+    rpc.cleanup()
+    configure_bus(conf, broker.management_url, rabbitmq.ADMIN, rabbitmq.PASSWORD, broker.address)
+    conf.set_override("transport_url", broker.transport_url)
+
+
 @pytest.fixture
 def world(db, conf, context, running_cloud, tmp_path):
     """A World whose cloud, broker and guests are empty."""
@@ -44,9 +67,7 @@ def world(db, conf, context, running_cloud, tmp_path):
     (tmp_path / "mysql" / "config.template").write_text("buffer_pool = {{ flavor.ram }}\n")
     conf.set_override("template_path", str(tmp_path))
     conf.set_override("usage_sleep_time", 0.1)
-    for name, value in (("management_url", broker.url), ("management_user", fake_broker.USER),
-                        ("management_password", fake_broker.PASSWORD), ("address", "10.77.0.1:5672")):
-        conf.set_override(name, value, group="guest_bus")
+    configure_bus(conf, broker.url, fake_broker.USER, fake_broker.PASSWORD, "10.77.0.1:5672")
     yield World(db, context, running_cloud, broker)
     broker.stop()
     rpc.cleanup()

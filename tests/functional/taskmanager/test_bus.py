@@ -1,0 +1,215 @@
+"""What a guest gets of the broker: the same conversation with the fake management API and with a real RabbitMQ; and,
+with the real one, what its account may and may not do.
+"""
+import contextlib
+
+import amqp
+import kombu
+import pytest
+import requests
+from amqp import exceptions as amqp_errors
+
+from tests import rabbitmq
+from tests.fakes import broker as fake_broker
+from tests.functional.taskmanager.conftest import configure_bus, use_broker
+from trove import rpc
+from trove.common import crypto, exception, remote
+from trove.common.context import TroveContext
+from trove.operation import models as operations
+from trove.taskmanager.flow import Work
+from trove.taskmanager.steps import bus
+
+INSTANCE, OTHER = "0a0a0a0a-0000-4000-8000-00000000000a", "0b0b0b0b-0000-4000-8000-00000000000b"
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.slow)])
+def broker(request, conf, db):
+    """The options for one of both; ``users()`` are the guests' accounts there."""
+    if request.param == "real":
+        real = request.getfixturevalue("node")
+        use_broker(conf, real)
+
+        def users():
+            answer = requests.get(f"{real.management_url}/api/users", timeout=10,
+                                  auth=(rabbitmq.ADMIN, rabbitmq.PASSWORD))
+            return {user["name"] for user in answer.json()} - {rabbitmq.ADMIN}
+        yield users
+    else:
+        fake = fake_broker.Broker()
+        configure_bus(conf, fake.url, fake_broker.USER, fake_broker.PASSWORD, "10.77.0.1:5672")
+        yield lambda: set(fake.users)
+        fake.stop()
+
+
+def work_of(db, context, instance_id):
+    """The Work of an operation on an instance, held by "me"."""
+    with db.writer() as session:
+        operation = operations.begin(session, "instance.create", "instance", instance_id, context)
+        held = operations.claim(session, operation.id, "me", 600)
+        return Work(held, "me", db.now(session))
+
+
+def test_an_account_is_made_renewed_and_removed(broker, db, context):
+    work = work_of(db, context, INSTANCE)
+    bus.create_account(work)
+    first = bus.guest_transport_url(work)
+    bus.create_account(work)
+    second = bus.guest_transport_url(work)
+    assert first != second
+    assert first.startswith(f"rabbit://guest-{INSTANCE}:")
+    assert first.endswith("//")
+    password = crypto.decrypt(work.data["bus_password"])
+    with db.reader() as session:
+        stored = session.get(operations.Operation, work.operation.id).step_data
+    assert "bus_password" in stored
+    assert password not in stored
+    assert broker() == {f"guest-{INSTANCE}"}
+    for _ in range(2):
+        bus.delete_account(work)
+    assert broker() == set()
+    assert "bus_password" not in work.data
+
+
+def test_a_wrong_administrator_is_a_refusal(broker, db, context, conf):
+    conf.set_override("management_password", "wrong one", group="guest_bus")
+    with pytest.raises(exception.TroveError, match="answered 401 to PUT users/guest-") as caught:
+        bus.create_account(work_of(db, context, INSTANCE))
+    assert not remote.is_passing(caught.value)
+
+
+def test_a_dead_or_failing_broker_is_a_passing_error(conf, db, context):
+    fake = fake_broker.Broker()
+    configure_bus(conf, fake.url, fake_broker.USER, fake_broker.PASSWORD, "10.77.0.1:5672")
+    work = work_of(db, context, INSTANCE)
+    fake.failures = [503]
+    with pytest.raises(exception.ServiceUnavailable, match="answered 503") as caught:
+        bus.create_account(work)
+    assert remote.is_passing(caught.value)
+    fake.stop()
+    with pytest.raises(requests.ConnectionError) as caught:
+        bus.create_account(work)
+    assert remote.is_passing(caught.value)
+
+
+def test_shared_credentials_give_a_guest_nothing_of_its_own(conf, db, context):
+    conf.set_override("credentials", "shared", group="guest_bus")
+    work = work_of(db, context, INSTANCE)
+    bus.create_account(work)
+    bus.delete_account(work)
+    assert bus.guest_transport_url(work) is None
+
+
+def test_what_is_missing_is_said_before_the_start(conf, tmp_path):
+    conf.set_override("guest_config", str(tmp_path / "agent.conf"))
+    assert [problem.split()[2] for problem in bus.problems()] == [
+        "management_url", "management_user", "management_password", "address"]
+    configure_bus(conf, "http://127.0.0.1:15672", "admin", "guest", "127.0.0.1:5672")
+    (tmp_path / "agent.conf").write_text("[DEFAULT]\ntransport_url = rabbit://all:same@h:5672//\n")
+    found = bus.problems()
+    assert "management_password to a password of your own" in found[0]
+    assert "remove transport_url" in found[1]
+
+
+@pytest.fixture
+def guest(node, conf, db, context):
+    """A connection with the account of INSTANCE, while OTHER has queues with a message in it."""
+    use_broker(conf, node)
+    works = [work_of(db, context, instance_id) for instance_id in (INSTANCE, OTHER)]
+    for work in works:
+        bus.create_account(work)
+        rpc.declare_queue(f"guestagent.{work.resource_id}", work.resource_id)
+    rpc.get_client(f"guestagent.{INSTANCE}", "guestagent").prepare().cast(TroveContext(), "prepare")
+    connection = kombu.Connection(bus.guest_transport_url(works[0]).replace("rabbit://", "amqp://"))
+    yield connection
+    connection.release()
+    for work in works:
+        bus.delete_account(work)
+    rpc.cleanup()
+
+
+@contextlib.contextmanager
+def refused():
+    with pytest.raises(amqp_errors.AccessRefused):
+        yield
+
+
+@pytest.mark.slow
+def test_what_an_account_may_do(guest):
+    channel = guest.channel()
+    channel.queue_declare(f"guestagent.{INSTANCE}", durable=False, auto_delete=False)
+    channel.queue_bind(f"guestagent.{INSTANCE}", "trove", f"guestagent.{INSTANCE}")
+    channel.exchange_declare(f"guestagent.{INSTANCE}_fanout", "fanout", auto_delete=True)
+    channel.queue_declare(f"guestagent.{INSTANCE}_fanout_0123", auto_delete=True)
+    channel.queue_bind(f"guestagent.{INSTANCE}_fanout_0123", f"guestagent.{INSTANCE}_fanout", "")
+    assert channel.basic_get(f"guestagent.{INSTANCE}", no_ack=True) is not None, "the waiting prepare"
+    channel.confirm_select()
+    channel.basic_publish_confirm(_message(), "trove", "trove-conductor")
+    channel.basic_publish_confirm(_message(), "", "reply_0123456789")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deed", [
+    lambda channel: channel.queue_declare(f"guestagent.{OTHER}", passive=False, durable=True),
+    lambda channel: channel.basic_get(f"guestagent.{OTHER}"),
+    lambda channel: channel.queue_purge(f"guestagent.{OTHER}"),
+    lambda channel: channel.queue_delete(f"guestagent.{OTHER}"),
+    lambda channel: channel.queue_bind(f"guestagent.{INSTANCE}", "trove", f"guestagent.{OTHER}"),
+    lambda channel: channel.queue_bind(f"guestagent.{INSTANCE}", "trove", "#"),
+    lambda channel: channel.basic_publish_confirm(_message(), "trove", f"guestagent.{OTHER}"),
+    lambda channel: channel.basic_publish_confirm(_message(), "trove", "taskmanager"),
+    lambda channel: channel.exchange_delete("trove"),
+    lambda channel: channel.exchange_declare("trove", "topic", auto_delete=False, durable=False),
+    lambda channel: channel.queue_declare("trove-conductor"),
+], ids=["declare", "read", "purge", "delete", "bind", "bind all", "publish", "task manager", "delete exchange",
+        "declare exchange", "conductor"])
+def test_what_an_account_may_not_do(guest, deed):
+    channel = guest.channel()
+    with refused():
+        deed(channel)
+
+
+@pytest.mark.slow
+def test_nothing_is_left_at_the_broker(node, conf, db, context):
+    use_broker(conf, node)
+    work = work_of(db, context, INSTANCE)
+    bus.create_account(work)
+    rpc.declare_queue(f"guestagent.{INSTANCE}", INSTANCE)
+    url = bus.guest_transport_url(work).replace("rabbit://", "amqp://")
+    with kombu.Connection(url) as connection:
+        channel = connection.channel()
+        channel.exchange_declare(f"guestagent.{INSTANCE}_fanout", "fanout", auto_delete=False)
+        channel.queue_declare(f"guestagent.{INSTANCE}_fanout_0123", auto_delete=False)
+    bus.delete_account(work)
+
+    def names(kind):
+        answer = requests.get(f"{node.management_url}/api/{kind}", timeout=10,
+                              auth=(rabbitmq.ADMIN, rabbitmq.PASSWORD))
+        return [thing["name"] for thing in answer.json()]
+
+    for kind in ("queues", "exchanges", "users"):
+        assert not [name for name in names(kind) if INSTANCE in name]
+    with kombu.Connection(url) as connection, pytest.raises(amqp_errors.AccessRefused):
+        connection.connect()
+    rpc.cleanup()
+
+
+@pytest.mark.slow
+def test_a_dead_broker_keeps_nobody_waiting(conf, db, context):
+    own = rabbitmq.RabbitMQ().start()
+    try:
+        use_broker(conf, own)
+        rpc.declare_queue(f"guestagent.{INSTANCE}", INSTANCE)
+        own.kill_node()
+        with pytest.raises(rpc.DeliveryFailure) as caught:
+            rpc.declare_queue(f"guestagent.{INSTANCE}", INSTANCE)
+        assert remote.is_passing(caught.value)
+        with pytest.raises(exception.GuestError) as caught:
+            remote.guest_client(context, INSTANCE).prepare([], [], 512, [])
+        assert remote.is_passing(caught.value)
+    finally:
+        rpc.cleanup()
+        own.stop()
+
+
+def _message():
+    return amqp.Message("x")

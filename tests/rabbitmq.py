@@ -1,0 +1,100 @@
+"""A real RabbitMQ node for tests: private (own name, ports, epmd, directory), gone with the test.
+
+Needs Debian's rabbitmq-server, of which nothing but the programs is used.
+"""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import requests
+
+START_TIMEOUT = 60
+ADMIN, PASSWORD = "trove-tests", "a password for tests"
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class RabbitMQ:
+    """One node: ``transport_url``, ``address`` (host:port), ``management_url``; ``start`` first, ``stop`` last."""
+
+    def __init__(self):
+        self._processes = []
+        self.directory = None
+
+    def start(self):
+        """Start it and wait until its management API answers. Raises RuntimeError with the end of its log."""
+        programs = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"))
+        if not programs:
+            raise RuntimeError("rabbitmq-server is not installed; these tests need the Debian package of that name")
+        self.directory = Path(tempfile.mkdtemp(prefix="trove-test-rabbitmq-"))
+        amqp, management, epmd, self._dist = (_free_port() for _ in range(4))
+        self.address = f"127.0.0.1:{amqp}"
+        self.management_url = f"http://127.0.0.1:{management}"
+        self.transport_url = f"rabbit://{ADMIN}:{PASSWORD.replace(' ', '%20')}@{self.address}//"
+        (self.directory / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{amqp}\nmanagement.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management}\n"
+            f"default_user = {ADMIN}\ndefault_pass = {PASSWORD}\nvm_memory_high_watermark.absolute = 500MB\n"
+            "disk_free_limit.absolute = 10MB\n")
+        (self.directory / "enabled_plugins").write_text("[rabbitmq_management].\n")
+        self._environment = {
+            "PATH": os.environ["PATH"], "HOME": str(self.directory), "ERL_EPMD_PORT": str(epmd),
+            "ERL_EPMD_ADDRESS": "127.0.0.1", "RABBITMQ_NODENAME": f"trove-test-{os.getpid()}-{amqp}@localhost",
+            "RABBITMQ_DIST_PORT": str(self._dist), "RABBITMQ_MNESIA_BASE": str(self.directory / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self.directory / "log"),
+            "RABBITMQ_CONFIG_FILE": str(self.directory / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": str(self.directory / "none"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.directory / "enabled_plugins"),
+            "RABBITMQ_PID_FILE": str(self.directory / "pid"), "LANG": "C.UTF-8"}
+        if os.geteuid() == 0:
+            shutil.chown(self.directory, "nobody", "nogroup")
+        try:
+            self._spawn("epmd", "-port", str(epmd), "-address", "127.0.0.1")
+            self.start_node(str(programs[-1]))
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def start_node(self, program=None):
+        """Start the broker itself (again), with what it keeps on disk."""
+        self._program = program or self._program
+        self._spawn(self._program)
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            try:
+                requests.get(f"{self.management_url}/api/overview", auth=(ADMIN, PASSWORD),
+                             timeout=5).raise_for_status()
+                return
+            except requests.RequestException as error:
+                if self._processes[-1].poll() is not None or time.monotonic() > deadline:
+                    log = (self.directory / "output").read_text(errors="replace")[-2000:]
+                    raise RuntimeError(f"RabbitMQ did not start: {error}\n{log}") from error
+                time.sleep(0.1)
+
+    def kill_node(self):
+        """End the broker as a power cut would."""
+        process = self._processes.pop()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def stop(self):
+        """End it and remove its directory."""
+        while self._processes:
+            self.kill_node()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _spawn(self, *command):
+        user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--"] if os.geteuid() == 0 else []
+        with open(self.directory / "output", "ab") as output:
+            self._processes.append(subprocess.Popen(
+                [*user, "setpriv", "--pdeathsig", "TERM", "--", *command], cwd=self.directory, env=self._environment,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True))
