@@ -147,10 +147,10 @@ def clean(root: Path) -> None:
 def disable_unit(root: Path, unit: str) -> None:
     """Remove the links that start `unit` at boot (what `systemctl disable` does)."""
     name = unit if "." in unit else f"{unit}.service"
-    for link in (root / "etc/systemd/system").glob(f"*.*/{name}"):
-        link.unlink()
-    for link in (root / "etc/rc2.d").glob(f"S[0-9][0-9]{name.removesuffix('.service')}"):
-        link.unlink()
+    # glob() and exists() would look for the links' targets on this machine instead of in the image.
+    for directory in (root / "etc/systemd/system").glob("*.*/"):
+        if (directory / name).is_symlink():
+            (directory / name).unlink()
 
 
 def mask_unit(root: Path, unit: str) -> None:

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,10 +37,11 @@ def ensure(config: Config, wanted: Iterable[str] | None = None) -> list[str]:
     """Start the services that do not run (all, or those `wanted`) and wait until they answer; return those started."""
     started = []
     for name in wanted or names(config):
-        if not process.alive(identity(config.state_dir, name)):
+        if not _answers(config, name):
             _start(config, name)
             started.append(name)
-        _await(config, name, _ready_host if name == "host" else _ready_api)
+            if not _answers(config, name):
+                raise ServiceError(f"service {name} ended:\n{_log_tail(config, name)}")
     return started
 
 
@@ -98,14 +99,17 @@ def _start(config: Config, name: str) -> None:
     write_atomically(_pid_file(config.state_dir, name), json.dumps(process.identify(started.pid)))
 
 
-def _await(config: Config, name: str, ready: Callable[[Config], bool]) -> None:
+def _answers(config: Config, name: str) -> bool:
+    """Wait until the service answers; False when its process is not there, or ends meanwhile."""
+    ready = _ready_host if name == "host" else _ready_api
     deadline = time.monotonic() + START_TIMEOUT
-    while not ready(config):
-        if not process.alive(identity(config.state_dir, name)):
-            raise ServiceError(f"service {name} ended:\n{_log_tail(config, name)}")
+    while process.alive(identity(config.state_dir, name)):
+        if ready(config):
+            return True
         if time.monotonic() > deadline:
             raise ServiceError(f"service {name} does not answer after {START_TIMEOUT} s:\n{_log_tail(config, name)}")
         time.sleep(0.05)
+    return False
 
 
 def _ready_host(config: Config) -> bool:

@@ -18,9 +18,7 @@ class FakeCloud:
 
     def __init__(self, state_dir, **fields):
         """:param fields: further fields of minicloud.config.Config; ``port`` is a free one unless given."""
-        self._config = configuration.Config(
-            state_dir=state_dir, driver="fake", **{"port": _free_port(), **fields}
-        )
+        self._config = configuration.Config(state_dir=state_dir, driver="fake", **{"port": _free_port(), **fields})
         self._server = None
         self.host = None
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from minicloud import services
-from minicloud.host import network
-from minicloud.host.client import HostError
+from minicloud import image, janitor, services
+from minicloud.config import Config
+from minicloud.host import network, volume
+from minicloud.host.client import HostClient, HostError
 
 pytestmark = pytest.mark.scenario
 
@@ -102,29 +105,23 @@ def state(host, guest_id: str) -> dict:
     return next(guest for guest in host.list_guests() if guest["guest_id"] == guest_id)
 
 
-def machine() -> dict[str, set[str]]:
-    """Everything a cloud could leave behind on this machine."""
-    cgroups = set()
+def traces(prefix: str, directory: Path) -> set[str]:
+    """Everything on this machine that belongs to a cloud by its prefix, or lies in or mentions `directory`."""
+    found = {f"link {path.name}" for path in Path("/sys/class/net").iterdir() if path.name.startswith(prefix)}
+    if network.NETNS_DIR.is_dir():
+        found |= {f"namespace {path.name}" for path in network.NETNS_DIR.iterdir() if path.name.startswith(prefix)}
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        if " - cgroup" in line:
-            cgroups |= {str(path) for path in Path(line.split()[4]).glob("minicloud-*")}
-    processes = set()
+        point = line.split()[4]
+        if " - cgroup" in line and Path(point, f"minicloud-{prefix}").exists():
+            found.add(f"control group in {point}")
+        if str(directory) in line or f"/{prefix}-" in point:
+            found.add(f"mount {point}")
+    found |= {f"loop device {device}" for device, backing in volume.loops() if backing.startswith(str(directory))}
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = entry.read_text().replace("\0", " ")
-        except OSError:
-            continue
-        if "minicloud" in command and "pytest" not in command:
-            processes.add(command)
-    loops = subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True).stdout
-    return {
-        "mounts": {line.split(" - ")[0].split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()},
-        "loops": {line.split(":")[0] for line in loops.splitlines()},
-        "namespaces": {path.name for path in Path("/run/netns").iterdir()} if Path("/run/netns").is_dir() else set(),
-        "links": {path.name for path in Path("/sys/class/net").iterdir()},
-        "cgroups": cgroups,
-        "processes": processes,
-    }
+        with suppress(OSError):
+            if str(directory) in entry.read_text():
+                found.add(f"process {entry.parent.name}")
+    return found
 
 
 def test_a_guest_boots_with_its_identity_and_files(host, guest_image):
@@ -317,8 +314,6 @@ def test_memory_is_limited_and_a_resize_is_seen(host, guest_image):
 
 
 def test_layers_and_binds(host, guest_image, tmp_path):
-    from minicloud import image
-
     tree = tmp_path / "tree"
     (tree / "usr/share/extra").mkdir(parents=True)
     (tree / "usr/share/extra/file").write_text("layer\n")
@@ -413,8 +408,6 @@ def test_bad_arguments_are_named(host, cloud, guest_image, tmp_path):
 
 
 def test_a_guest_that_cannot_boot_says_why(host, tmp_path):
-    from minicloud import image
-
     (tmp_path / "tree/etc").mkdir(parents=True)
     image.layer(tmp_path / "tree", tmp_path / "empty.squashfs")
     with pytest.raises(HostError, match="^failed: guest hollow not started"):
@@ -422,35 +415,65 @@ def test_a_guest_that_cannot_boot_says_why(host, tmp_path):
     assert state(host, "hollow")["state"] == "crashed"
 
 
-def test_down_leaves_nothing_even_after_kill(tmp_path, guest_image):
-    from minicloud import janitor
-    from minicloud.config import Config
-    from minicloud.host.client import HostClient
-
-    before = machine()
-    config = Config(tmp_path / "state", prefix="mcgone", subnet="10.214.0.0/16")
+@pytest.fixture
+def doomed(tmp_path, guest_image):
+    """A cloud that a test removes itself, with an image file of its own so that its loop devices are known."""
+    shutil.copy(guest_image, tmp_path / "image.squashfs")
+    config = Config(tmp_path / "state", prefix="mcgone", subnet="10.219.0.0/16")
+    janitor.remove_kernel_objects(config.prefix)
     config.state_dir.mkdir()
     config.save()
     services.ensure(config, ["host"])
-    host = HostClient(config)
+    yield config
+    janitor.remove_kernel_objects(config.prefix)
+    janitor.remove_state(config.state_dir)
+
+
+def test_down_leaves_nothing_even_after_kill(doomed):
+    host = HostClient(doomed)
+    image_file = doomed.state_dir.parent / "image.squashfs"
     host.create_volume("v", 1)
-    for n in (10, 11):
-        host.create_guest(**spec(f"g{n}", n, guest_image, address=f"10.214.0.{n}"))
+    for number in (10, 11):
+        host.create_guest(**spec(f"g{number}", 1, image_file, address=f"10.219.0.{number}"))
     host.attach_volume("v", "g10")
-    host.exec_guest("g10", ["sh", "-c", "mkfs.ext4 -q /dev/vdb; mount /dev/vdb /mnt"])
-    assert machine() != before
-    os.kill(services.identity(config.state_dir, "host")["pid"], signal.SIGKILL)
+    assert host.exec_guest("g10", ["sh", "-c", "mkfs.ext4 -q /dev/vdb && mount /dev/vdb /mnt"])["rc"] == 0
+    kinds = {trace.split()[0] for trace in traces(doomed.prefix, doomed.state_dir.parent)}
+    assert kinds == {"link", "namespace", "control", "mount", "loop", "process"}
+    os.kill(services.identity(doomed.state_dir, "host")["pid"], signal.SIGKILL)
     for _ in range(2):
-        janitor.remove_kernel_objects("mcgone")
-        janitor.remove_state(config.state_dir)
-        after = machine()
-        assert {kind: after[kind] - before[kind] for kind in after} == {kind: set() for kind in after}
-    assert not config.state_dir.exists()
+        janitor.remove_kernel_objects(doomed.prefix)
+        janitor.remove_state(doomed.state_dir)
+        until(lambda: not traces(doomed.prefix, doomed.state_dir.parent), "nothing is left")
+    assert not doomed.state_dir.exists()
+
+
+def test_a_creation_interrupted_anywhere_is_finished_by_the_next(doomed):
+    host = HostClient(doomed)
+    image_file = doomed.state_dir.parent / "image.squashfs"
+    wanted = spec("again", 1, image_file, address="10.219.0.20")
+    for delay_ms in range(0, 160, 20):
+        with ThreadPoolExecutor(1) as pool:
+            interrupted = pool.submit(host.create_guest, **wanted)
+            time.sleep(delay_ms / 1000)
+            os.kill(services.identity(doomed.state_dir, "host")["pid"], signal.SIGKILL)
+            with suppress(HostError):
+                interrupted.result()
+        services.ensure(doomed, ["host"])
+        host.create_guest(**wanted)
+        until_answers("10.219.0.20")
+        with ThreadPoolExecutor(1) as pool:
+            interrupted = pool.submit(host.delete_guest, "again")
+            time.sleep(delay_ms / 2000)
+            os.kill(services.identity(doomed.state_dir, "host")["pid"], signal.SIGKILL)
+            with suppress(HostError):
+                interrupted.result()
+        services.ensure(doomed, ["host"])
+        host.delete_guest("again")
+        assert host.list_guests() == []
+        assert {trace.split()[0] for trace in traces(doomed.prefix + "g", doomed.guests_dir)} == set()
 
 
 def test_a_prefix_or_subnet_in_use_is_refused(cloud, tmp_path):
-    from minicloud.config import Config
-
     with pytest.raises(HostError, match="^conflict: prefix"):
         network.check_free(Config(tmp_path, prefix=cloud.prefix, subnet="10.215.0.0/16"))
     with pytest.raises(HostError, match="^conflict: subnet"):

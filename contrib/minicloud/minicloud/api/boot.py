@@ -54,9 +54,7 @@ def _first_time(cloud, admin_password):
         },
     )
     roles = {name: identity_crud.create(cloud, "roles", {"name": name}) for name in ROLES}
-    projects = {
-        name: identity_crud.create(cloud, "projects", {"name": name}) for name in ("admin", "service")
-    }
+    projects = {name: identity_crud.create(cloud, "projects", {"name": name}) for name in ("admin", "service")}
     admin = identity_crud.create(
         cloud,
         "users",

@@ -42,9 +42,7 @@ class Compute(Service):
         """The table of contents: each path under /v2.1 and /v2."""
         result = [Route("GET", "/", self.show_versions, public=True)]
         for version in ("/v2.1", "/v2"):
-            result.append(
-                Route("GET", version, functools.partial(self.show_version, version=version[1:]), public=True)
-            )
+            result.append(Route("GET", version, functools.partial(self.show_version, version=version[1:]), public=True))
             result += [Route(methods, version + path, handler) for methods, path, handler in self._table()]
         return result
 
@@ -111,9 +109,7 @@ class Compute(Service):
     def show_version(self, request, version):
         """One version with its range of microversions."""
         kind = "application/vnd.openstack.compute+json;version=2.1"
-        return {
-            "version": {**self._version(version), "media-types": [{"base": "application/json", "type": kind}]}
-        }
+        return {"version": {**self._version(version), "media-types": [{"base": "application/json", "type": kind}]}}
 
     # Servers
 
@@ -169,9 +165,7 @@ class Compute(Service):
             "links": compute_views.links(self.cloud.config.base_url, "servers", first["id"]),
             "OS-DCF:diskConfig": first["disk_config"],
             "adminPass": body["server"].get("adminPass") or first["id"][:12],
-            "security_groups": [
-                {"name": group["name"]} for group in body["server"].get("security_groups", [])
-            ]
+            "security_groups": [{"name": group["name"]} for group in body["server"].get("security_groups", [])]
             or [{"name": "default"}],
         }
         return reply({"server": shown}, 202, {"Location": location})
@@ -187,9 +181,7 @@ class Compute(Service):
             else request.context.project_id
         )
         records = self._filter(request, self.store.list("server", project_id=project))
-        records = sort(
-            request, [{**r, "uuid": r["id"], "display_name": r["name"]} for r in records], _SORT_KEYS
-        )
+        records = sort(request, [{**r, "uuid": r["id"], "display_name": r["name"]} for r in records], _SORT_KEYS)
         shown, following = page(request, records)
         base = self.cloud.config.base_url
         body = {
@@ -208,9 +200,7 @@ class Compute(Service):
             try:
                 pattern = re.compile(args["name"], re.IGNORECASE)
             except re.error as error:
-                raise Fault(
-                    400, f"name: '{args['name']}' is not a valid regular expression: {error}."
-                ) from error
+                raise Fault(400, f"name: '{args['name']}' is not a valid regular expression: {error}.") from error
             records = [r for r in records if pattern.search(r["name"])]
         if "status" in args:
             wanted = {value.upper() for value in args.getlist("status")}
@@ -247,9 +237,7 @@ class Compute(Service):
         """Name, description and access addresses."""
         body = schema.body_of(request, "server", compute_schemas.update(request.version))
         self.get(request, id)
-        changes = {
-            "disk_config" if name == "OS-DCF:diskConfig" else name: value for name, value in body.items()
-        }
+        changes = {"disk_config" if name == "OS-DCF:diskConfig" else name: value for name, value in body.items()}
         return {"server": self.views(request, [servers.change(self.cloud, id, **changes)])[0]}
 
     def delete(self, request, id):

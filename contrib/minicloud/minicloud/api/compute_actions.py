@@ -78,9 +78,7 @@ class Actions:
 
     def _reboot(self, request, record, arguments):
         hard = arguments["type"].upper() == "HARD"
-        self._begin(
-            record, "reboot", "reboot_started_hard" if hard else "reboot_started", "server.reboot", hard=hard
-        )
+        self._begin(record, "reboot", "reboot_started_hard" if hard else "reboot_started", "server.reboot", hard=hard)
 
     def _stop(self, request, record, arguments):
         self._begin(record, "os-stop", "powering-off", "server.stop")
@@ -114,9 +112,7 @@ class Actions:
 
     def _console(self, request, record, arguments):
         length = arguments.get("length")
-        return {
-            "output": self.cloud.host.console(record["id"], max(0, int(length)) if length is not None else 0)
-        }
+        return {"output": self.cloud.host.console(record["id"], max(0, int(length)) if length is not None else 0)}
 
     def _reset_state(self, request, record, arguments):
         request.context.require_admin("os_compute_api:os-admin-actions:reset_state")
@@ -149,9 +145,7 @@ class Actions:
 
     def _remove_group(self, request, record, arguments):
         group = self._group(request, record, arguments["name"])
-        if not any(
-            group["id"] in port["security_groups"] for port in servers.ports_of(self.cloud, record["id"])
-        ):
+        if not any(group["id"] in port["security_groups"] for port in servers.ports_of(self.cloud, record["id"])):
             raise Fault(404, f"Security group {group['id']} not associated with the instance {record['id']}")
         self._set_groups(record, lambda old: [id for id in old if id != group["id"]])
 
@@ -192,11 +186,7 @@ class Actions:
 
     def attachment(self, request, id, volume_id):
         """One attachment."""
-        return {
-            "volumeAttachment": compute_views.attachment(
-                self._attached(request, id, volume_id), request.version
-            )
-        }
+        return {"volumeAttachment": compute_views.attachment(self._attached(request, id, volume_id), request.version)}
 
     def detach(self, request, id, volume_id):
         """202; a volume that is mounted in the guest stays in-use."""

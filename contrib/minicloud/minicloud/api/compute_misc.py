@@ -150,11 +150,7 @@ class Misc:
 
     def flavor(self, request, id):
         """One."""
-        return {
-            "flavor": compute_views.flavor(
-                self.cloud.config.base_url, self._flavor(request, id), request.version
-            )
-        }
+        return {"flavor": compute_views.flavor(self.cloud.config.base_url, self._flavor(request, id), request.version)}
 
     def create_flavor(self, request):
         """For administrators."""
@@ -265,9 +261,7 @@ class Misc:
         limit = quotas(self.cloud, project_id)
         if detail:
             have = used(self.cloud, project_id)
-            limit = {
-                name: {"limit": n, "in_use": have.get(name, 0), "reserved": 0} for name, n in limit.items()
-            }
+            limit = {name: {"limit": n, "in_use": have.get(name, 0), "reserved": 0} for name, n in limit.items()}
         return self._quota_view(request, project_id, limit)
 
     def default_quota(self, request, project_id):
@@ -281,9 +275,7 @@ class Misc:
         body = schema.body_of(
             request,
             "quota_set",
-            schema.fields(
-                **dict.fromkeys(QUOTAS, number), force=schema.BOOLEAN, tenant_id={"type": "string"}
-            ),
+            schema.fields(**dict.fromkeys(QUOTAS, number), force=schema.BOOLEAN, tenant_id={"type": "string"}),
         )
         new = {name: int(value) for name, value in body.items() if name in QUOTAS}
         with self.store.transaction():
@@ -429,9 +421,7 @@ class Misc:
             by_project.setdefault(server["project_id"], []).append(server)
         detailed = request.args.get("detailed") == "1"
         return {
-            "tenant_usages": [
-                self._usage(request, project, found, detailed) for project, found in by_project.items()
-            ]
+            "tenant_usages": [self._usage(request, project, found, detailed) for project, found in by_project.items()]
         }
 
     def usage(self, request, project_id):

@@ -147,9 +147,7 @@ def create(cloud, plural, body):
         if kind == "endpoint":
             cloud.store.get("service", document["service_id"])
             if document["region_id"] and not cloud.store.find("region", document["region_id"]):
-                cloud.store.add(
-                    "region", {"id": document["region_id"], "description": "", "parent_region_id": None}
-                )
+                cloud.store.add("region", {"id": document["region_id"], "description": "", "parent_region_id": None})
         cloud.store.add(kind, document)
     return document
 
@@ -184,9 +182,7 @@ def grant(cloud, user_id, target, role_id):
     id = assignment_id(user_id, target, role_id)
     with cloud.store.transaction():
         if not cloud.store.find("assignment", id):
-            cloud.store.add(
-                "assignment", {"id": id, "user_id": user_id, "target": target, "role_id": role_id}
-            )
+            cloud.store.add("assignment", {"id": id, "user_id": user_id, "target": target, "role_id": role_id})
 
 
 class Collection:
@@ -216,13 +212,7 @@ class Collection:
     def _require(self, request, verb, id=None):
         context = request.context
         own = {"user": context.user_id, "project": context.project_id, "domain": DOMAIN["id"]}.get(self.kind)
-        if (
-            verb == "get"
-            and id is not None
-            and id == own
-            or self.plural in PUBLIC_READ
-            and verb in ("get", "list")
-        ):
+        if verb == "get" and id is not None and id == own or self.plural in PUBLIC_READ and verb in ("get", "list"):
             return
         context.require_admin(f"identity:{verb}_{self.kind}")
 
@@ -259,9 +249,7 @@ class Collection:
         with self.store.transaction():
             document = {**self._get(id), **changes}
             _prepare(self.cloud, self.kind, document)
-            _require_unique(
-                self.cloud, self.kind, document, self.unique and [u for u in self.unique if u != "id"]
-            )
+            _require_unique(self.cloud, self.kind, document, self.unique and [u for u in self.unique if u != "id"])
             if changes.get("password"):
                 document["tokens_from"] = time.time()
             document = self.store.change(self.kind, id, **document)
@@ -328,8 +316,7 @@ class Assignments:
         request.context.require_admin("identity:list_grants")
         target = self._target(user_id, **where)
         given = [
-            self.store.get("role", a["role_id"])
-            for a in self.store.list("assignment", user_id=user_id, target=target)
+            self.store.get("role", a["role_id"]) for a in self.store.list("assignment", user_id=user_id, target=target)
         ]
         return listing(request, "roles", [view(self.cloud, "role", role) for role in given])
 
@@ -342,18 +329,14 @@ class Assignments:
     def check(self, request, user_id, role_id, **where):
         """204 when given, else 404."""
         request.context.require_admin("identity:check_grant")
-        if not self.store.find(
-            "assignment", assignment_id(user_id, self._target(user_id, role_id, **where), role_id)
-        ):
+        if not self.store.find("assignment", assignment_id(user_id, self._target(user_id, role_id, **where), role_id)):
             raise Fault(404, f"Could not find role assignment with role: {role_id}, user: {user_id}.")
         return 204, None
 
     def revoke(self, request, user_id, role_id, **where):
         """204, or 404 when it was not given."""
         self.check(request, user_id, role_id, **where)
-        self.store.remove(
-            "assignment", assignment_id(user_id, self._target(user_id, role_id, **where), role_id)
-        )
+        self.store.remove("assignment", assignment_id(user_id, self._target(user_id, role_id, **where), role_id))
         return 204, None
 
     def list(self, request):
@@ -410,9 +393,7 @@ class Assignments:
             or not check_password(body["original_password"], user["password_hash"])
         ):
             raise self.cloud.tokens.unauthorized()
-        self.store.change(
-            "user", user_id, password_hash=hash_password(body["password"]), tokens_from=time.time()
-        )
+        self.store.change("user", user_id, password_hash=hash_password(body["password"]), tokens_from=time.time())
         return 204, None
 
     def groups(self, request, user_id=None):

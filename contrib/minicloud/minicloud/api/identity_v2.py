@@ -73,9 +73,7 @@ class _V2:
                 "status": "deprecated",
                 "updated": "2016-08-04T00:00:00Z",
                 "links": [{"rel": "self", "href": f"{self.cloud.config.base_url}/identity/v2.0/"}],
-                "media-types": [
-                    {"base": "application/json", "type": "application/vnd.openstack.identity-v2.0+json"}
-                ],
+                "media-types": [{"base": "application/json", "type": "application/vnd.openstack.identity-v2.0+json"}],
             }
         }
 
@@ -171,9 +169,7 @@ class _V2:
                 raise Fault(404, f"Could not find project: {request.args['name']}.")
             return {"tenant": _tenant(found[0])}
         mine = (
-            self.store.list("project")
-            if request.context.is_admin
-            else self.tokens.projects_of(request.context.user_id)
+            self.store.list("project") if request.context.is_admin else self.tokens.projects_of(request.context.user_id)
         )
         return {"tenants": [_tenant(project) for project in mine], "tenants_links": []}
 
@@ -223,9 +219,7 @@ class _V2:
         """The roles of a user on a tenant."""
         request.context.require_admin("identity:list_grants")
         return {
-            "roles": [
-                {"id": r["id"], "name": r["name"]} for r in self.tokens.roles(user_id, f"project:{tenant_id}")
-            ]
+            "roles": [{"id": r["id"], "name": r["name"]} for r in self.tokens.roles(user_id, f"project:{tenant_id}")]
         }
 
     def grant(self, request, tenant_id, user_id, role_id):

@@ -59,9 +59,7 @@ class Image(Service):
             f"<html>\n <head>\n  <title>{fault.code} {fault.title}</title>\n </head>\n <body>\n  <h1>{fault.code} "
             f"{fault.title}</h1>\n  {text}<br /><br />\n\n\n </body>\n</html>"
         )
-        return Response(
-            html, status=fault.code, headers=fault.headers, content_type="text/html; charset=UTF-8"
-        )
+        return Response(html, status=fault.code, headers=fault.headers, content_type="text/html; charset=UTF-8")
 
     def versions(self, request):
         """The versions, as Glance does with 300."""
@@ -164,9 +162,7 @@ class Image(Service):
             request.context.require_admin("publicize_image")
         self._set_properties(request, image, body)
         self.store.add("image", image)
-        return reply(
-            self._view(image), 201, {"Location": f"{self.cloud.config.base_url}/image/v2/images/{id}"}
-        )
+        return reply(self._view(image), 201, {"Location": f"{self.cloud.config.base_url}/image/v2/images/{id}"})
 
     def _set_properties(self, request, image, properties):
         for name, value in properties.items():
@@ -188,9 +184,7 @@ class Image(Service):
     def list(self, request):
         """All that the tenant may see and that equal the filters."""
         found = [
-            i
-            for i in self.store.list("image")
-            if images.visible(request.context, i) and self._matches(request, i)
+            i for i in self.store.list("image") if images.visible(request.context, i) and self._matches(request, i)
         ]
         found = sort(request, found, _SORT_KEYS)
         shown, following = page(request, found)
@@ -324,9 +318,7 @@ class Image(Service):
         if image["status"] != "active":
             return 204, None
         file = open(images.path_of(self.cloud, image), "rb")  # noqa: SIM115 - closed with the response
-        response = Response(
-            FileWrapper(file, BLOCK), content_type="application/octet-stream", direct_passthrough=True
-        )
+        response = Response(FileWrapper(file, BLOCK), content_type="application/octet-stream", direct_passthrough=True)
         response.content_length = image["size"]
         response.headers["Content-MD5"] = image["checksum"]
         return response
@@ -380,11 +372,7 @@ class Image(Service):
         check(request.body, image_schemas.MEMBER_STATUS)
         with self.store.transaction():
             image = self._get(request, id)
-            if (
-                member not in image["members"]
-                or not request.context.is_admin
-                and member != request.context.project_id
-            ):
+            if member not in image["members"] or not request.context.is_admin and member != request.context.project_id:
                 raise Fault(404, f"No member {member} found for image {id}.")
             image["members"][member].update(status=request.body["status"], updated_at=now() + "Z")
             self.store.change("image", id, members=image["members"])
@@ -411,9 +399,7 @@ def _check_binds(value):
         and all(isinstance(path, str) and Path(path).is_absolute() for path in bind.values())
         for bind in binds
     ):
-        raise Fault(
-            400, 'Property minicloud_binds must be a JSON list of {"source", "target"} with absolute paths.'
-        )
+        raise Fault(400, 'Property minicloud_binds must be a JSON list of {"source", "target"} with absolute paths.')
 
 
 def _digest(read, write=lambda block: None):

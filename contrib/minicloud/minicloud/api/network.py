@@ -134,9 +134,7 @@ class Network(Service):
 
     def _visible(self, context, kind, document):
         if kind == "subnet":
-            return context.owns(document) or networks.usable(
-                context, self.store.get("network", document["network_id"])
-            )
+            return context.owns(document) or networks.usable(context, self.store.get("network", document["network_id"]))
         return context.owns(document) or kind == "network" and document["shared"]
 
     def _get(self, request, kind, id):
@@ -152,9 +150,7 @@ class Network(Service):
             label = {"security_group": "Security group", "security_group_rule": "Security group rule"}.get(
                 kind, kind.capitalize()
             )
-            missing = (
-                f"{label} {id} does not exist" if "group" in kind else f"{label} {id} could not be found."
-            )
+            missing = f"{label} {id} does not exist" if "group" in kind else f"{label} {id} could not be found."
             raise Fault(404, missing, name)
         return document
 
@@ -180,9 +176,7 @@ class Network(Service):
         """All that the tenant may see and that equal the filters; ``fields`` chooses members."""
         if kind == "security_group":
             networks.default_group(self.cloud, request.context.project_id)
-        found = [
-            self._view(kind, d) for d in self.store.list(kind) if self._visible(request.context, kind, d)
-        ]
+        found = [self._view(kind, d) for d in self.store.list(kind) if self._visible(request.context, kind, d)]
         for name in request.args:
             if name in ("marker", "limit", "fields", "sort_key", "sort_dir", "page_reverse"):
                 continue
@@ -218,9 +212,7 @@ class Network(Service):
         if plural in body:
             schema.check(
                 body,
-                schema.fields(
-                    (plural,), **{plural: {"type": "array", "items": network_schemas.create(kind)}}
-                ),
+                schema.fields((plural,), **{plural: {"type": "array", "items": network_schemas.create(kind)}}),
             )
             with self.store.transaction():
                 made = [self._create(request, kind, item) for item in body[plural]]
@@ -256,9 +248,7 @@ class Network(Service):
             for address in filter(None, addresses):
                 ipaddress.ip_address(address)
         except ValueError as error:
-            raise Fault(
-                400, f"Invalid input for cidr or an address. Reason: {error}.", "HTTPBadRequest"
-            ) from error
+            raise Fault(400, f"Invalid input for cidr or an address. Reason: {error}.", "HTTPBadRequest") from error
         return networks.add_subnet(self.cloud, project, body)
 
     def _create_port(self, request, project, body, add):
@@ -298,10 +288,7 @@ class Network(Service):
             "remote_group_id",
         )
         for other in self.store.list("security_group_rule", security_group_id=group["id"]):
-            if (
-                all(other[name] == rule.get(name) for name in same)
-                and other["ethertype"] == rule["ethertype"]
-            ):
+            if all(other[name] == rule.get(name) for name in same) and other["ethertype"] == rule["ethertype"]:
                 raise Fault(
                     409,
                     f"Security group rule already exists. Rule id is {other['id']}.",
@@ -325,16 +312,12 @@ class Network(Service):
                 and document["name"] == "default"
                 and changes.get("name", "default") != "default"
             ):
-                raise Fault(
-                    409, "Updating default security group not allowed.", "SecurityGroupCannotUpdateDefault"
-                )
+                raise Fault(409, "Updating default security group not allowed.", "SecurityGroupCannotUpdateDefault")
             if kind == "port":
                 self._check_groups(request, changes.get("security_groups"))
             new = self.store.change(kind, id, **changes, updated_at=now() + "Z")
             if kind == "port" and "security_groups" in changes:
-                networks.refresh_rules(
-                    self.cloud, add, set(document["security_groups"]) | set(new["security_groups"])
-                )
+                networks.refresh_rules(self.cloud, add, set(document["security_groups"]) | set(new["security_groups"]))
                 if new["device_owner"].startswith("compute:"):
                     add("port.rules", new["device_id"])
         return {kind: self._view(kind, new)}
@@ -477,9 +460,7 @@ def check_rule(body):
     rule = {"ethertype": "IPv4", **body}
     protocol = rule.get("protocol")
     rule["protocol"] = protocol = str(protocol).lower() if protocol not in (None, "", "any") else None
-    low, high = (
-        int(p) if (p := rule.get(name)) is not None else None for name in ("port_range_min", "port_range_max")
-    )
+    low, high = (int(p) if (p := rule.get(name)) is not None else None for name in ("port_range_min", "port_range_max"))
     rule["port_range_min"], rule["port_range_max"] = low, high
     if (low is not None or high is not None) and protocol is None:
         raise Fault(
@@ -504,9 +485,7 @@ def check_rule(body):
         try:
             network = ipaddress.ip_network(rule["remote_ip_prefix"], strict=False)
         except ValueError as error:
-            raise Fault(
-                400, f"'{rule['remote_ip_prefix']}' is not a valid CIDR: {error}", "InvalidCIDR"
-            ) from error
+            raise Fault(400, f"'{rule['remote_ip_prefix']}' is not a valid CIDR: {error}", "InvalidCIDR") from error
         if f"IPv{network.version}" != rule["ethertype"]:
             raise Fault(
                 400,

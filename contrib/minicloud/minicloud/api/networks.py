@@ -65,9 +65,7 @@ def add_subnet(cloud, project_id, body):
         {"start": str(network[2 if gateway == str(network[1]) else 1]), "end": str(network[-2])}
     ]
     for pool in pools:
-        if not (
-            ipaddress.ip_address(pool["start"]) in network and ipaddress.ip_address(pool["end"]) in network
-        ):
+        if not (ipaddress.ip_address(pool["start"]) in network and ipaddress.ip_address(pool["end"]) in network):
             raise Fault(
                 400,
                 f"Invalid input for operation: The allocation pool {pool['start']}-{pool['end']} spans beyond "
@@ -115,9 +113,7 @@ def free_address(cloud, subnet, wanted=None):
     reserved = {subnet["gateway_ip"], cloud.config.gateway, cloud.config.host_address}
     if wanted:
         if ipaddress.ip_address(wanted) not in ipaddress.ip_network(subnet["cidr"]):
-            raise Fault(
-                400, f"IP address {wanted} is not a valid IP for the specified subnet.", "InvalidIpForSubnet"
-            )
+            raise Fault(400, f"IP address {wanted} is not a valid IP for the specified subnet.", "InvalidIpForSubnet")
         if wanted in used | reserved:
             raise Fault(
                 409,
@@ -252,9 +248,7 @@ def default_group(cloud, project_id):
             return found[0]
         group = add_group(cloud, project_id, "default", "Default security group")
         for ethertype in ("IPv4", "IPv6"):
-            add_rule(
-                cloud, group, {"direction": "ingress", "ethertype": ethertype, "remote_group_id": group["id"]}
-            )
+            add_rule(cloud, group, {"direction": "ingress", "ethertype": ethertype, "remote_group_id": group["id"]})
         return group
 
 
@@ -267,9 +261,7 @@ def allowed(cloud, port):
         ):
             cidrs = [rule["remote_ip_prefix"]]
             if rule["remote_group_id"]:
-                cidrs = [
-                    f"{address}/32" for address in sorted(addresses_in_group(cloud, rule["remote_group_id"]))
-                ]
+                cidrs = [f"{address}/32" for address in sorted(addresses_in_group(cloud, rule["remote_group_id"]))]
             entries = (host_rule(rule, cidr) for cidr in cidrs)
             result += [entry for entry in entries if entry and entry not in result]
     return result

@@ -78,9 +78,7 @@ class ObjectStore(Service):
             raise Fault(404, _REASONS[404])
         table = self._object if name else self._container if container else self._account
         if request.method not in table:
-            raise Fault(
-                405, "The method is not allowed for this resource.", headers={"Allow": ", ".join(table)}
-            )
+            raise Fault(405, "The method is not allowed for this resource.", headers={"Allow": ", ".join(table)})
         self._authorize(request, account, container, name)
         handler = table[request.method]
         parts = (account, container, name)[: 3 if name else 2 if container else 1]
@@ -218,9 +216,7 @@ class ObjectStore(Service):
             args.get("end_marker"),
             request.flag("reverse"),
         )
-        return _listing(
-            request, _entries(found, prefix, delimiter, args.get("marker", ""), _limit(request)), headers
-        )
+        return _listing(request, _entries(found, prefix, delimiter, args.get("marker", ""), _limit(request)), headers)
 
     def put_container(self, request, account, container):
         """201 new, 202 known."""
@@ -459,9 +455,7 @@ def _object_headers(request):
         name = name.lower()
         if name.startswith("x-object-meta-") and value:
             if len(name) - len("x-object-meta-") > 128 or len(value) > 256:
-                raise Fault(
-                    400, f"Metadata {name}: a name has at most 128 and a value at most 256 characters"
-                )
+                raise Fault(400, f"Metadata {name}: a name has at most 128 and a value at most 256 characters")
             result[name] = value
         elif name in KEPT and value:
             result[name] = urllib.parse.unquote(value) if name == "x-object-manifest" else value
@@ -546,9 +540,7 @@ def _range(header, size):
     else:
         first, last = int(first), min(int(last), size - 1) if last else size - 1
     if first > last:
-        raise Fault(
-            416, "The Range requested is not available.", headers={"Content-Range": f"bytes */{size}"}
-        )
+        raise Fault(416, "The Range requested is not available.", headers={"Content-Range": f"bytes */{size}"})
     return first, last
 
 

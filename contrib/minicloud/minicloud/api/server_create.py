@@ -111,9 +111,7 @@ def _check_files(body):
         # Clients break long base64 into lines.
         file["contents"] = "".join(file["contents"].split())
         if len(_decode(file["contents"], f"Personality content for {file['path']}")) > MAX_FILE_BYTES:
-            raise Fault(
-                403, f"Personality file limit exceeded: {file['path']} has more than {MAX_FILE_BYTES} bytes."
-            )
+            raise Fault(403, f"Personality file limit exceeded: {file['path']} has more than {MAX_FILE_BYTES} bytes.")
         if not file["path"].startswith("/"):
             file["path"] = f"/{file['path']}"
     if body.get("user_data") is not None:
@@ -157,9 +155,7 @@ def _disks(cloud, context, body):
         if disk["volume_id"]:
             volume = cloud.store.find("volume", disk["volume_id"])
             if not volume or not context.owns(volume):
-                raise Fault(
-                    400, f"Block Device Mapping is Invalid: failed to get volume {disk['volume_id']}."
-                )
+                raise Fault(400, f"Block Device Mapping is Invalid: failed to get volume {disk['volume_id']}.")
         elif not disk["size"] or int(disk["size"]) < 1:
             raise Fault(
                 400,
@@ -254,8 +250,6 @@ def _groups(cloud, context, body):
         if not found:
             raise Fault(400, f"Unable to find security_group with name or id '{name}'")
         if len(found) > 1:
-            raise Fault(
-                409, f"Multiple security groups found matching '{name}'. Use an ID to be more specific."
-            )
+            raise Fault(409, f"Multiple security groups found matching '{name}'. Use an ID to be more specific.")
         result.append(found[0]["id"])
     return list(dict.fromkeys(result))

@@ -134,10 +134,7 @@ def config_drive(server):
         "availability_zone": "nova",
         "project_id": server["project_id"],
         "meta": server["metadata"],
-        "files": [
-            {"path": f["path"], "content_path": f"/content/{n:04}"}
-            for n, f in enumerate(server["personality"])
-        ],
+        "files": [{"path": f["path"], "content_path": f"/content/{n:04}"} for n, f in enumerate(server["personality"])],
     }
     texts = {"meta_data.json": json.dumps(metadata), "vendor_data.json": "{}", "network_data.json": "{}"}
     for version in ("latest", "2018-08-27"):
@@ -207,9 +204,7 @@ def _revert(cloud, server):
 
 
 def _confirm(cloud, server):
-    change(
-        cloud, server["id"], vm_state=server["before_resize"]["vm_state"], task_state=None, before_resize=None
-    )
+    change(cloud, server["id"], vm_state=server["before_resize"]["vm_state"], task_state=None, before_resize=None)
 
 
 def _attach(cloud, server, volume_id):

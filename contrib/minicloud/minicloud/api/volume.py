@@ -70,9 +70,7 @@ class Volume(Service):
         """The table of contents: each path under /v3 and /v2."""
         result = [Route("GET", "/", self.show_versions, public=True)]
         for version in ("/v3", "/v2"):
-            result.append(
-                Route("GET", version, functools.partial(self.show_versions, only=version[1:]), public=True)
-            )
+            result.append(Route("GET", version, functools.partial(self.show_versions, only=version[1:]), public=True))
             result += [Route(methods, version + path, handler) for methods, path, handler in self._table()]
         return result
 
@@ -247,12 +245,8 @@ class Volume(Service):
                 f"Invalid input received: Volume size '{size}' must be an integer from 1 to {volumes.MAX_SIZE_GB}",
             )
         if body.get("availability_zone") not in (None, "", "nova"):
-            raise Fault(
-                400, f"Invalid input received: Availability zone '{body['availability_zone']}' is invalid."
-            )
-        volume_type = (
-            self._type(body["volume_type"]) if body.get("volume_type") else self.store.list("volume_type")[0]
-        )
+            raise Fault(400, f"Invalid input received: Availability zone '{body['availability_zone']}' is invalid.")
+        volume_type = self._type(body["volume_type"]) if body.get("volume_type") else self.store.list("volume_type")[0]
         volume = volumes.create(
             self.cloud,
             request.context,
@@ -356,9 +350,7 @@ class Volume(Service):
             self.store.change("volume", id, bootable=schema.is_true(arguments["bootable"]))
             return 200, None
         else:
-            volumes.move(
-                self.cloud, id, ("available",), "available", readonly=schema.is_true(arguments["readonly"])
-            )
+            volumes.move(self.cloud, id, ("available",), "available", readonly=schema.is_true(arguments["readonly"]))
         return 202, None
 
     def metadata(self, request, id):

@@ -44,6 +44,7 @@ class Verbs:
         self._config = config
         self._locks: dict[str, threading.Lock] = {}  # never removed: a few hundred bytes per id ever seen
         self._guard = threading.Lock()
+        self._creating = threading.Lock()  # two guests must not take one address at the same time
         self._attaching = threading.Lock()  # who has a volume is read from all guests' files
         self._doomed: set[str] = set()  # guests about to be deleted: no clean shutdown is awaited any more
 
@@ -88,15 +89,8 @@ class Verbs:
             if guest_id not in guest.ids(self._config):
                 check_guest(self._config, spec)
                 check_injection(files, config_drive, user_data)
-                with self._locked(f"address {address}"):  # two guests must not take one address at the same time
-                    taken = next(
-                        (
-                            other
-                            for other in guest.ids(self._config)
-                            if guest.load(self._config, other)["address"] == address
-                        ),
-                        None,
-                    )
+                with self._creating:
+                    taken = guest.owner_of(self._config, address)
                     if taken:
                         raise HostError("conflict", f"address: {address} belongs to guest {taken}")
                     guest.create(self._config, spec, files, config_drive, user_data)
@@ -128,14 +122,7 @@ class Verbs:
             guest.resize(self._config, guest_id, memory_mb, vcpus)
 
     def list_guests(self) -> list[dict[str, Any]]:
-        found = []
-        for guest_id in guest.ids(self._config):
-            try:
-                found.append(guest.describe(self._config, guest_id))
-            except HostError as error:
-                if error.code != "not_found":  # deleted since the listing
-                    raise
-        return found
+        return [guest.describe(self._config, spec) for spec in guest.load_all(self._config)]
 
     def console(self, guest_id: str, lines: int) -> str:
         check_id("guest_id", guest_id)
@@ -189,8 +176,7 @@ class Verbs:
         return found
 
     def _locked(self, name: str) -> threading.Lock:
-        if not name.startswith("address "):
-            check_id("id", name)
+        check_id("id", name)
         with self._guard:
             return self._locks.setdefault(name, threading.Lock())
 

@@ -26,6 +26,7 @@ def main(pid: int, groups: list[str], argv: list[str]) -> int:
     syscalls.drop_capabilities()
     child = os.fork()  # the pid namespace is entered by children only
     if child == 0:
+        syscalls.die_with_parent()  # a command that exceeds its time must not stay behind in the guest
         environment = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root",

@@ -118,9 +118,7 @@ class FakeHost:
                 return self._run(self._guests[guest_id])
             self._check_address(address)
             if not layers or not all(Path(layer).is_file() for layer in layers):
-                raise HostError(
-                    "bad_request", f"layers: each of {layers} must be an existing file, and one is needed"
-                )
+                raise HostError("bad_request", f"layers: each of {layers} must be an existing file, and one is needed")
             for bind in binds:
                 if not Path(bind["source"]).exists():
                     raise HostError("bad_request", f"binds: {bind['source']} does not exist")
@@ -151,9 +149,7 @@ class FakeHost:
         except ValueError:
             inside = False
         if not inside or address in (self._config.gateway, self._config.host_address):
-            raise HostError(
-                "bad_request", f"address: {address} must be a free address of {self._config.subnet}"
-            )
+            raise HostError("bad_request", f"address: {address} must be a free address of {self._config.subnet}")
         if any(guest["address"] == address for guest in self._guests.values()):
             raise HostError("conflict", f"address: {address} belongs to another guest")
 
@@ -197,8 +193,7 @@ class FakeHost:
         self._called("list_guests")
         with self._mutex:
             return [
-                {key: guest[key] for key in ("guest_id", "state", "pid", "address")}
-                for guest in self._guests.values()
+                {key: guest[key] for key in ("guest_id", "state", "pid", "address")} for guest in self._guests.values()
             ]
 
     def console(self, guest_id: str, lines: int = 100) -> str:
@@ -207,9 +202,7 @@ class FakeHost:
         with self._mutex:
             return "".join(line + "\n" for line in self._guest(guest_id)["console"][-lines:])
 
-    def exec_guest(
-        self, guest_id: str, argv: list[str], stdin: str = "", timeout: int = 60
-    ) -> dict[str, Any]:
+    def exec_guest(self, guest_id: str, argv: list[str], stdin: str = "", timeout: int = 60) -> dict[str, Any]:
         """See HostClient. There is nothing in a fake guest: every command is unknown to it (127)."""
         self._called("exec_guest", guest_id=guest_id, argv=argv)
         with self._mutex:
@@ -250,9 +243,7 @@ class FakeHost:
         with self._mutex:
             volume = self._volume(volume_id)
             if size_gb < volume["size_gb"]:
-                raise HostError(
-                    "bad_request", f"size_gb: volume {volume_id} has {volume['size_gb']} GB already"
-                )
+                raise HostError("bad_request", f"size_gb: volume {volume_id} has {volume['size_gb']} GB already")
             volume["size_gb"] = size_gb
 
     def attach_volume(self, volume_id: str, guest_id: str, device: str = "/dev/vdb") -> None:
@@ -288,6 +279,4 @@ class FakeHost:
 def _check_rules(allowed: list[dict]) -> None:
     for rule in allowed:
         if rule.get("protocol") not in _PROTOCOLS:
-            raise HostError(
-                "bad_request", f"allowed: protocol {rule.get('protocol')!r} must be one of {_PROTOCOLS}"
-            )
+            raise HostError("bad_request", f"allowed: protocol {rule.get('protocol')!r} must be one of {_PROTOCOLS}")

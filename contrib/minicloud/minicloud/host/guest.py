@@ -16,11 +16,13 @@ import re
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,9 @@ STOP_TIMEOUT = 60  # seconds for a clean power-off or reboot before force
 KILL_TIMEOUT = 30  # seconds for a killed guest to be gone
 POWER_OFF = 130  # how a shell tells death by SIGINT, the kernel's word for power-off in a pid namespace
 SIGRTMIN = 34
+ASK_AGAIN = 2  # seconds after which an init that has just started, and was still deaf, is asked again
 _POLL = 0.01
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock of fcntl.h on 64-bit machines
 _DEVICE = re.compile(r"/dev/vd[b-z]\Z")
 _package = Path(__file__).resolve().parent
 _waiters: list[subprocess.Popen] = []  # to be reaped while this daemon is their parent
@@ -55,6 +59,20 @@ def load(config: Config, guest_id: str) -> dict[str, Any]:
 def ids(config: Config) -> list[str]:
     """All guests of the cloud."""
     return sorted(file.parent.name for file in config.guests_dir.glob("*/guest.json"))
+
+
+def load_all(config: Config) -> list[dict[str, Any]]:
+    """What all guests are; one deleted meanwhile is left out."""
+    found = []
+    for guest_id in ids(config):
+        with suppress(FileNotFoundError):
+            found.append(json.loads((directory(config, guest_id) / "guest.json").read_text()))
+    return found
+
+
+def owner_of(config: Config, address: str) -> str | None:
+    """The guest that has this address, or None."""
+    return next((spec["guest_id"] for spec in load_all(config) if spec["address"] == address), None)
 
 
 def create(
@@ -146,9 +164,8 @@ def stop(config: Config, guest_id: str, hard: bool, hurry: Callable[[], bool] = 
     load(config, guest_id)
     home = directory(config, guest_id)
     (home / "stopping").touch()
-    if not hard and process.kill(_run(home), SIGRTMIN + 4) and _wait(lambda: not running(home), STOP_TIMEOUT, hurry):
-        return
-    kill(config, guest_id)
+    if hard or not _ask(_run(home), SIGRTMIN + 4, lambda: not running(home), hurry):
+        kill(config, guest_id)
 
 
 def reboot(config: Config, guest_id: str, hard: bool, hurry: Callable[[], bool] = lambda: False) -> None:
@@ -156,15 +173,13 @@ def reboot(config: Config, guest_id: str, hard: bool, hurry: Callable[[], bool] 
     load(config, guest_id)
     home = directory(config, guest_id)
     before = _run(home)
-    if not hard and process.kill(before, signal.SIGINT):
 
-        def restarted() -> bool:
-            return _run(home) not in (None, before) or not running(home)
+    def restarted() -> bool:
+        return _run(home) not in (None, before) or not running(home)
 
-        if _wait(restarted, STOP_TIMEOUT, hurry) and running(home):
-            return
-    kill(config, guest_id)
-    start(config, guest_id)
+    if hard or not _ask(before, signal.SIGINT, restarted, hurry) or not running(home):
+        kill(config, guest_id)
+        start(config, guest_id)
 
 
 def kill(config: Config, guest_id: str) -> None:
@@ -223,16 +238,17 @@ def set_rules(config: Config, guest_id: str, allowed: list[dict]) -> None:
     network.set_rules(config, guest_id, allowed)
 
 
-def describe(config: Config, guest_id: str) -> dict[str, Any]:
+def describe(config: Config, spec: dict[str, Any]) -> dict[str, Any]:
     """State of one guest, as list_guests shows it."""
-    spec = load(config, guest_id)
-    home = directory(config, guest_id)
+    home = directory(config, spec["guest_id"])
     run = _run(home)
-    exit_file = home / "exit"
-    status = exit_file.read_text().strip() if exit_file.exists() else ""
-    state = state_of(running(home), int(status) if status.isdigit() else None, (home / "stopping").exists())
+    try:
+        status = int((home / "exit").read_text())
+    except (FileNotFoundError, ValueError):  # ValueError: it is being written
+        status = None
+    state = state_of(running(home), status, (home / "stopping").exists())
     return {
-        "guest_id": guest_id,
+        "guest_id": spec["guest_id"],
         "state": state,
         "address": spec["address"],
         "pid": run["pid"] if run and state == "running" else None,
@@ -250,7 +266,7 @@ def console(config: Config, guest_id: str, lines: int) -> str:
     """The last lines of the console log."""
     load(config, guest_id)
     path = directory(config, guest_id) / "console.log"
-    text = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
+    text = path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n") if path.exists() else ""
     return "".join(text.splitlines(keepends=True)[-lines:]) if lines else text
 
 
@@ -365,10 +381,7 @@ def _node(config: Config, guest_id: str, device: str) -> Path:
 
 def running(home: Path) -> bool:
     """True while the guest has an init, or a waiter that is about to start one."""
-    lock = _take_lock(home)
-    free = lock is not None
-    _close(lock)
-    return not free or process.alive(_run(home))
+    return _locked(home) or process.alive(_run(home))
 
 
 def _launch(config: Config, guest_id: str, home: Path, lock: int) -> int:
@@ -408,17 +421,28 @@ def _launch(config: Config, guest_id: str, home: Path, lock: int) -> int:
 
 
 def _take_lock(home: Path) -> int | None:
-    """Return a descriptor holding the guest's lock, or None when somebody (its waiter) holds it."""
+    """Return a descriptor holding the guest's lock, or None when somebody (its waiter) holds it.
+
+    The lock belongs to the open file: the waiter inherits it, and the kernel frees it when the last holder is gone.
+    """
+    descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except FileNotFoundError:
-        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # no directory, no guest, nobody to lock out
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
     except BlockingIOError:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def _locked(home: Path) -> bool:
+    """Tell whether somebody holds the guest's lock, without taking it for even a moment."""
+    try:
+        with (home / "lock").open("rb") as file:
+            question = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            answer = fcntl.fcntl(file, fcntl.F_OFD_GETLK, question)
+    except FileNotFoundError:
+        return False
+    return _FLOCK.unpack(answer)[0] != fcntl.F_UNLCK
 
 
 def _close(descriptor: int | None) -> None:
@@ -432,6 +456,15 @@ def _run(home: Path) -> dict[str, Any] | None:
         return json.loads((home / "run.json").read_text())
     except FileNotFoundError:
         return None
+
+
+def _ask(init: dict[str, Any] | None, number: int, done: Callable[[], bool], hurry: Callable[[], bool]) -> bool:
+    """Ask a guest's init by a signal until `done`; False when STOP_TIMEOUT has passed or there is no init."""
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while process.kill(init, number) and time.monotonic() < deadline and not hurry():
+        if _wait(done, ASK_AGAIN, hurry):
+            return True
+    return _wait(done, ASK_AGAIN, hurry)  # the init may have gone and its waiter be about to act on that
 
 
 def _await_pid(home: Path) -> int:

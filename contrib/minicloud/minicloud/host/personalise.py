@@ -10,6 +10,8 @@ import base64
 import os
 import sys
 
+USERS = "/etc/passwd"
+GROUPS = "/etc/group"
 USER_DATA_DIR = "/var/lib/minicloud/user-data"
 # Units that wait for hardware, set the host's kernel, or want a login: useless or harmful in a guest of this kind.
 MASKED_UNITS = (
@@ -118,8 +120,8 @@ def first_boot(plan: dict) -> None:
 def lookup_owner(owner: str) -> tuple[int, int]:
     """Turn "user", "user:group" or numbers into (uid, gid) by the guest's own files. Raises ValueError if unknown."""
     user, _, group = owner.partition(":")
-    uid, login_gid = _lookup("/etc/passwd", user)
-    return uid, _lookup("/etc/group", group)[0] if group else login_gid
+    uid, login_gid = _lookup(USERS, user)
+    return uid, _lookup(GROUPS, group)[0] if group else login_gid
 
 
 def write_file(path: str, content: bytes, mode: int = 0o644, append: bool = False) -> None:

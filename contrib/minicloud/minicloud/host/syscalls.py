@@ -37,6 +37,7 @@ _LO_FLAGS_AUTOCLEAR = 4
 _LOOP_CONFIG = struct.Struct("=II 5Q IIII 64s 64s 32s QQ 8Q")  # struct loop_config of linux/loop.h
 _LOOP_ATTEMPTS = 100
 
+_PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP = 24
 # Capabilities with which a guest could change the machine itself (clock, modules, devices, security modules).
 DROPPED_CAPABILITIES = {
@@ -112,6 +113,11 @@ def drop_capabilities() -> None:
         except OSError as error:
             if error.errno != 22:  # EINVAL: this kernel does not know that one
                 raise
+
+
+def die_with_parent() -> None:
+    """Let the kernel send SIGKILL to this process when the one that forked it ends."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(9), 0, 0, 0), "prctl")
 
 
 def attach_loop(backing: int, read_only: bool = False, autoclear: bool = False) -> tuple[str, int]:

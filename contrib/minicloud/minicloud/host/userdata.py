@@ -66,6 +66,9 @@ def _cloud_config(data: bytes, plan: Plan) -> None:
     if not isinstance(config, dict):
         plan.notes.append("ignored: #cloud-config must be a mapping")
         return
+    for key in [key for key in _SUPPORTED if not isinstance(config.get(key) or [], list)]:
+        plan.notes.append(f"ignored: {key} must be a list")
+        del config[key]
     for entry in config.get("write_files") or []:
         try:
             plan.files.append(_file(entry))
@@ -87,7 +90,7 @@ def _file(entry: dict) -> dict:
     content = content if isinstance(content, bytes) else str(content).encode()
     encoding = str(entry.get("encoding", "")).lower()
     if "64" in encoding:
-        content = base64.b64decode(content)
+        content = base64.b64decode(b"".join(content.split()), validate=True)
     if "gz" in encoding:
         content = gzip.decompress(content)
     mode = entry.get("permissions", 0o644)

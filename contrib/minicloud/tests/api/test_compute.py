@@ -282,8 +282,7 @@ def test_lists_are_filtered_sorted_and_paged(fake, boot, nova):
     for name in ("a1", "a2", "b1"):
         boot(name)
     assert [
-        s.name
-        for s in nova.servers.list(search_opts={"name": "a"}, sort_keys=["display_name"], sort_dirs=["asc"])
+        s.name for s in nova.servers.list(search_opts={"name": "a"}, sort_keys=["display_name"], sort_dirs=["asc"])
     ] == ["a1", "a2"]
     assert [s.name for s in nova.servers.list()] == ["b1", "a2", "a1"], "the newest first"
     first = nova.servers.list(limit=2)
@@ -381,9 +380,7 @@ def test_flavors_are_public_and_made_by_administrators(nova, nova_admin):
 def test_what_dashboards_ask_for(fake, boot, nova, nova_admin, tenant):
     boot()
     assert [zone.zoneName for zone in nova.availability_zones.list(detailed=False)] == ["nova"]
-    usage = tenant.get(
-        f"{fake.base_url}/compute/v2.1/os-simple-tenant-usage/{tenant.get_project_id()}"
-    ).json()
+    usage = tenant.get(f"{fake.base_url}/compute/v2.1/os-simple-tenant-usage/{tenant.get_project_id()}").json()
     assert len(usage["tenant_usage"]["server_usages"]) == 1
     assert {service.binary for service in nova_admin.services.list()} >= {"nova-compute"}
     assert requests.get(f"{fake.base_url}/compute/v2.1").json()["version"]["min_version"] == "2.1"

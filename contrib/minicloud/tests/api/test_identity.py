@@ -114,9 +114,7 @@ def test_a_new_password_ends_old_tokens(keystone_admin, fake, tenant):
 def test_a_token_can_be_exchanged_for_another_scope(fake, scope):
     url = f"{fake.base_url}/identity/v3"
     unscoped = keystone.Session(
-        auth=v3.Password(
-            url, username="admin", password=fake.admin_password, user_domain_name="Default", unscoped=True
-        )
+        auth=v3.Password(url, username="admin", password=fake.admin_password, user_domain_name="Default", unscoped=True)
     )
     exchanged = keystone.Session(auth=v3.Token(url, token=unscoped.get_token(), **scope))
     access = exchanged.auth.get_access(exchanged)
@@ -142,9 +140,7 @@ def test_a_tenant_may_not_validate_the_tokens_of_others(fake, tenant, new_tenant
     assert requests.get(f"{fake.base_url}/identity/v3/auth/tokens", headers=headers).status_code == 403
 
 
-@pytest.mark.parametrize(
-    "body", [{}, {"auth": 1}, {"auth": {"identity": {"methods": ["password"]}}, "more": 1}]
-)
+@pytest.mark.parametrize("body", [{}, {"auth": 1}, {"auth": {"identity": {"methods": ["password"]}}, "more": 1}])
 def test_malformed_requests_are_told_what_is_wrong(fake, body):
     answer = requests.post(f"{fake.base_url}/identity/v3/auth/tokens", json=body)
     assert answer.status_code in (400, 401)

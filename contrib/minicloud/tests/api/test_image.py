@@ -112,9 +112,7 @@ def test_wrong_properties_are_refused(glance_admin, name, value):
 def test_lists_are_sorted_and_paged(glance):
     for name in ("c", "a", "b"):
         glance.images.create(name=name)
-    listed = glance.images.list(
-        sort_key="name", sort_dir="asc", page_size=2, filters={"visibility": "shared"}
-    )
+    listed = glance.images.list(sort_key="name", sort_dir="asc", page_size=2, filters={"visibility": "shared"})
     assert [i.name for i in listed] == ["a", "b", "c"]
 
 

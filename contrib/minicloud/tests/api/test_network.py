@@ -21,9 +21,7 @@ def neutron_admin(admin):
 
 @pytest.fixture
 def group(neutron):
-    return neutron.create_security_group({"security_group": {"name": "db", "description": "d"}})[
-        "security_group"
-    ]
+    return neutron.create_security_group({"security_group": {"name": "db", "description": "d"}})["security_group"]
 
 
 def add_rule(neutron, group, **fields):
@@ -32,9 +30,7 @@ def add_rule(neutron, group, **fields):
 
 
 def boot(fake, tenant, image, groups):
-    server = nova_client.Client("2.12", session=tenant).servers.create(
-        "n", image, "1", security_groups=groups
-    )
+    server = nova_client.Client("2.12", session=tenant).servers.create("n", image, "1", security_groups=groups)
     fake.wait_idle()
     return server
 
@@ -69,9 +65,7 @@ def test_a_tenant_has_networks_of_its_own(fake, neutron, tenant, new_tenant, ima
         neutron.delete_network(network["id"])
     server.delete()
     fake.wait_idle()
-    assert neutron.show_port(port["id"])["port"]["device_id"] == "", (
-        "a port that the tenant made outlives the server"
-    )
+    assert neutron.show_port(port["id"])["port"]["device_id"] == "", "a port that the tenant made outlives the server"
     neutron.delete_port(port["id"])
     neutron.delete_network(network["id"])
 
@@ -88,9 +82,7 @@ def test_addresses_run_out_with_the_right_error(neutron):
 
 
 def test_rules_reach_the_guest_when_they_change(fake, neutron, tenant, image, group):
-    add_rule(
-        neutron, group, protocol="tcp", port_range_min=3306, port_range_max=3306, remote_ip_prefix="0.0.0.0/0"
-    )
+    add_rule(neutron, group, protocol="tcp", port_range_min=3306, port_range_max=3306, remote_ip_prefix="0.0.0.0/0")
     server = boot(fake, tenant, image, ["db"])
     mysql = {"protocol": "tcp", "port_min": 3306, "port_max": 3306, "cidr": "0.0.0.0/0"}
     assert fake.host.guest(server.id)["allowed"] == [mysql]
@@ -109,9 +101,7 @@ def test_the_default_group_lets_its_members_in(fake, tenant, image):
     first, second = (boot(fake, tenant, image, None) for _ in range(2))
     addresses = {fake.host.guest(server.id)["address"] for server in (first, second)}
     for server in (first, second):
-        assert {rule["cidr"] for rule in fake.host.guest(server.id)["allowed"]} == {
-            f"{a}/32" for a in addresses
-        }
+        assert {rule["cidr"] for rule in fake.host.guest(server.id)["allowed"]} == {f"{a}/32" for a in addresses}
     second.delete()
     fake.wait_idle()
     own = fake.host.guest(first.id)["address"]
@@ -153,9 +143,7 @@ def test_the_same_rule_twice_is_a_conflict(neutron, group):
 
 
 def test_the_default_group_exists_and_stays(neutron, tenant):
-    found = neutron.list_security_groups(project_id=tenant.get_project_id(), name="default")[
-        "security_groups"
-    ]
+    found = neutron.list_security_groups(project_id=tenant.get_project_id(), name="default")["security_groups"]
     assert len(found) == 1 and len(found[0]["security_group_rules"]) == 4
     with pytest.raises(exceptions.Conflict):
         neutron.delete_security_group(found[0]["id"])

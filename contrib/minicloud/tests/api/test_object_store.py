@@ -57,10 +57,7 @@ def test_a_dynamic_large_object_has_the_etag_of_its_segments(swift, container):
     for headers in (swift.head_object(container, "id.gz"), swift.get_object(container, "id.gz")[0]):
         assert headers["etag"] == f'"{expected}"' and headers["content-length"] == "2010"
     assert swift.get_object(container, "id.gz")[1] == b"".join(parts)
-    assert (
-        swift.get_object(container, "id.gz", headers={"Range": "bytes=995-2004"})[1]
-        == b"".join(parts)[995:2005]
-    )
+    assert swift.get_object(container, "id.gz", headers={"Range": "bytes=995-2004"})[1] == b"".join(parts)[995:2005]
 
 
 def test_a_post_replaces_the_metadata_and_repeats_the_manifest(swift, container):
@@ -79,17 +76,11 @@ def test_a_post_replaces_the_metadata_and_repeats_the_manifest(swift, container)
 def test_a_static_large_object(swift, container):
     parts = [b"a" * 100, b"b" * 50]
     etags = put_segments(swift, container, "s", parts)
-    entries = [
-        {"path": f"/{container}/s_{n:08}", "etag": etags[n], "size_bytes": len(parts[n])} for n in (0, 1)
-    ]
+    entries = [{"path": f"/{container}/s_{n:08}", "etag": etags[n], "size_bytes": len(parts[n])} for n in (0, 1)]
     etag = swift.put_object(container, "slo", json.dumps(entries), query_string="multipart-manifest=put")
     assert etag == md5("".join(etags).encode())
     headers, body = swift.get_object(container, "slo")
-    assert (
-        body == b"".join(parts)
-        and headers["x-static-large-object"] == "True"
-        and headers["etag"] == f'"{etag}"'
-    )
+    assert body == b"".join(parts) and headers["x-static-large-object"] == "True" and headers["etag"] == f'"{etag}"'
     stored = json.loads(swift.get_object(container, "slo", query_string="multipart-manifest=get")[1])
     assert [(e["name"], e["bytes"], e["hash"]) for e in stored] == [
         (f"/{container}/s_{n:08}", len(parts[n]), etags[n]) for n in (0, 1)
