@@ -60,9 +60,7 @@ def test_facts(driver):
 def test_a_guest_from_creation_to_deletion(driver):
     host, config, _ = driver
     guest_id, made = create(driver)
-    assert made["pid"] > 1 and create(driver, guest_id) == (guest_id, made), (
-        "the same id again changes nothing"
-    )
+    assert made["pid"] > 1 and create(driver, guest_id) == (guest_id, made), "the same id again changes nothing"
     listed = next(guest for guest in host.list_guests() if guest["guest_id"] == guest_id)
     assert listed == {
         "guest_id": guest_id,

@@ -128,11 +128,7 @@ def delete(world):
     yield
     servers.delete(world.cloud, server_id)
     yield
-    assert (
-        world.server(server_id) is None
-        and world.store.list("port") == []
-        and world.store.list("volume") == []
-    )
+    assert world.server(server_id) is None and world.store.list("port") == [] and world.store.list("volume") == []
     assert world.host.list_guests() == [] and world.host.list_volumes() == []
 
 
@@ -141,9 +137,7 @@ def resize(world):
     flavor = compute_misc.find_flavor(world.cloud, "2")
     yield
     before = {"before_resize": {"flavor": world.server(server_id)["flavor"], "vm_state": "active"}}
-    servers.begin(
-        world.cloud, server_id, "resize", "resize_migrating", "server.resize", fields=before, flavor=flavor
-    )
+    servers.begin(world.cloud, server_id, "resize", "resize_migrating", "server.resize", fields=before, flavor=flavor)
     yield
     assert (world.server(server_id)["vm_state"], world.server(server_id)["flavor"]["id"]) == ("resized", "2")
     assert world.host.guest(server_id)["memory_mb"] == 1024

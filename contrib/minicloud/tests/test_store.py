@@ -71,7 +71,5 @@ def test_operations_stay_until_they_are_removed(store, tmp_path):
     store.remove_operation(first)
     store.close()
     again = Store(tmp_path / "store.sqlite")
-    assert [(name, resource, args) for _, name, resource, args in again.operations()] == [
-        ("do", "r", {"a": 2})
-    ]
+    assert [(name, resource, args) for _, name, resource, args in again.operations()] == [("do", "r", {"a": 2})]
     again.close()

@@ -229,43 +229,6 @@ def remove_cloud(prefix: str) -> None:
             run(["ip", "netns", "delete", name])
 
 
-def owner(prefix: str) -> str:
-    """State directory of the cloud that uses this prefix now, or ""; kept as the alias of its link to the host."""
-    alias = Path(f"/sys/class/net/{host_link(prefix)}/ifalias")
-    try:
-        return alias.read_text().strip()
-    except FileNotFoundError:
-        return ""
-
-
-def check_free(config: Config) -> None:
-    """Raise HostError("conflict") when prefix or subnet are used by something else on this machine."""
-    link = host_link(config.prefix)
-    present = owner(config.prefix)
-    if present and present != str(config.state_dir)[:255]:
-        raise HostError("conflict", f"prefix: {config.prefix!r} belongs to the cloud in {present}; choose another")
-    subnet = ipaddress.IPv4Network(config.subnet)
-    for line in run(["ip", "-4", "route", "show"]).splitlines():
-        fields = line.split()
-        if fields[0] == "default" or link in fields:
-            continue
-        destination = fields[1] if fields[0] in ("blackhole", "unreachable", "prohibit") else fields[0]
-        if subnet.overlaps(ipaddress.IPv4Network(destination, strict=False)):
-            raise HostError(
-                "conflict",
-                f"subnet: {subnet} overlaps a route of this machine ({line.strip()}); choose another",
-            )
-
-
-def remove_cloud(prefix: str) -> None:
-    """Remove every namespace and link of a prefix, whatever is left of them. Used by the janitor."""
-    for name in sorted(path.name for path in NETNS_DIR.iterdir()) if NETNS_DIR.is_dir() else ():
-        if name == f"{prefix}-net" or name.startswith(f"{prefix}-g-"):
-            run(["ip", "netns", "delete", name])
-    if Path(f"/sys/class/net/{host_link(prefix)}").exists():
-        run(["ip", "link", "del", host_link(prefix)])
-
-
 def _set_sysctls() -> None:
     for name, value in (("ip_forward", "1"), ("conf/all/rp_filter", "1"), ("conf/default/rp_filter", "1")):
         Path(f"/proc/sys/net/ipv4/{name}").write_text(value)  # rp_filter: no guest may send as another

@@ -61,9 +61,7 @@ def test_a_server_with_a_volume_from_first_to_last(cloud, fake, image, tmp_path)
 def test_images_and_objects(cloud, tmp_path):
     path = tmp_path / "image"
     path.write_bytes(os.urandom(100_000))
-    image = cloud.create_image(
-        "sdk", filename=str(path), disk_format="raw", container_format="bare", wait=True
-    )
+    image = cloud.create_image("sdk", filename=str(path), disk_format="raw", container_format="bare", wait=True)
     assert image.size == 100_000
     assert cloud.image.download_image(image).content == path.read_bytes()
     cloud.image.delete_image(image)
