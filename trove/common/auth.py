@@ -1,12 +1,66 @@
 """Who calls: the tenant check and the request's context, from the headers that the token filter has verified.
 
-Filters of the paste file, after ``authtoken``, which removes such headers from what a client sends.
+Filters of the paste file, after ``authtoken``, which removes such headers from what a client sends; and before it
+the memory of tokens that it has verified.
 """
+import collections
+import threading
+import time
+
 from trove.common import exception, wsgi
+from trove.common.cfg import CONF
 from trove.common.context import TroveContext
 from trove.common.fault import REQUEST_ID_KEY
 
+# Named in the paste file, in the section of authtoken.
+TOKEN_CACHE_KEY = "trove.token_cache"  # noqa: S105 - the name of a key
+MAX_TOKENS = 10000
+
 _CONFIRMED = "Confirmed"
+
+
+class TokenCache:
+    """Verified tokens of this process, in the form in which authtoken speaks to memcached.
+
+    It has one of its own, per thread, without a bound, and looks at all its entries at each request.
+    clock: function that gives seconds.
+    """
+
+    def __init__(self, size=MAX_TOKENS, clock=time.monotonic):
+        self._size = size
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._entries = collections.OrderedDict()  # key -> (end, value), the one used longest ago first
+
+    def get(self, key):
+        """The value of ``key``, or None when there is none or its time is over."""
+        with self._lock:
+            end, value = self._entries.get(key, (0.0, None))
+            if value is None or end <= self._clock():
+                self._entries.pop(key, None)
+                return None
+            self._entries.move_to_end(key)
+            return value
+
+    def set(self, key, value, time=0):
+        """Keep ``value`` for ``time`` seconds."""
+        with self._lock:
+            self._entries[key] = (self._clock() + time, value)
+            self._entries.move_to_end(key)
+            while len(self._entries) > self._size:
+                self._entries.popitem(last=False)
+
+
+class TokenCacheMiddleware:
+    """Offers a TokenCache to authtoken."""
+
+    def __init__(self, app):
+        self._app = app
+        self._cache = TokenCache()
+
+    def __call__(self, environ, start_response):
+        environ[TOKEN_CACHE_KEY] = self._cache
+        return self._app(environ, start_response)
 
 
 class AuthorizationMiddleware:
@@ -42,6 +96,13 @@ class ContextMiddleware:
             project_id=environ.get("HTTP_X_PROJECT_ID"), project_name=environ.get("HTTP_X_PROJECT_NAME"),
             roles=roles, is_admin=wsgi.is_admin(roles), request_id=environ.get(REQUEST_ID_KEY))
         return self._app(environ, start_response)
+
+
+def token_cache_factory(_global_conf, **_local_conf):
+    """Paste filter factory of the token cache, which is left out if [keystone_authtoken] memcached_servers is set."""
+    if "keystone_authtoken" in CONF and CONF.keystone_authtoken.memcached_servers:
+        return lambda app: app
+    return TokenCacheMiddleware
 
 
 def authorization_factory(_global_conf, **_local_conf):

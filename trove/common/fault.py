@@ -10,7 +10,7 @@ import webob
 from oslo_context import context as oslo_context
 from oslo_log import log as logging
 
-from trove.common import wsgi
+from trove.common import exception, wsgi
 from trove.common.context import TroveContext
 
 LOG = logging.getLogger(__name__)
@@ -18,7 +18,9 @@ LOG = logging.getLogger(__name__)
 REQUEST_ID_KEY = "openstack.request_id"
 REQUEST_ID_HEADER = "x-openstack-request-id"
 _REQUEST_ID = re.compile(r"req-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z")
-# Headers of a foreign error answer that must survive its rewriting.
+# A foreign error answer that is rewritten gets one of our messages and keeps these headers.
+_MESSAGES = {error.code: error.message for error in (
+    exception.Unauthorized, exception.OverLimit, exception.ServiceUnavailable)}
 _KEPT = frozenset(("www-authenticate", "retry-after", "allow"))
 
 
@@ -58,20 +60,17 @@ def _as_fault(status, headers, body):
     content = b"".join(body)
     if hasattr(body, "close"):
         body.close()
-    if not _is_fault(content):
-        kept = {name: value for name, value in headers if name.lower() in _KEPT}
-        code, _, reason = status.partition(" ")
-        answer = wsgi.fault_response(int(code), f"{reason or 'Error'}.", kept)
-        return answer.status, answer.headerlist, [answer.body]
-    return status, headers, [content]
+    code, _, reason = status.partition(" ")
+    if _is_fault(int(code), content):
+        return status, headers, [content]
+    kept = {name: value for name, value in headers if name.lower() in _KEPT}
+    answer = wsgi.fault_response(int(code), _MESSAGES.get(int(code), f"{reason or 'Error'}."), kept)
+    return answer.status, answer.headerlist, [answer.body]
 
 
-def _is_fault(content):
+def _is_fault(code, content):
     try:
         value = json.loads(content)
     except ValueError:
         return False
-    if not isinstance(value, dict) or len(value) != 1:
-        return False
-    fault = next(iter(value.values()))
-    return isinstance(fault, dict) and "code" in fault and "message" in fault
+    return isinstance(value, dict) and list(value) == [wsgi.fault_key(code)]

@@ -145,10 +145,14 @@ class Result:
         return answer
 
 
+def fault_key(code):
+    """The one key of the error body that goes with an HTTP status."""
+    return FAULT_KEYS.get(code, "instanceFault" if code >= 500 else "badRequest")
+
+
 def fault_response(code, message, headers=None, **more):
     """An error answer of the contract's shape: one top-level key, with code and message."""
-    key = FAULT_KEYS.get(code, "instanceFault" if code >= 500 else "badRequest")
-    return Result({key: {"code": code, "message": message, **more}}, code, headers).response()
+    return Result({fault_key(code): {"code": code, "message": message, **more}}, code, headers).response()
 
 
 def error_response(error, headers=None):

@@ -125,11 +125,16 @@ def clear_faults(session, instance_id):
     session.execute(sqlalchemy.delete(table).where(table.c.instance_id == instance_id))
 
 
+@functools.cache
+def _select_newest_fault():
+    return sqlalchemy.select(InstanceFault).where(
+        InstanceFault.instance_id == sqlalchemy.bindparam("id")).order_by(
+        InstanceFault.created.desc(), InstanceFault.id).limit(1)
+
+
 def newest_fault(session, instance_id):
     """The fault that is shown for an instance, or None."""
-    return session.execute(sqlalchemy.select(InstanceFault).where(
-        InstanceFault.instance_id == instance_id).order_by(
-        InstanceFault.created.desc(), InstanceFault.id)).scalars().first()
+    return session.execute(_select_newest_fault(), {"id": instance_id}).scalars().first()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,18 +184,35 @@ class Loaded:
             raise exception.UnprocessableEntity(f"Instance {self.id} cannot do {action} now: {reason}.")
 
 
-def _query():
+# Putting a statement together costs more than running it, so each form of one is made once and then given its values.
+@functools.cache
+def _select(deleted=False, by_id=False, by_tenant=False, unclustered=False, after=False, paged=False):
+    """The statement behind ``Loaded`` with the parameters ``id``, ``tenant``, ``marker`` and ``rows`` as asked for.
+
+    deleted: False for live instances, True for deleted ones, None for both.
+    """
     backups = tables.backups.c
     backing_up = sqlalchemy.exists().where(
         backups.instance_id == DBInstance.id, backups.deleted.is_(False),
         backups.state.in_(RUNNING_BACKUP_STATES)).correlate(DBInstance)
-    return sqlalchemy.select(
+    query = sqlalchemy.select(
         DBInstance, DBDatastore.name, DBDatastoreVersion.name, DBDatastoreVersion.manager,
         InstanceServiceStatus.status_id, InstanceServiceStatus.updated_at, AgentHeartBeat.updated_at, backing_up,
     ).join(DBDatastoreVersion, DBDatastoreVersion.id == DBInstance.datastore_version_id).join(
         DBDatastore, DBDatastore.id == DBDatastoreVersion.datastore_id).outerjoin(
         InstanceServiceStatus, InstanceServiceStatus.instance_id == DBInstance.id).outerjoin(
         AgentHeartBeat, AgentHeartBeat.instance_id == DBInstance.id)
+    for wanted, condition in (
+            (deleted is not None, DBInstance.deleted.is_(bool(deleted))),
+            (by_id, DBInstance.id == sqlalchemy.bindparam("id")),
+            (by_tenant, DBInstance.tenant_id == sqlalchemy.bindparam("tenant")),
+            (unclustered, DBInstance.cluster_id.is_(None)),
+            (after, DBInstance.id > sqlalchemy.bindparam("marker"))):
+        if wanted:
+            query = query.where(condition)
+    if not by_id:
+        query = query.order_by(DBInstance.id)
+    return query.limit(sqlalchemy.bindparam("rows", type_=sqlalchemy.Integer)) if paged else query
 
 
 def _loaded(result):
@@ -206,17 +228,12 @@ def load(session, instance_id, context=None, deleted=False):
     context: if given, another tenant's instance is refused unless it is an administrator's; deleted: False for a live
     one, None for any. Raises NotFound, the same for absent, deleted and foreign ones.
     """
-    query = _filtered(_query().where(DBInstance.id == instance_id), deleted)
-    if context is not None and not context.is_admin:
-        query = query.where(DBInstance.tenant_id == context.project_id)
-    result = session.execute(query).first()
+    own = context is not None and not context.is_admin
+    values = {"id": instance_id, "tenant": context.project_id} if own else {"id": instance_id}
+    result = session.execute(_select(deleted, by_id=True, by_tenant=own), values).first()
     if result is None:
         raise exception.NotFound(resource=DBInstance.label, id=instance_id)
     return _loaded(result)
-
-
-def _filtered(query, deleted):
-    return query if deleted is None else query.where(DBInstance.deleted.is_(deleted))
 
 
 def load_page(session, tenant_id, limit, marker=None, include_clustered=False, deleted=False):
@@ -225,17 +242,11 @@ def load_page(session, tenant_id, limit, marker=None, include_clustered=False, d
     tenant_id: None for those of all tenants; limit: None for all; deleted: False for live ones, True for deleted
     ones, None for both. Returns (list of Loaded, marker of the next page or None).
     """
-    query = _filtered(_query(), deleted)
-    if tenant_id is not None:
-        query = query.where(DBInstance.tenant_id == tenant_id)
-    if not include_clustered:
-        query = query.where(DBInstance.cluster_id.is_(None))
-    if marker is not None:
-        query = query.where(DBInstance.id > marker)
-    query = query.order_by(DBInstance.id)
-    if limit is not None:
-        query = query.limit(limit + 1)
-    loaded = [_loaded(result) for result in session.execute(query)]
+    query = _select(deleted, by_tenant=tenant_id is not None, unclustered=not include_clustered,
+                    after=marker is not None, paged=limit is not None)
+    values = {"tenant": tenant_id, "marker": marker, "rows": limit and limit + 1}
+    loaded = [_loaded(result) for result in session.execute(
+        query, {name: value for name, value in values.items() if value is not None})]
     if limit is None or len(loaded) <= limit:
         return loaded, None
     return loaded[:limit], loaded[limit - 1].id
@@ -254,31 +265,38 @@ def lock(session, instance_id, context):
     return row
 
 
+@functools.cache
+def _select_replica_ids():
+    return sqlalchemy.select(DBInstance.id).where(
+        DBInstance.slave_of_id == sqlalchemy.bindparam("id"), DBInstance.deleted.is_(False)).order_by(DBInstance.id)
+
+
 def replica_ids(session, instance_id):
     """The ids of the live replicas of an instance."""
-    return session.execute(sqlalchemy.select(DBInstance.id).where(
-        DBInstance.slave_of_id == instance_id, DBInstance.deleted.is_(False)).order_by(DBInstance.id)).scalars().all()
+    return session.execute(_select_replica_ids(), {"id": instance_id}).scalars().all()
 
 
 @dataclasses.dataclass(frozen=True)
 class Details:
     """What the view of one instance shows beyond a list's: replicas, fault, progress of the newest operation.
 
-    now: seconds since the epoch by the database's clock.
+    now: seconds since the epoch by the database's clock; None unless the operation is live.
     """
 
     loaded: Loaded
     replica_ids: list
     fault: InstanceFault | None
     operation: object
-    now: float
+    now: float | None
 
 
 def load_details(session, instance_id, context, deleted=False):
     """The Details of an instance. Arguments and errors are those of ``load``."""
     loaded = load(session, instance_id, context, deleted)
-    return Details(loaded, replica_ids(session, instance_id), newest_fault(session, instance_id),
-                   operations.newest_for(session, "instance", instance_id), get_db_api().now(session))
+    newest = operations.newest_for(session, "instance", instance_id)
+    live = newest is not None and newest.state in operations.LIVE_STATES
+    return Details(loaded, replica_ids(session, instance_id), newest_fault(session, instance_id), newest,
+                   get_db_api().now(session) if live else None)
 
 
 def set_service_status(session, instance_id, status):

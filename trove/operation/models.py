@@ -4,6 +4,7 @@ The API inserts (``begin``) in the transaction that reserves and writes the reso
 advances and ends. Every move is one conditional UPDATE, so that a process that lost its lease cannot write any
 more. All times are seconds since the epoch by the database's clock.
 """
+import functools
 import json
 
 import sqlalchemy
@@ -91,11 +92,16 @@ def live_for(session, resource_type, resource_id):
         Operation.state.in_(LIVE_STATES)).order_by(Operation.created_at)).scalars().all()
 
 
+@functools.cache
+def _select_newest():
+    return sqlalchemy.select(Operation).where(
+        Operation.resource_type == sqlalchemy.bindparam("type"), Operation.resource_id == sqlalchemy.bindparam("id"),
+    ).order_by(Operation.created_at.desc()).limit(1)
+
+
 def newest_for(session, resource_type, resource_id):
     """The newest operation of a resource, live or ended, or None."""
-    return session.execute(sqlalchemy.select(Operation).where(
-        Operation.resource_type == resource_type, Operation.resource_id == resource_id,
-    ).order_by(Operation.created_at.desc())).scalars().first()
+    return session.execute(_select_newest(), {"type": resource_type, "id": resource_id}).scalars().first()
 
 
 def request_cancel(session, resource_type, resource_id, keep=None):
