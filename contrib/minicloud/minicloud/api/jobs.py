@@ -44,6 +44,7 @@ class Jobs:
         self.store = store
         self.locks = Locks()
         self._work = {}
+        self._merged = set()
         self._waiting = collections.defaultdict(collections.deque)
         self._mutex = threading.Lock()
         self._queue = queue.SimpleQueue()
@@ -52,13 +53,17 @@ class Jobs:
         self._stopping = False
         self._threads = [threading.Thread(target=self._serve, name=f"job-{n}", daemon=True) for n in range(workers)]
 
-    def register(self, name, run, fail):
+    def register(self, name, run, fail, merge=False):
         """Say what an operation does.
 
         :param run: called as run(resource_id, **args); whatever it raises goes to ``fail``.
         :param fail: called as fail(resource_id, error, **args); records the failure on the resource.
+        :param merge: one run serves all equal ones that wait behind it. For operations that bring something into
+            the state that the records say, however often the records changed.
         """
         self._work[name] = (run, fail)
+        if merge:
+            self._merged.add(name)
 
     def start(self):
         """Start the threads and take up what an earlier process left unfinished."""
@@ -106,9 +111,9 @@ class Jobs:
         while (resource_id := self._queue.get()) is not None:
             if self._stopping:
                 return
-            operation = self._waiting[resource_id][0]
+            operation, also = self._next(resource_id)
             try:
-                self._run(*operation)
+                self._run(*operation, also)
             finally:
                 with self._mutex:
                     line = self._waiting[resource_id]
@@ -120,7 +125,18 @@ class Jobs:
                     self._unfinished -= 1
                     self._idle.notify_all()
 
-    def _run(self, number, name, resource_id, args):
+    def _next(self, resource_id):
+        """The operation at the head of a line, and the numbers of those behind it that its run serves too."""
+        with self._mutex:
+            line = self._waiting[resource_id]
+            head = line[0]
+            merged = [o for o in list(line)[1:] if o[1:] == head[1:]] if head[1] in self._merged else []
+            for operation in merged:
+                line.remove(operation)
+            self._unfinished -= len(merged)
+            return head, [operation[0] for operation in merged]
+
+    def _run(self, number, name, resource_id, args, also):
         run, fail = self._work[name]
         try:
             with self.locks.hold(resource_id):
@@ -133,4 +149,6 @@ class Jobs:
             except Exception:
                 LOG.exception("could not record the failure of %s of %s", name, resource_id)
                 return  # stays in the store: the next start tries again
-        self.store.remove_operation(number)
+        with self.store.transaction():
+            for finished in (number, *also):
+                self.store.remove_operation(finished)

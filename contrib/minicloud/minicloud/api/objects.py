@@ -139,7 +139,8 @@ class Objects:
             "AND (? IS NULL OR name < ?) AND (delete_at IS NULL OR delete_at > ?) ORDER BY name"
         )
         rows = self.store.sql.execute(
-            query + " DESC" if reverse else query, (account, container, prefix, low, low, high, high, time.time())
+            query + " DESC" if reverse else query,
+            (account, container, prefix, low, low, high, high, time.time()),
         )
         for row in rows:
             if row["name"].startswith(prefix):

@@ -45,7 +45,9 @@ def register(cloud):
             fail(cloud, server_id, error, **args)
 
         cloud.jobs.register(f"server.{name}", work, failed)
-    cloud.jobs.register("port.rules", lambda server_id: _refresh_rules(cloud, server_id), _rules_failed)
+    cloud.jobs.register(
+        "port.rules", lambda server_id: _refresh_rules(cloud, server_id), _rules_failed, merge=True
+    )
 
 
 def change(cloud, server_id, **fields):
@@ -227,8 +229,14 @@ def _detach(cloud, server, volume_id):
 def _refresh_rules(cloud, server_id):
     server = cloud.store.find("server", server_id)
     ports = ports_of(cloud, server_id)
-    if server and ports and server["vm_state"] != "building" and server["task_state"] != "deleting":
+    if not server or not ports or server["vm_state"] == "building" or server["task_state"] == "deleting":
+        return
+    try:
         cloud.host.set_rules(server_id, networks.allowed(cloud, ports[0]))
+    except HostError as error:
+        if error.code != "not_found":
+            raise
+        LOG.info("server %s has no guest that new rules could be given to", server_id)
 
 
 # Failures

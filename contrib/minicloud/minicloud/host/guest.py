@@ -198,6 +198,11 @@ def kill(config: Config, guest_id: str) -> None:
         raise HostError("failed", f"guest {guest_id} does not end {KILL_TIMEOUT} s after SIGKILL")
 
 
+def _removed(home: Path) -> bool:
+    shutil.rmtree(home, ignore_errors=True)
+    return not home.exists()
+
+
 def delete(config: Config, guest_id: str) -> None:
     """Remove all traces of a guest; its volumes stay. Repeating it after a crash finishes the work."""
     home = directory(config, guest_id)
@@ -208,10 +213,11 @@ def delete(config: Config, guest_id: str) -> None:
     network.unwire_guest(config, guest_id)
     try:
         cgroup.remove_guest(config, guest_id)
-        if home.exists():
-            shutil.rmtree(home)
     except OSError as error:
         raise HostError("failed", f"guest {guest_id} not removed: {error}") from error
+    # The guest's waiter may still be writing its last words into the directory while it is emptied.
+    if not _wait(lambda: _removed(home), KILL_TIMEOUT):
+        raise HostError("failed", f"guest {guest_id} not removed: {home} does not become empty")
 
 
 def resize(config: Config, guest_id: str, memory_mb: int, vcpus: int) -> None:
