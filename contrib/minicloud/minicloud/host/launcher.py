@@ -11,11 +11,9 @@ import fcntl
 import json
 import os
 import resource
-import socket
 import stat
 import sys
 import termios
-from typing import NamedTuple
 
 from minicloud.host import personalise, syscalls
 from minicloud.host.syscalls import bind, mount
@@ -33,13 +31,6 @@ _HIDDEN = ("/proc/sysrq-trigger", "/proc/kcore", "/proc/kmsg", "/proc/timer_list
 _INIT = "/sbin/init"
 _DISK_GROUP = 6
 _TTY_GROUP = 5
-
-
-class Terminal(NamedTuple):
-    """The two ends of a pseudo-terminal."""
-
-    master: int
-    slave: int
 
 
 def main(guest_dir: str, report: int) -> None:
@@ -72,7 +63,7 @@ def _launch(guest_dir: str, report: int) -> None:
     home = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     _join(plan["join_first"])
     _forget_last_run()
-    terminal = _open_console()
+    master, slave = _open_console()
     log = os.open("console.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if os.fstat(log).st_size > CONSOLE_LIMIT // 2:
         os.ftruncate(log, 0)
@@ -82,7 +73,7 @@ def _launch(guest_dir: str, report: int) -> None:
     syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC)
     mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
     _mount_root(plan["layers"])
-    _mount_dev("root/dev", terminal.slave)
+    _mount_dev("root/dev", slave)
     mount(
         "tmpfs",
         "root/run",
@@ -94,19 +85,19 @@ def _launch(guest_dir: str, report: int) -> None:
     _join(plan["join_last"])
     syscalls.unshare(syscalls.CLONE_NEWCGROUP)  # after joining: the guest sees its own group as the root
     _enter_root(plan["binds"])
-    socket.sethostname(plan["hostname"])
+    syscalls.set_host_name(plan["hostname"])
     personalise.every_boot()
     _inject(home)
 
     if not os.access(_INIT, os.X_OK):
         raise FileNotFoundError(f"the image has no {_INIT}")
     syscalls.drop_capabilities()
-    _keep_console(terminal, log)
+    _keep_console(master, slave, log)
     _write_run(home, me)
     _tell(report, me)
     os.setsid()
     for descriptor in (0, 1, 2):
-        os.dup2(terminal.slave, descriptor)
+        os.dup2(slave, descriptor)
     os.execve(_INIT, [_INIT], {"container": "minicloud", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "dumb"})
 
 
@@ -124,17 +115,17 @@ def _forget_last_run() -> None:
             pass
 
 
-def _open_console() -> Terminal:
-    """Open the terminal that becomes the guest's /dev/console (systemd writes to nothing but terminals)."""
-    terminal = Terminal(*os.openpty())
-    attributes = termios.tcgetattr(terminal.slave)
+def _open_console() -> tuple[int, int]:
+    """Open the terminal whose slave becomes the guest's /dev/console (systemd writes to nothing but terminals)."""
+    master, slave = os.openpty()
+    attributes = termios.tcgetattr(slave)
     attributes[1] &= ~termios.OPOST  # keep the log free of carriage returns
     attributes[3] &= ~termios.ECHO
-    termios.tcsetattr(terminal.slave, termios.TCSANOW, attributes)
-    return terminal
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    return master, slave
 
 
-def _keep_console(terminal: Terminal, log: int) -> None:
+def _keep_console(master: int, slave: int, log: int) -> None:
     """Start the process that keeps what is written to the console: the image's own `cat`.
 
     It lives in all of the guest's namespaces, so it opens no way to the host and ends with the guest. systemd spares
@@ -143,8 +134,8 @@ def _keep_console(terminal: Terminal, log: int) -> None:
     if os.fork() == 0:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_FSIZE, (CONSOLE_LIMIT, CONSOLE_LIMIT))
-        os.dup2(terminal.master, 0)
-        os.set_inheritable(terminal.slave, True)  # while it is open here, reading does not fail between two writers
+        os.dup2(master, 0)
+        os.set_inheritable(slave, True)  # while it is open here, reading does not fail between two writers
         os.dup2(log, 1)
         os.dup2(log, 2)
         try:

@@ -6,7 +6,7 @@ guest would. Everything is in place before init starts. Must not touch the host.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import os
 import sys
 
@@ -105,10 +105,10 @@ def first_boot(plan: dict) -> None:
         f"{plan['address']} {plan['hostname']}\n".encode(),
     )
     for item in plan["files"]:
-        write_file(item["path"], base64.b64decode(item["content"]), item["mode"])
+        write_file(item["path"], binascii.a2b_base64(item["content"]), item["mode"])
     for item in plan["user_files"]:
         try:
-            write_file(item["path"], base64.b64decode(item["content"]), item["mode"], item["append"])
+            write_file(item["path"], binascii.a2b_base64(item["content"]), item["mode"], item["append"])
             if item["owner"]:
                 os.chown(item["path"], *lookup_owner(item["owner"]))
         except (OSError, ValueError) as error:
@@ -135,7 +135,7 @@ def write_file(path: str, content: bytes, mode: int = 0o644, append: bool = Fals
 
 def _install_user_data(scripts: list[str]) -> None:
     for number, script in enumerate(scripts):
-        write_file(f"{USER_DATA_DIR}/script-{number:02}", base64.b64decode(script), 0o700)
+        write_file(f"{USER_DATA_DIR}/script-{number:02}", binascii.a2b_base64(script), 0o700)
     write_file(f"{USER_DATA_DIR}/run", _USER_DATA_RUNNER.encode(), 0o700)
     unit = "/etc/systemd/system/minicloud-user-data.service"
     write_file(unit, _USER_DATA_UNIT.encode())

@@ -115,6 +115,11 @@ def drop_capabilities() -> None:
                 raise
 
 
+def set_host_name(name: str) -> None:
+    """sethostname(2); the standard library has it in `socket`, whose import a guest's boot can do without."""
+    _check(_libc.sethostname(name.encode(), ctypes.c_size_t(len(name.encode()))), "sethostname")
+
+
 def die_with_parent() -> None:
     """Let the kernel send SIGKILL to this process when the one that forked it ends."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(9), 0, 0, 0), "prctl")
