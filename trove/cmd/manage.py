@@ -13,22 +13,11 @@ from sqlalchemy import exc
 from trove.common import cfg
 from trove.common.cfg import CONF, DATASTORES
 from trove.datastore import registration
-from trove.db import get_db_api
+from trove.db import get_db_api, in_transaction
 
 LOG = logging.getLogger(__name__)
 
 CONFIG_FILE = "/etc/trove/trove.conf"
-
-
-def _in_transaction(function, *args):
-    """Run one function of ``registration`` as a transaction, again if it loses against another."""
-    db = get_db_api()
-
-    @db.retry_lost_races
-    def transaction():
-        with db.writer() as session:
-            return function(session, *args)
-    return transaction()
 
 
 def db_sync(command):
@@ -53,14 +42,15 @@ def db_recreate(command):
 
 def datastore_update(command):
     """Make a datastore, or change its default version."""
-    _in_transaction(registration.update_datastore, command.datastore_name, command.default_version)
+    in_transaction(registration.update_datastore)(command.datastore_name, command.default_version)
     print(f"Datastore '{command.datastore_name}' updated.")
 
 
 def datastore_version_update(command):
     """Make or change a version of a datastore."""
-    _in_transaction(registration.update_version, command.datastore, command.version_name, command.manager,
-                    command.image_id, command.packages, command.active == "1")
+    in_transaction(registration.update_version)(
+        command.datastore, command.version_name, command.manager, command.image_id, command.packages,
+        command.active == "1")
     print(f"Datastore version '{command.version_name}' updated.")
     known = {module.GROUP for module in DATASTORES} | set(CONF.datastore_registry_ext)
     if command.manager not in known:
@@ -74,20 +64,20 @@ def db_load_datastore_config_parameters(command):
         rules = json.loads(Path(command.config_file_location).read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{command.config_file_location} is not a JSON file: {error}") from error
-    number = _in_transaction(registration.load_parameters, command.datastore, command.datastore_version, rules)
+    number = in_transaction(registration.load_parameters)(command.datastore, command.datastore_version, rules)
     print(f"{number} configuration parameters loaded.")
 
 
 def datastore_version_flavor_add(command):
     """Restrict a version to flavors, besides those it is restricted to already."""
     flavors = [flavor.strip() for flavor in command.flavor_ids.split(",") if flavor.strip()]
-    _in_transaction(registration.add_flavors, command.datastore, command.datastore_version, flavors)
+    in_transaction(registration.add_flavors)(command.datastore, command.datastore_version, flavors)
     print(f"Added the flavors {', '.join(flavors)} to version '{command.datastore_version}'.")
 
 
 def datastore_version_flavor_delete(command):
     """Take a flavor off those that a version is restricted to."""
-    _in_transaction(registration.delete_flavor, command.datastore, command.datastore_version, command.flavor_id)
+    in_transaction(registration.delete_flavor)(command.datastore, command.datastore_version, command.flavor_id)
     print(f"Deleted the flavor {command.flavor_id} from version '{command.datastore_version}'.")
 
 

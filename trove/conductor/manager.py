@@ -8,7 +8,7 @@ from trove import rpc
 from trove.common import crypto, envelope
 from trove.common.instance import ServiceStatuses
 from trove.conductor import models
-from trove.db import get_db_api
+from trove.db import in_transaction
 
 LOG = logging.getLogger(__name__)
 
@@ -25,17 +25,14 @@ def _is_genuine(method, sent, proof, **args):
 
 def _apply(method, instance_id, slot, sent, effect):
     """Run ``effect(session)`` for a live instance if the report is the newest of its slot, all in one transaction."""
-    db = get_db_api()
-
-    @db.retry_lost_races
-    def transaction():
-        with db.writer() as session:
-            if not models.is_live(session, instance_id):
-                LOG.info("Dropped %s for instance %s: it does not exist (any more)", method, instance_id)
-            elif not models.is_newer(session, instance_id, slot, sent):
-                LOG.debug("Dropped %s for instance %s: one sent later has been here", method, instance_id)
-            else:
-                effect(session)
+    @in_transaction
+    def transaction(session):
+        if not models.is_live(session, instance_id):
+            LOG.info("Dropped %s for instance %s: it does not exist (any more)", method, instance_id)
+        elif not models.is_newer(session, instance_id, slot, sent):
+            LOG.debug("Dropped %s for instance %s: one sent later has been here", method, instance_id)
+        else:
+            effect(session)
     transaction()
 
 
@@ -65,7 +62,7 @@ class Manager:
         if _is_genuine("report_root", sent, proof, instance_id=instance_id, user=user):
             user = None if user is None else str(user)[:255]
             _apply("report_root", instance_id, "report_root", sent,
-                   lambda session: models.record_root(session, instance_id, user))
+                   lambda session: models.record_root(session, instance_id, user, sent))
 
     @rpc.expose
     def update_backup(self, _context, instance_id, backup_id, sent=None, proof=None, **fields):

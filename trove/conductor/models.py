@@ -11,6 +11,7 @@ The rules, for N conductors at work on messages that come late, twice or in anot
   status gives way to the next report, PAUSED too: that is how a reboot ends.
 - A backup that has ended is never changed by a guest.
 """
+import datetime
 import math
 import time
 
@@ -20,20 +21,24 @@ from sqlalchemy import exc
 from trove.common.instance import ServiceStatuses
 from trove.db import models
 from trove.db.sqlalchemy import tables
-from trove.instance.models import AgentHeartBeat, InstanceServiceStatus, RootHistory
+from trove.instance.models import (
+    RUNNING_BACKUP_STATES,
+    AgentHeartBeat,
+    InstanceServiceStatus,
+    record_root_enabled,
+)
 from trove.instance.tasks import InstanceTasks
 
 NOT_FOR_GUESTS = (ServiceStatuses.NEW, ServiceStatuses.PAUSED, ServiceStatuses.DELETED,
                   ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT)
 _ERROR_TASKS = [task.code for task in InstanceTasks.all() if task.is_error]
-_RUNNING_BACKUPS = ("NEW", "BUILDING", "SAVING")
-_BACKUP_STATES = (*_RUNNING_BACKUPS, "COMPLETED", "FAILED")
+_BACKUP_STATES = (*RUNNING_BACKUP_STATES, "COMPLETED", "FAILED")
 # Seconds. A clock further ahead than this is not believed for the order of later reports: when it is set right, the
 # guest would else be unheard until the time that it once had.
 _CLOCK_ALLOWANCE = 5.0
 
 _instances, _statuses, _lastseen = tables.instances, tables.service_statuses, tables.conductor_lastseen
-_heartbeats, _roots, _backups = tables.agent_heartbeats, tables.root_enabled_history, tables.backups
+_heartbeats, _backups = tables.agent_heartbeats, tables.backups
 
 
 def is_live(session, instance_id):
@@ -104,20 +109,18 @@ def record_status(session, instance_id, status=None):
     return True
 
 
-def record_root(session, instance_id, user):
-    """Note that root was enabled; the first time stays on record, as does who asked for it."""
-    again = session.execute(sqlalchemy.update(_roots).where(_roots.c.id == instance_id).values(disabled_at=None))
-    if again.rowcount == 0:
-        # At the same time the task manager may note it for a root password given at creation.
-        _insert_unless_there(session, sqlalchemy.insert(RootHistory).values(
-            id=instance_id, user=user, created=models.utcnow()))
+def record_root(session, instance_id, user, sent):
+    """Note that root was enabled at ``sent`` (seconds since the epoch); what was disabled later stays so."""
+    # Stored times have no fractions.
+    moment = None if sent is None else datetime.datetime.fromtimestamp(int(sent), datetime.UTC).replace(tzinfo=None)
+    record_root_enabled(session, instance_id, user, moment)
 
 
 def record_backup(session, instance_id, backup_id, fields):
     """Write what is known of ``fields`` into a running backup of the instance; returns whether there was one."""
     return session.execute(sqlalchemy.update(_backups).where(
         _backups.c.id == backup_id, _backups.c.instance_id == instance_id, _backups.c.deleted.is_(False),
-        _backups.c.state.in_(_RUNNING_BACKUPS),
+        _backups.c.state.in_(RUNNING_BACKUP_STATES),
     ).values(**fields, updated=models.utcnow())).rowcount == 1
 
 

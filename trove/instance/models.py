@@ -2,12 +2,14 @@
 
 Lists load all that they show in a fixed number of statements; no property runs a query.
 """
+import contextlib
 import dataclasses
 import datetime
 import functools
 import json
 
 import sqlalchemy
+from sqlalchemy import exc
 
 from trove.common import exception
 from trove.common.cfg import CONF
@@ -321,13 +323,20 @@ def root_history(session, instance_id):
     return session.get(RootHistory, instance_id)
 
 
-def record_root_enabled(session, instance_id, user_id):
-    """Note that root is enabled: who did it first, or first after it was last disabled."""
-    history = root_history(session, instance_id)
-    if history is None:
-        session.add(RootHistory(id=instance_id, user=user_id, created=models.utcnow()))
-    elif history.disabled_at is not None:
-        history.user, history.created, history.disabled_at = user_id, models.utcnow(), None
+def record_root_enabled(session, instance_id, user_id, moment=None):
+    """Note that root is enabled: who did it first, or first after it was last disabled.
+
+    moment: when that was (naive UTC), for reports that may be late: what was disabled later stays so; None is now.
+    The API and the conductor note the same enabling at the same time, so neither may stumble over the other.
+    """
+    history = tables.root_enabled_history
+    values = {"user": user_id, "created": models.utcnow(), "disabled_at": None}
+    again = sqlalchemy.update(history).where(history.c.id == instance_id, history.c.disabled_at.is_not(None))
+    if moment is not None:
+        again = again.where(history.c.disabled_at < moment)
+    if session.execute(again.values(**values)).rowcount == 0:
+        with contextlib.suppress(exc.IntegrityError), session.begin_nested():
+            session.execute(history.insert().values(id=instance_id, **values))
 
 
 def record_root_disabled(session, instance_id):

@@ -9,9 +9,10 @@ from trove.common import crypto, envelope
 from trove.common.instance import ServiceStatuses
 from trove.conductor import manager, models
 from trove.datastore.models import DBDatastore, DBDatastoreVersion
+from trove.db import in_transaction
 from trove.db import models as db_models
 from trove.db.sqlalchemy import tables
-from trove.instance.models import DBInstance, InstanceServiceStatus, RootHistory
+from trove.instance.models import DBInstance, InstanceServiceStatus, RootHistory, record_root_enabled
 from trove.instance.tasks import InstanceTasks
 
 GUEST = "11111111-1111-4111-8111-111111111111"
@@ -201,19 +202,54 @@ def test_an_instance_without_a_status_row_gets_one(db_populated):
     assert status_row(db_populated)["status_id"] == 0x01
 
 
-def test_root_is_recorded_once_and_a_later_enabling_is_not_disabled(db_each):
+def test_root_is_recorded_with_who_enabled_it_first(db_each):
     populate(db_each)
     now = time.time()
     send("report_root", sent=now, user="alice")
-    with db_each.writer() as session:
-        session.get(RootHistory, GUEST).disabled_at = LONG_AGO
-    send("report_root", sent=now, user="replayed")
-    (row,) = rows(db_each, tables.root_enabled_history)
-    assert (row["user"], row["disabled_at"]) == ("alice", LONG_AGO)
     send("report_root", sent=now + 1, user="bob")
     (row,) = rows(db_each, tables.root_enabled_history)
     assert (row["id"], row["user"], row["disabled_at"]) == (GUEST, "alice", None)
     assert row["created"] is not None
+
+
+def test_a_late_or_replayed_report_does_not_undo_a_disabling(db_each):
+    populate(db_each)
+    now = time.time()
+    send("report_root", sent=now - 100, user="alice")
+    disabled = db_models.datetime.datetime.fromtimestamp(int(now - 50), db_models.datetime.UTC).replace(tzinfo=None)
+    with db_each.writer() as session:
+        session.get(RootHistory, GUEST).disabled_at = disabled
+    for sent, user in ((now - 100, "replayed"), (now - 60, "late")):
+        send("report_root", sent=sent, user=user)
+        (row,) = rows(db_each, tables.root_enabled_history)
+        assert (row["user"], row["disabled_at"]) == ("alice", disabled)
+    send("report_root", sent=now, user="bob")
+    (row,) = rows(db_each, tables.root_enabled_history)
+    assert (row["user"], row["disabled_at"]) == ("bob", None)
+
+
+def test_api_and_conductor_may_note_root_at_the_same_time(db_each):
+    populate(db_each)
+    start, broken = threading.Barrier(6), []
+
+    @in_transaction
+    def note(session, user):
+        record_root_enabled(session, GUEST, user)
+
+    def run(number):
+        start.wait()
+        try:
+            note(f"user-{number}")
+        except Exception as error:
+            broken.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert broken == []
+    assert len(rows(db_each, tables.root_enabled_history)) == 1
 
 
 def add_backup(db, state="NEW", instance_id=GUEST, backup_id=BACKUP):

@@ -1,5 +1,6 @@
 """Delete an instance with all that belongs to it, whatever state it is in. Every step is content with absence."""
 from trove.common.instance import ServiceStatuses
+from trove.conductor import models as conductor_models
 from trove.instance import models
 from trove.instance.tasks import InstanceTasks
 from trove.taskmanager.flow import Flow, Step
@@ -14,6 +15,7 @@ def done(session, work):
     status = models.service_status(session, work.resource_id)
     if status is not None:
         status.status = ServiceStatuses.DELETED
+    conductor_models.forget(session, work.resource_id)
 
 
 def failed(session, work, step, _error, message):
