@@ -22,7 +22,7 @@ from oslo_log import log as logging  # noqa: E402
 from oslo_messaging import transport as messaging_transport  # noqa: E402
 from oslo_messaging.rpc import server as messaging_server  # noqa: E402
 
-from trove.common import envelope, exception  # noqa: E402
+from trove.common import cfg, envelope, exception  # noqa: E402
 from trove.common.cfg import CONF  # noqa: E402
 from trove.common.context import TroveContext  # noqa: E402
 
@@ -55,6 +55,13 @@ def broker_passwords():
     if url.transport != "rabbit":
         return []
     return [host.password or "" for host in url.hosts] or [""]
+
+
+def require_broker_password():
+    """Refuse to go on when ``transport_url`` names a broker without a password of one's own (SystemExit)."""
+    if any(password.strip().lower() in cfg.PLACEHOLDERS for password in broker_passwords()):
+        raise SystemExit("Cannot start: set [DEFAULT] transport_url to rabbit://USER:PASSWORD@HOST:PORT/ with a "
+                         "password of your own (it is not set, empty or a placeholder).")
 
 
 def get_transport():

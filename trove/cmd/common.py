@@ -19,13 +19,7 @@ def read_configuration(config_file, argv=None, secrets=()):
     default = [config_file] if Path(config_file).exists() else []
     cfg.parse_args(sys.argv[1:] if argv is None else argv, default_config_files=default)
     cfg.require_secret(*secrets)
-    _check_transport()
-
-
-def _check_transport():
-    if any(password.strip().lower() in cfg.PLACEHOLDERS for password in rpc.broker_passwords()):
-        raise SystemExit("Cannot start: set [DEFAULT] transport_url to rabbit://USER:PASSWORD@HOST:PORT/ with a "
-                         "password of your own (it is not set, empty or a placeholder).")
+    rpc.require_broker_password()
 
 
 def configure_database():

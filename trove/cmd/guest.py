@@ -26,10 +26,11 @@ def read_configuration(argv=None):
     """Parse the command line and the injected files. Raises SystemExit with a sentence about what is missing."""
     default = [CONFIG_DIR] if Path(CONFIG_DIR).is_dir() else []
     cfg.parse_args(sys.argv[1:] if argv is None else argv, default_config_files=[], default_config_dirs=default)
-    for name in ("guest_id", "datastore_manager", "transport_url"):
+    for name in ("guest_id", "datastore_manager"):
         if not CONF[name]:
             raise SystemExit(f"Cannot start: set [DEFAULT] {name}; it belongs into a file in {CONFIG_DIR}.")
     cfg.require_secret("guest_key")
+    rpc.require_broker_password()
 
 
 def hide_configuration():

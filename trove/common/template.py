@@ -34,7 +34,7 @@ def render(manager, datastore_name, version_name, flavor, instance_id, name="con
         return _environment(directory).get_template(found).render(
             flavor=flavor, server_id=utils.stable_server_id(instance_id),
             datastore={"name": datastore_name, "manager": manager, "version": version_name}, **extra)
-    except (jinja2.TemplateError, TypeError, ValueError) as error:
+    except (jinja2.TemplateError, ArithmeticError, TypeError, ValueError) as error:
         raise exception.TroveError(f"The template {directory / found} cannot be rendered: {error}") from error
 
 

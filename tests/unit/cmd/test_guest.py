@@ -1,0 +1,52 @@
+"""The agent's process: what it refuses to start with, and that it needs little."""
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from trove.cmd import guest
+
+GOOD = {"guest_id": "i-1", "datastore_manager": "mysql", "guest_key": "k" * 64, "transport_url": "fake://"}
+
+
+@pytest.fixture
+def conf_d(tmp_path):
+    """A directory as it is injected, from a dict of options."""
+    def write(**options):
+        (tmp_path / "guest_info.conf").write_text(
+            "\n".join(["[DEFAULT]", *(f"{name} = {value}" for name, value in options.items() if value)]))
+        return f"--config-dir={tmp_path}"
+    return write
+
+
+@pytest.mark.parametrize("missing", sorted(GOOD))
+def test_what_is_missing_is_named(conf, conf_d, missing):
+    with pytest.raises(SystemExit, match=rf"Cannot start: set \[DEFAULT\] {missing}"):
+        guest.read_configuration([conf_d(**{**GOOD, missing: None})])
+
+
+def test_a_placeholder_for_a_key_is_refused(conf, conf_d):
+    with pytest.raises(SystemExit, match="guest_key to a secret of your own"):
+        guest.read_configuration([conf_d(**{**GOOD, "guest_key": "changeme"})])
+
+
+def test_an_unknown_manager_is_named(conf, conf_d):
+    guest.read_configuration([conf_d(**{**GOOD, "datastore_manager": "stone"})])
+    with pytest.raises(SystemExit, match="option datastore_manager: 'stone' is none of mariadb, mysql, percona"):
+        guest.Agent()
+
+
+def test_the_injected_files_are_hidden_from_the_database_server(conf, conf_d, tmp_path):
+    guest.read_configuration([conf_d(**GOOD)])
+    guest.hide_configuration()
+    assert stat.S_IMODE((tmp_path / "guest_info.conf").stat().st_mode) == 0o600
+
+
+def test_the_agent_imports_little():
+    # Import time and memory are part of every creation, in every guest.
+    program = ("import sys, trove.cmd.guest; "
+               "print([m for m in ('eventlet', 'sqlalchemy', 'jinja2', 'keystoneauth1', 'novaclient', 'webob', "
+               "'trove.db', 'trove.instance', 'trove.common.crypto') if sys.modules.get(m)])")
+    said = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
