@@ -138,8 +138,7 @@ class VolumeDevice:
 
     def _record(self, mount_point):
         # noauto: without udev systemd waits for the device in vain, and the agent mounts before it starts the server.
-        kind = self.filesystem() or CONF.volume_fstype
-        entry = f"{self.device_path} {mount_point} {kind} {CONF.mount_options},noauto,nofail 0 0"
+        entry = f"{self.device_path} {mount_point} auto {CONF.mount_options},noauto,nofail 0 0"
         lines = _fstab_lines()
         kept = [line for line in lines if _mount_point_of(line) != str(mount_point)]
         if lines != [*kept, entry]:

@@ -49,6 +49,8 @@ class Manager(abc.ABC):
         self._manager_name = manager_name
         # Held by whatever starts, stops or rebuilds the server: one at a time.
         self._lifecycle = threading.RLock()
+        # Held by commands about databases and users, so that each sees what those before it did.
+        self._administration = threading.Lock()
         self._preparing = threading.Lock()
 
     # What a datastore offers
@@ -96,9 +98,13 @@ class Manager(abc.ABC):
             raise exception.DatastoreOperationNotSupported(operation=operation, datastore=self.manager)
         return method(*args, **kwargs)
 
-    def _call_alone(self, collaborator, operation, *args):
+    def _administer(self, operation, *args):
+        with self._administration:
+            return self._call(self.admin, operation, *args)
+
+    def _operate(self, operation, *args):
         with self._lifecycle:
-            return self._call(collaborator, operation, *args)
+            return self._call(self.app, operation, *args)
 
     # Life of the agent
 
@@ -188,62 +194,62 @@ class Manager(abc.ABC):
     @rpc.expose
     def create_database(self, context, databases):
         """Make databases."""
-        return self._call(self.admin, "create_database", databases)
+        return self._administer("create_database", databases)
 
     @rpc.expose
     def delete_database(self, context, database):
         """Drop a database."""
-        return self._call(self.admin, "delete_database", database)
+        return self._administer("delete_database", database)
 
     @rpc.expose
     def list_databases(self, context, limit=None, marker=None, include_marker=False):
         """A page of databases and the marker of the next."""
-        return self._call(self.admin, "list_databases", limit, marker, include_marker)
+        return self._administer("list_databases", limit, marker, include_marker)
 
     @rpc.expose
     def create_user(self, context, users):
         """Make users."""
-        return self._call(self.admin, "create_user", users)
+        return self._administer("create_user", users)
 
     @rpc.expose
     def delete_user(self, context, user):
         """Drop a user."""
-        return self._call(self.admin, "delete_user", user)
+        return self._administer("delete_user", user)
 
     @rpc.expose
     def get_user(self, context, username, hostname):
         """A user, or None."""
-        return self._call(self.admin, "get_user", username, hostname)
+        return self._administer("get_user", username, hostname)
 
     @rpc.expose
     def list_users(self, context, limit=None, marker=None, include_marker=False):
         """A page of users and the marker of the next."""
-        return self._call(self.admin, "list_users", limit, marker, include_marker)
+        return self._administer("list_users", limit, marker, include_marker)
 
     @rpc.expose
     def change_passwords(self, context, users):
         """Set passwords."""
-        return self._call(self.admin, "change_passwords", users)
+        return self._administer("change_passwords", users)
 
     @rpc.expose
     def update_attributes(self, context, username, hostname, user_attrs):
         """Change name, host or password of a user."""
-        return self._call(self.admin, "update_attributes", username, hostname, user_attrs)
+        return self._administer("update_attributes", username, hostname, user_attrs)
 
     @rpc.expose
     def list_access(self, context, username, hostname):
         """The databases that a user may use."""
-        return self._call(self.admin, "list_access", username, hostname)
+        return self._administer("list_access", username, hostname)
 
     @rpc.expose
     def grant_access(self, context, username, hostname, databases):
         """Let a user use databases."""
-        return self._call(self.admin, "grant_access", username, hostname, databases)
+        return self._administer("grant_access", username, hostname, databases)
 
     @rpc.expose
     def revoke_access(self, context, username, hostname, database):
         """Take a user's right to use a database."""
-        return self._call(self.admin, "revoke_access", username, hostname, database)
+        return self._administer("revoke_access", username, hostname, database)
 
     @rpc.expose
     def enable_root(self, context):
@@ -256,7 +262,7 @@ class Manager(abc.ABC):
         return self._enable_root(context, root_password)
 
     def _enable_root(self, context, password):
-        user = self._call(self.admin, "enable_root", password)
+        user = self._administer("enable_root", password)
         try:
             conductor_api.API(context).report_root(CONF.guest_id, context.user_id)
         except rpc.DeliveryFailure as error:
@@ -266,34 +272,35 @@ class Manager(abc.ABC):
     @rpc.expose
     def disable_root(self, context):
         """Disable root."""
-        return self._call(self.admin, "disable_root")
+        return self._administer("disable_root")
 
     @rpc.expose
     def is_root_enabled(self, context):
         """Whether root may log in over the network."""
-        return self._call(self.admin, "is_root_enabled")
+        return self._administer("is_root_enabled")
 
     # The server
 
     @rpc.expose
     def restart(self, context):
         """Restart the server."""
-        return self._call_alone(self.app, "restart")
+        return self._operate("restart")
 
     @rpc.expose
     def stop_db(self, context, do_not_start_on_reboot=False):
         """Stop the server."""
-        return self._call_alone(self.app, "stop_db", do_not_start_on_reboot)
+        return self._operate("stop_db", do_not_start_on_reboot)
 
     @rpc.expose
     def start_db_with_conf_changes(self, context, config_contents):
         """Start the server with another configuration."""
-        return self._call_alone(self.app, "start_db_with_conf_changes", config_contents)
+        return self._operate("start_db_with_conf_changes", config_contents)
 
     @rpc.expose
     def reset_configuration(self, context, configuration):
         """Write another configuration and leave the server alone."""
-        return self._call_alone(self.configuration_manager, "reset_configuration", configuration)
+        with self._lifecycle:
+            return self._call(self.configuration_manager, "reset_configuration", configuration)
 
     # The volume
 

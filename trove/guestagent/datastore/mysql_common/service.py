@@ -170,7 +170,7 @@ class MySqlApp:
         device = volume.VolumeDevice(device_path)
         device.format()
         packaged = self.layout.mount_point
-        if (packaged / "mysql").is_dir() and volume.mounted_device(packaged) is None:
+        if self._find_template() == packaged and volume.mounted_device(packaged) is None:
             self._packaged.mkdir(exist_ok=True)
             if volume.mounted_device(self._packaged) is None:
                 operating_system.run(["mount", "--bind", str(packaged), str(self._packaged)])
