@@ -101,6 +101,8 @@ def _fill(settings, tree, libraries):
     units = tree / "usr/lib/systemd/system"
     units.mkdir(parents=True)
     shutil.copy(CHECKOUT / "contrib/trove-guestagent" / UNIT, units / UNIT)
+    (units / "mariadb.service.d").mkdir()
+    shutil.copy(CHECKOUT / "contrib/trove-guestagent/mariadb.conf", units / "mariadb.service.d/trove.conf")
     wants = tree / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True)
     (wants / UNIT).symlink_to(f"/usr/lib/systemd/system/{UNIT}")
