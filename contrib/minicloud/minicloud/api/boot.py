@@ -2,7 +2,7 @@
 
 import ipaddress
 
-from minicloud.api import identity_crud, networks
+from minicloud.api import identity_crud, identity_grants, networks
 from minicloud.store import new_id, now
 
 REGION = "RegionOne"
@@ -54,7 +54,9 @@ def _first_time(cloud, admin_password):
         },
     )
     roles = {name: identity_crud.create(cloud, "roles", {"name": name}) for name in ROLES}
-    projects = {name: identity_crud.create(cloud, "projects", {"name": name}) for name in ("admin", "service")}
+    projects = {
+        name: identity_crud.create(cloud, "projects", {"name": name}) for name in ("admin", "service")
+    }
     admin = identity_crud.create(
         cloud,
         "users",
@@ -66,7 +68,7 @@ def _first_time(cloud, admin_password):
         "domain:default",
         "system:all",
     ):
-        identity_crud.grant(cloud, admin["id"], target, roles["admin"]["id"])
+        identity_grants.grant(cloud, admin["id"], target, roles["admin"]["id"])
     for type, name, path in SERVICES:
         service = identity_crud.create(cloud, "services", {"type": type, "name": name})
         for interface in ("public", "internal", "admin"):

@@ -4,8 +4,6 @@ import functools
 import re
 
 from minicloud.api import (
-    compute_actions,
-    compute_misc,
     compute_schemas,
     compute_views,
     schema,
@@ -13,6 +11,9 @@ from minicloud.api import (
     server_state,
     servers,
 )
+from minicloud.api.compute_actions import Actions
+from minicloud.api.compute_flavors import Flavors
+from minicloud.api.compute_misc import ComputeMisc
 from minicloud.api.microversion import Microversions, text
 from minicloud.api.web import Fault, Route, Service, next_link, page, reply, sort
 
@@ -42,7 +43,9 @@ class Compute(Service):
         """The table of contents: each path under /v2.1 and /v2."""
         result = [Route("GET", "/", self.show_versions, public=True)]
         for version in ("/v2.1", "/v2"):
-            result.append(Route("GET", version, functools.partial(self.show_version, version=version[1:]), public=True))
+            result.append(
+                Route("GET", version, functools.partial(self.show_version, version=version[1:]), public=True)
+            )
             result += [Route(methods, version + path, handler) for methods, path, handler in self._table()]
         return result
 
@@ -55,8 +58,9 @@ class Compute(Service):
             ("GET", "/servers/<id>", self.show),
             ("PUT", "/servers/<id>", self.update),
             ("DELETE", "/servers/<id>", self.delete),
-            *compute_actions.table(self),
-            *compute_misc.table(self.cloud),
+            *Actions(self).table(),
+            *Flavors(self.cloud).table(),
+            *ComputeMisc(self.cloud).table(),
         ]
 
     def negotiate(self, request):
@@ -109,7 +113,9 @@ class Compute(Service):
     def show_version(self, request, version):
         """One version with its range of microversions."""
         kind = "application/vnd.openstack.compute+json;version=2.1"
-        return {"version": {**self._version(version), "media-types": [{"base": "application/json", "type": kind}]}}
+        return {
+            "version": {**self._version(version), "media-types": [{"base": "application/json", "type": kind}]}
+        }
 
     # Servers
 
@@ -165,7 +171,9 @@ class Compute(Service):
             "links": compute_views.links(self.cloud.config.base_url, "servers", first["id"]),
             "OS-DCF:diskConfig": first["disk_config"],
             "adminPass": body["server"].get("adminPass") or first["id"][:12],
-            "security_groups": [{"name": group["name"]} for group in body["server"].get("security_groups", [])]
+            "security_groups": [
+                {"name": group["name"]} for group in body["server"].get("security_groups", [])
+            ]
             or [{"name": "default"}],
         }
         return reply({"server": shown}, 202, {"Location": location})
@@ -181,7 +189,9 @@ class Compute(Service):
             else request.context.project_id
         )
         records = self._filter(request, self.store.list("server", project_id=project))
-        records = sort(request, [{**r, "uuid": r["id"], "display_name": r["name"]} for r in records], _SORT_KEYS)
+        records = sort(
+            request, [{**r, "uuid": r["id"], "display_name": r["name"]} for r in records], _SORT_KEYS
+        )
         shown, following = page(request, records)
         base = self.cloud.config.base_url
         body = {
@@ -200,7 +210,9 @@ class Compute(Service):
             try:
                 pattern = re.compile(args["name"], re.IGNORECASE)
             except re.error as error:
-                raise Fault(400, f"name: '{args['name']}' is not a valid regular expression: {error}.") from error
+                raise Fault(
+                    400, f"name: '{args['name']}' is not a valid regular expression: {error}."
+                ) from error
             records = [r for r in records if pattern.search(r["name"])]
         if "status" in args:
             wanted = {value.upper() for value in args.getlist("status")}
@@ -237,7 +249,9 @@ class Compute(Service):
         """Name, description and access addresses."""
         body = schema.body_of(request, "server", compute_schemas.update(request.version))
         self.get(request, id)
-        changes = {"disk_config" if name == "OS-DCF:diskConfig" else name: value for name, value in body.items()}
+        changes = {
+            "disk_config" if name == "OS-DCF:diskConfig" else name: value for name, value in body.items()
+        }
         return {"server": self.views(request, [servers.change(self.cloud, id, **changes)])[0]}
 
     def delete(self, request, id):

@@ -1,45 +1,20 @@
 """Nova: what one does to a server: actions, volume attachments, metadata, tags, interfaces, security groups."""
 
+import functools
+
 from minicloud.api import (
+    compute_flavors,
     compute_misc,
     compute_schemas,
     compute_views,
-    networks,
     schema,
+    security_groups,
     server_state,
     servers,
     volumes,
 )
+from minicloud.api.metadata import Metadata
 from minicloud.api.web import Fault, page
-
-
-def table(compute):
-    """The routes below /servers/<id>."""
-    actions = Actions(compute)
-    server = "/servers/<id>"
-    attachments, metadata, tags = f"{server}/os-volume_attachments", f"{server}/metadata", f"{server}/tags"
-    return [
-        ("POST", f"{server}/action", actions.action),
-        ("GET", f"{server}/ips", actions.ips),
-        ("GET", attachments, actions.attachments),
-        ("POST", attachments, actions.attach),
-        ("GET", f"{attachments}/<volume_id>", actions.attachment),
-        ("DELETE", f"{attachments}/<volume_id>", actions.detach),
-        ("GET", metadata, actions.metadata),
-        ("POST PUT", metadata, actions.set_metadata),
-        ("GET", f"{metadata}/<key>", actions.metadata_item),
-        ("PUT", f"{metadata}/<key>", actions.set_metadata_item),
-        ("DELETE", f"{metadata}/<key>", actions.remove_metadata_item),
-        ("GET", tags, actions.tags),
-        ("PUT", tags, actions.set_tags),
-        ("DELETE", tags, actions.remove_tags),
-        ("GET", f"{tags}/<tag>", actions.tag),
-        ("PUT", f"{tags}/<tag>", actions.add_tag),
-        ("DELETE", f"{tags}/<tag>", actions.remove_tag),
-        ("GET", f"{server}/os-interface", actions.interfaces),
-        ("GET", f"{server}/os-security-groups", actions.security_groups),
-        ("GET", f"{server}/os-instance-actions", actions.history),
-    ]
 
 
 class Actions:
@@ -47,6 +22,30 @@ class Actions:
 
     def __init__(self, compute):
         self.compute, self.cloud, self.store = compute, compute.cloud, compute.store
+
+    def table(self):
+        """The routes below /servers/<id>."""
+        server = "/servers/<id>"
+        attachments, tags = f"{server}/os-volume_attachments", f"{server}/tags"
+        metadata = Metadata(self.store, self.compute.get, functools.partial(servers.change, self.cloud), 204)
+        return [
+            ("POST", f"{server}/action", self.action),
+            ("GET", f"{server}/ips", self.ips),
+            ("GET", attachments, self.attachments),
+            ("POST", attachments, self.attach),
+            ("GET", f"{attachments}/<volume_id>", self.attachment),
+            ("DELETE", f"{attachments}/<volume_id>", self.detach),
+            ("GET", tags, self.tags),
+            ("PUT", tags, self.set_tags),
+            ("DELETE", tags, self.remove_tags),
+            ("GET", f"{tags}/<tag>", self.tag),
+            ("PUT", f"{tags}/<tag>", self.add_tag),
+            ("DELETE", f"{tags}/<tag>", self.remove_tag),
+            ("GET", f"{server}/os-interface", self.interfaces),
+            ("GET", f"{server}/os-security-groups", self.security_groups),
+            ("GET", f"{server}/os-instance-actions", self.history),
+            *metadata.table(server),
+        ]
 
     def action(self, request, id):
         """The one member of the body names the action; each answers 202 unless it says otherwise."""
@@ -78,7 +77,9 @@ class Actions:
 
     def _reboot(self, request, record, arguments):
         hard = arguments["type"].upper() == "HARD"
-        self._begin(record, "reboot", "reboot_started_hard" if hard else "reboot_started", "server.reboot", hard=hard)
+        self._begin(
+            record, "reboot", "reboot_started_hard" if hard else "reboot_started", "server.reboot", hard=hard
+        )
 
     def _stop(self, request, record, arguments):
         self._begin(record, "os-stop", "powering-off", "server.stop")
@@ -87,7 +88,7 @@ class Actions:
         self._begin(record, "os-start", "powering-on", "server.start")
 
     def _resize(self, request, record, arguments):
-        flavor = compute_misc.find_flavor(self.cloud, str(arguments["flavorRef"]), 400)
+        flavor = compute_flavors.find_flavor(self.cloud, str(arguments["flavorRef"]), 400)
         if flavor["id"] == record["flavor"]["id"]:
             raise Fault(400, "When resizing, instances must change flavor!")
         compute_misc.require_quota(self.cloud, record["project_id"], 0, flavor, instead_of=record["flavor"])
@@ -112,7 +113,9 @@ class Actions:
 
     def _console(self, request, record, arguments):
         length = arguments.get("length")
-        return {"output": self.cloud.host.console(record["id"], max(0, int(length)) if length is not None else 0)}
+        return {
+            "output": self.cloud.host.console(record["id"], max(0, int(length)) if length is not None else 0)
+        }
 
     def _reset_state(self, request, record, arguments):
         request.context.require_admin("os_compute_api:os-admin-actions:reset_state")
@@ -136,7 +139,7 @@ class Actions:
             for port in servers.ports_of(self.cloud, record["id"]):
                 groups = change(port["security_groups"])
                 self.store.change("port", port["id"], security_groups=groups)
-                networks.refresh_rules(self.cloud, add, set(groups) ^ set(port["security_groups"]))
+                security_groups.refresh_rules(self.cloud, add, set(groups) ^ set(port["security_groups"]))
             add("port.rules", record["id"])
 
     def _add_group(self, request, record, arguments):
@@ -145,7 +148,9 @@ class Actions:
 
     def _remove_group(self, request, record, arguments):
         group = self._group(request, record, arguments["name"])
-        if not any(group["id"] in port["security_groups"] for port in servers.ports_of(self.cloud, record["id"])):
+        if not any(
+            group["id"] in port["security_groups"] for port in servers.ports_of(self.cloud, record["id"])
+        ):
             raise Fault(404, f"Security group {group['id']} not associated with the instance {record['id']}")
         self._set_groups(record, lambda old: [id for id in old if id != group["id"]])
 
@@ -186,7 +191,11 @@ class Actions:
 
     def attachment(self, request, id, volume_id):
         """One attachment."""
-        return {"volumeAttachment": compute_views.attachment(self._attached(request, id, volume_id), request.version)}
+        return {
+            "volumeAttachment": compute_views.attachment(
+                self._attached(request, id, volume_id), request.version
+            )
+        }
 
     def detach(self, request, id, volume_id):
         """202; a volume that is mounted in the guest stays in-use."""
@@ -198,46 +207,7 @@ class Actions:
             add("server.detach", id, volume_id=volume_id)
         return 202, None
 
-    # Metadata and tags
-
-    def metadata(self, request, id):
-        """All metadata."""
-        return {"metadata": self.compute.get(request, id)["metadata"]}
-
-    def set_metadata(self, request, id):
-        """POST adds, PUT replaces."""
-        new = schema.body_of(request, "metadata", schema.METADATA)
-        with self.store.transaction():
-            old = self.compute.get(request, id)["metadata"]
-            result = {**old, **new} if request.method == "POST" else new
-            servers.change(self.cloud, id, metadata=result)
-        return {"metadata": result}
-
-    def metadata_item(self, request, id, key):
-        """One item."""
-        metadata = self.compute.get(request, id)["metadata"]
-        if key not in metadata:
-            raise Fault(404, "Metadata item was not found")
-        return {"meta": {key: metadata[key]}}
-
-    def set_metadata_item(self, request, id, key):
-        """Set one item."""
-        item = schema.body_of(request, "meta", schema.METADATA)
-        if list(item) != [key]:
-            raise Fault(400, "Request body and URI mismatch")
-        with self.store.transaction():
-            servers.change(self.cloud, id, metadata={**self.compute.get(request, id)["metadata"], **item})
-        return {"meta": item}
-
-    def remove_metadata_item(self, request, id, key):
-        """204."""
-        with self.store.transaction():
-            metadata = self.compute.get(request, id)["metadata"]
-            if key not in metadata:
-                raise Fault(404, "Metadata item was not found")
-            del metadata[key]
-            servers.change(self.cloud, id, metadata=metadata)
-        return 204, None
+    # Tags
 
     def _tags(self, request, id):
         if request.version < (2, 26):

@@ -1,11 +1,11 @@
-"""Nova beside servers: flavors, limits, quotas, zones, usage, services."""
+"""Nova beside servers and flavors: limits, quotas, zones, usage, services."""
 
 import datetime
 import functools
 
-from minicloud.api import compute_schemas, compute_views, schema
-from minicloud.api.web import Fault, next_link, page, sort
-from minicloud.store import new_id, now
+from minicloud.api import schema
+from minicloud.api.web import Fault
+from minicloud.store import now
 
 QUOTAS = {
     "instances": 100,
@@ -23,45 +23,6 @@ QUOTAS = {
     "security_groups": -1,
     "security_group_rules": -1,
 }
-
-
-def table(cloud):
-    """The routes."""
-    misc = Misc(cloud)
-    flavor, quota = "/flavors/<id>", "/os-quota-sets/<project_id>"
-    return [
-        ("GET", "/flavors", misc.flavors),
-        ("GET", "/flavors/detail", functools.partial(misc.flavors, detail=True)),
-        ("POST", "/flavors", misc.create_flavor),
-        ("GET", flavor, misc.flavor),
-        ("DELETE", flavor, misc.delete_flavor),
-        ("GET", f"{flavor}/os-extra_specs", misc.extra_specs),
-        ("POST", f"{flavor}/os-extra_specs", misc.set_extra_specs),
-        ("GET", "/limits", misc.limits),
-        ("GET", quota, misc.quota),
-        ("PUT", quota, misc.set_quota),
-        ("GET", f"{quota}/defaults", misc.default_quota),
-        ("GET", f"{quota}/detail", functools.partial(misc.quota, detail=True)),
-        ("GET", "/os-availability-zone", misc.zones),
-        ("GET", "/os-availability-zone/detail", functools.partial(misc.zones, detail=True)),
-        ("GET", "/os-simple-tenant-usage", misc.usages),
-        ("GET", "/os-simple-tenant-usage/<project_id>", misc.usage),
-        ("GET", "/os-services", misc.services),
-        ("GET", "/os-hypervisors", misc.hypervisors),
-        ("GET", "/os-hypervisors/detail", functools.partial(misc.hypervisors, detail=True)),
-        ("GET", "/extensions", misc.extensions),
-        ("GET", "/os-keypairs", functools.partial(misc.nothing, name="keypairs")),
-        ("GET", "/os-server-groups", functools.partial(misc.nothing, name="server_groups")),
-        ("GET", "/os-aggregates", functools.partial(misc.nothing, name="aggregates")),
-    ]
-
-
-def find_flavor(cloud, reference, code=404):
-    """A flavor by id or URL. :raises Fault: with ``code`` when there is none."""
-    flavor = cloud.store.find("flavor", reference.rsplit("/", 1)[-1])
-    if not flavor:
-        raise Fault(code, f"Flavor {reference} could not be found.")
-    return flavor
 
 
 def quotas(cloud, project_id):
@@ -98,104 +59,33 @@ def require_quota(cloud, project_id, count, flavor, instead_of=None):
         )
 
 
-class Misc:
+class ComputeMisc:
     """The handlers."""
 
     def __init__(self, cloud):
         self.cloud, self.store = cloud, cloud.store
 
-    # Flavors
-
-    def _visible(self, request):
-        wanted = request.args.get("is_public", "").lower()
-        if not request.context.is_admin or wanted not in ("none", "false", "0"):
-            return [f for f in self.store.list("flavor") if f["is_public"]]
-        return [f for f in self.store.list("flavor") if wanted == "none" or not f["is_public"]]
-
-    def flavors(self, request, detail=False):
-        """All public ones; is_public=None shows an administrator all."""
-        found = [
-            f
-            for f in self._visible(request)
-            if f["ram"] >= request.number("minRam", 0) and f["disk"] >= request.number("minDisk", 0)
+    def table(self):
+        """The routes."""
+        quota = "/os-quota-sets/<project_id>"
+        return [
+            ("GET", "/limits", self.limits),
+            ("GET", quota, self.quota),
+            ("PUT", quota, self.set_quota),
+            ("GET", f"{quota}/defaults", self.default_quota),
+            ("GET", f"{quota}/detail", functools.partial(self.quota, detail=True)),
+            ("GET", "/os-availability-zone", self.zones),
+            ("GET", "/os-availability-zone/detail", functools.partial(self.zones, detail=True)),
+            ("GET", "/os-simple-tenant-usage", self.usages),
+            ("GET", "/os-simple-tenant-usage/<project_id>", self.usage),
+            ("GET", "/os-services", self.services),
+            ("GET", "/os-hypervisors", self.hypervisors),
+            ("GET", "/os-hypervisors/detail", functools.partial(self.hypervisors, detail=True)),
+            ("GET", "/extensions", self.extensions),
+            ("GET", "/os-keypairs", functools.partial(self.nothing, name="keypairs")),
+            ("GET", "/os-server-groups", functools.partial(self.nothing, name="server_groups")),
+            ("GET", "/os-aggregates", functools.partial(self.nothing, name="aggregates")),
         ]
-        names = {"flavorid": "id", "memory_mb": "ram", "root_gb": "disk"}
-        found = [{**f, **{alias: f[name] for alias, name in names.items()}} for f in found]
-        found = sort(
-            request,
-            found,
-            ("flavorid", "id", "name", "memory_mb", "vcpus", "root_gb", "created_at"),
-            ("flavorid", "asc"),
-        )
-        shown, following = page(request, found)
-        base = self.cloud.config.base_url
-        body = [
-            compute_views.flavor(base, f, request.version)
-            if detail
-            else {
-                "id": f["id"],
-                "name": f["name"],
-                "links": compute_views.links(base, "flavors", f["id"]),
-                **({"description": f["description"]} if request.version >= (2, 55) else {}),
-            }
-            for f in shown
-        ]
-        return {"flavors": body, **next_link(request, following, "flavors", base, request.path)}
-
-    def _flavor(self, request, id):
-        flavor = find_flavor(self.cloud, id)
-        if not flavor["is_public"] and not request.context.is_admin:
-            raise Fault(404, f"Flavor {id} could not be found.")
-        return flavor
-
-    def flavor(self, request, id):
-        """One."""
-        return {"flavor": compute_views.flavor(self.cloud.config.base_url, self._flavor(request, id), request.version)}
-
-    def create_flavor(self, request):
-        """For administrators."""
-        request.context.require_admin("os_compute_api:os-flavor-manage:create")
-        body = schema.body_of(request, "flavor", compute_schemas.FLAVOR)
-        flavor = {
-            "id": str(body["id"]) if body.get("id") not in (None, "auto") else new_id(),
-            "name": body["name"],
-            "ram": int(body["ram"]),
-            "vcpus": int(body["vcpus"]),
-            "disk": int(body["disk"]),
-            "ephemeral": int(body.get("OS-FLV-EXT-DATA:ephemeral", 0)),
-            "swap": int(body.get("swap", 0)),
-            "rxtx_factor": float(body.get("rxtx_factor", 1.0)),
-            "disabled": False,
-            "extra_specs": {},
-            "is_public": schema.is_true(body.get("os-flavor-access:is_public", True)),
-            "description": body.get("description"),
-        }
-        if flavor["ram"] < 1 or flavor["vcpus"] < 1:
-            raise Fault(400, "Invalid input for field/attribute ram or vcpus: must be at least 1.")
-        with self.store.transaction():
-            if any(f["name"] == flavor["name"] or f["id"] == flavor["id"] for f in self.store.list("flavor")):
-                raise Fault(409, f"Flavor with name {flavor['name']} or ID {flavor['id']} already exists.")
-            self.store.add("flavor", flavor)
-        return {"flavor": compute_views.flavor(self.cloud.config.base_url, flavor, request.version)}
-
-    def delete_flavor(self, request, id):
-        """202; servers keep what they were made with."""
-        request.context.require_admin("os_compute_api:os-flavor-manage:delete")
-        find_flavor(self.cloud, id)
-        self.store.remove("flavor", id)
-        return 202, None
-
-    def extra_specs(self, request, id):
-        """Extra specs of a flavor."""
-        return {"extra_specs": self._flavor(request, id)["extra_specs"]}
-
-    def set_extra_specs(self, request, id):
-        """For administrators: add some."""
-        request.context.require_admin("os_compute_api:os-flavor-extra-specs:create")
-        new = schema.body_of(request, "extra_specs", schema.METADATA)
-        with self.store.transaction():
-            self.store.change("flavor", id, extra_specs={**self._flavor(request, id)["extra_specs"], **new})
-        return {"extra_specs": new}
 
     # Limits and quotas
 
@@ -261,7 +151,9 @@ class Misc:
         limit = quotas(self.cloud, project_id)
         if detail:
             have = used(self.cloud, project_id)
-            limit = {name: {"limit": n, "in_use": have.get(name, 0), "reserved": 0} for name, n in limit.items()}
+            limit = {
+                name: {"limit": n, "in_use": have.get(name, 0), "reserved": 0} for name, n in limit.items()
+            }
         return self._quota_view(request, project_id, limit)
 
     def default_quota(self, request, project_id):
@@ -275,7 +167,9 @@ class Misc:
         body = schema.body_of(
             request,
             "quota_set",
-            schema.fields(**dict.fromkeys(QUOTAS, number), force=schema.BOOLEAN, tenant_id={"type": "string"}),
+            schema.fields(
+                **dict.fromkeys(QUOTAS, number), force=schema.BOOLEAN, tenant_id={"type": "string"}
+            ),
         )
         new = {name: int(value) for name, value in body.items() if name in QUOTAS}
         with self.store.transaction():
@@ -421,7 +315,9 @@ class Misc:
             by_project.setdefault(server["project_id"], []).append(server)
         detailed = request.args.get("detailed") == "1"
         return {
-            "tenant_usages": [self._usage(request, project, found, detailed) for project, found in by_project.items()]
+            "tenant_usages": [
+                self._usage(request, project, found, detailed) for project, found in by_project.items()
+            ]
         }
 
     def usage(self, request, project_id):

@@ -124,7 +124,9 @@ ACTIONS = {
     "addSecurityGroup": fields(("name",), name=schema.NAME),
     "removeSecurityGroup": fields(("name",), name=schema.NAME),
 }
-ATTACH = fields(("volumeId",), volumeId=_STRING, device=_OPTIONAL, tag=_STRING, delete_on_termination=schema.BOOLEAN)
+ATTACH = fields(
+    ("volumeId",), volumeId=_STRING, device=_OPTIONAL, tag=_STRING, delete_on_termination=schema.BOOLEAN
+)
 FLAVOR = fields(
     ("name", "ram", "vcpus", "disk"),
     **{

@@ -101,7 +101,9 @@ def server(base_url, record, guest, ports, network_names, group_names, volumes, 
         "os-extended-volumes:volumes_attached": [attached(volume, version) for volume in volumes],
     }
     if record["task_state"] in ("reboot_started", "reboot_started_hard"):
-        shown["OS-EXT-STS:task_state"] = "rebooting" if record["task_state"] == "reboot_started" else "rebooting_hard"
+        shown["OS-EXT-STS:task_state"] = (
+            "rebooting" if record["task_state"] == "reboot_started" else "rebooting_hard"
+        )
     if group_names:
         shown["security_groups"] = [{"name": name} for name in group_names]
     if status in _PROGRESS:

@@ -1,6 +1,7 @@
 """Keystone v3: tokens here; projects, users, roles, services in identity_crud.py; v2.0 in identity_v2.py."""
 
 from minicloud.api import identity_crud, identity_v2
+from minicloud.api.identity_grants import Assignments
 from minicloud.api.schema import check, fields
 from minicloud.api.tokens import DOMAIN, stamp
 from minicloud.api.web import Fault, Route, Service, reply
@@ -26,7 +27,9 @@ _AUTH = fields(
             ),
             token=fields(("id",), id={"type": "string"}),
         ),
-        scope={"anyOf": [{"type": "string"}, fields(project=_NAMED, domain=_NAMED, system={"type": "object"})]},
+        scope={
+            "anyOf": [{"type": "string"}, fields(project=_NAMED, domain=_NAMED, system={"type": "object"})]
+        },
     ),
 )
 
@@ -48,6 +51,7 @@ class Identity(Service):
             Route("GET", "/v3/auth/projects", self.my_projects),
             Route("GET", "/v3/auth/domains", self.my_domains),
             Route("GET", "/v3/auth/system", self.my_system),
+            *Assignments(self.cloud).routes(),
             *identity_crud.routes(self.cloud),
             *identity_v2.routes(self.cloud),
         ]
@@ -67,7 +71,9 @@ class Identity(Service):
             "status": "stable" if version == "v3" else "deprecated",
             "updated": "2020-04-07T00:00:00Z",
             "links": [{"rel": "self", "href": f"{self.cloud.config.base_url}/identity/{version}/"}],
-            "media-types": [{"base": "application/json", "type": f"application/vnd.openstack.identity-{version}+json"}],
+            "media-types": [
+                {"base": "application/json", "type": f"application/vnd.openstack.identity-{version}+json"}
+            ],
         }
 
     def versions(self, request):
@@ -92,7 +98,9 @@ class Identity(Service):
             user, methods = old["user"], sorted({"token", *old["methods"]})
             expires, audit_ids = old["expires"], old["audit_ids"]
         elif "password" in identity["methods"] and "password" in identity:
-            user = tokens.user_by_password(identity["password"]["user"], identity["password"]["user"]["password"])
+            user = tokens.user_by_password(
+                identity["password"]["user"], identity["password"]["user"]["password"]
+            )
             methods = ["password"]
         else:
             raise tokens.unauthorized("Attempted to authenticate with an unsupported method.")
@@ -105,7 +113,9 @@ class Identity(Service):
         if not scope:
             default = user.get("default_project_id")
             return (
-                f"project:{default}" if default and self.cloud.tokens.roles(user["id"], f"project:{default}") else None
+                f"project:{default}"
+                if default and self.cloud.tokens.roles(user["id"], f"project:{default}")
+                else None
             )
         if "project" in scope:
             return f"project:{self.cloud.tokens.find_project(scope['project'])['id']}"
@@ -167,7 +177,9 @@ class Identity(Service):
         if not token_id:
             raise Fault(400, "The header X-Subject-Token is missing.")
         if token_id != request.headers.get("X-Auth-Token") and not self._may_validate(request):
-            raise Fault(403, "You are not authorized to perform the requested action: identity:validate_token.")
+            raise Fault(
+                403, "You are not authorized to perform the requested action: identity:validate_token."
+            )
         return token_id
 
     @staticmethod
@@ -204,7 +216,9 @@ class Identity(Service):
             for d in self.store.list("domain")
             if self.cloud.tokens.roles(request.context.user_id, f"domain:{d['id']}")
         ]
-        return identity_crud.listing(request, "domains", [identity_crud.view(self.cloud, "domain", d) for d in domains])
+        return identity_crud.listing(
+            request, "domains", [identity_crud.view(self.cloud, "domain", d) for d in domains]
+        )
 
     def my_system(self, request):
         """Whether this user may scope a token to the system."""

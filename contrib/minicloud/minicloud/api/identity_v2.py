@@ -2,7 +2,7 @@
 
 import functools
 
-from minicloud.api import identity_crud, schema
+from minicloud.api import identity_crud, identity_grants, schema
 from minicloud.api.schema import check, fields
 from minicloud.api.tokens import stamp
 from minicloud.api.web import Fault, Route
@@ -73,7 +73,9 @@ class _V2:
                 "status": "deprecated",
                 "updated": "2016-08-04T00:00:00Z",
                 "links": [{"rel": "self", "href": f"{self.cloud.config.base_url}/identity/v2.0/"}],
-                "media-types": [{"base": "application/json", "type": "application/vnd.openstack.identity-v2.0+json"}],
+                "media-types": [
+                    {"base": "application/json", "type": "application/vnd.openstack.identity-v2.0+json"}
+                ],
             }
         }
 
@@ -169,7 +171,9 @@ class _V2:
                 raise Fault(404, f"Could not find project: {request.args['name']}.")
             return {"tenant": _tenant(found[0])}
         mine = (
-            self.store.list("project") if request.context.is_admin else self.tokens.projects_of(request.context.user_id)
+            self.store.list("project")
+            if request.context.is_admin
+            else self.tokens.projects_of(request.context.user_id)
         )
         return {"tenants": [_tenant(project) for project in mine], "tenants_links": []}
 
@@ -194,7 +198,7 @@ class _V2:
         document = identity_crud.create(self.cloud, plural, body)
         if tenant_id:
             member = self.store.list("role", name="member")[0]
-            identity_crud.grant(self.cloud, document["id"], f"project:{tenant_id}", member["id"])
+            identity_grants.grant(self.cloud, document["id"], f"project:{tenant_id}", member["id"])
         return {wrapper: _tenant(document) if wrapper == "tenant" else _user(document)}
 
     def show(self, request, id, kind, wrapper):
@@ -219,7 +223,9 @@ class _V2:
         """The roles of a user on a tenant."""
         request.context.require_admin("identity:list_grants")
         return {
-            "roles": [{"id": r["id"], "name": r["name"]} for r in self.tokens.roles(user_id, f"project:{tenant_id}")]
+            "roles": [
+                {"id": r["id"], "name": r["name"]} for r in self.tokens.roles(user_id, f"project:{tenant_id}")
+            ]
         }
 
     def grant(self, request, tenant_id, user_id, role_id):
@@ -228,6 +234,6 @@ class _V2:
         for kind, id in (("project", tenant_id), ("user", user_id), ("role", role_id)):
             if not self.store.find(kind, id):
                 raise Fault(404, f"Could not find {kind}: {id}.")
-        identity_crud.grant(self.cloud, user_id, f"project:{tenant_id}", role_id)
+        identity_grants.grant(self.cloud, user_id, f"project:{tenant_id}", role_id)
         role = self.store.get("role", role_id)
         return {"role": {"id": role["id"], "name": role["name"]}}

@@ -13,6 +13,7 @@ from pathlib import Path
 from werkzeug.wsgi import FileWrapper
 
 from minicloud.api import image_schemas, images
+from minicloud.api.image_sharing import ImageSharing
 from minicloud.api.schema import check
 from minicloud.api.web import Fault, Response, Route, Service, page, reply, sort
 from minicloud.store import new_id, now
@@ -44,12 +45,7 @@ class Image(Service):
             Route("DELETE", image, self.delete),
             Route("PUT", f"{image}/file", self.upload),
             Route("GET", f"{image}/file", self.download),
-            Route("PUT", f"{image}/tags/<tag>", self.add_tag),
-            Route("DELETE", f"{image}/tags/<tag>", self.remove_tag),
-            Route("GET", f"{image}/members", self.members),
-            Route("POST", f"{image}/members", self.add_member),
-            Route("PUT", f"{image}/members/<member>", self.set_member),
-            Route("DELETE", f"{image}/members/<member>", self.remove_member),
+            *ImageSharing(self).routes(),
         ]
 
     def fault(self, fault):
@@ -59,7 +55,9 @@ class Image(Service):
             f"<html>\n <head>\n  <title>{fault.code} {fault.title}</title>\n </head>\n <body>\n  <h1>{fault.code} "
             f"{fault.title}</h1>\n  {text}<br /><br />\n\n\n </body>\n</html>"
         )
-        return Response(html, status=fault.code, headers=fault.headers, content_type="text/html; charset=UTF-8")
+        return Response(
+            html, status=fault.code, headers=fault.headers, content_type="text/html; charset=UTF-8"
+        )
 
     def versions(self, request):
         """The versions, as Glance does with 300."""
@@ -114,7 +112,8 @@ class Image(Service):
             "schema": "/v2/schemas/image",
         }
 
-    def _get(self, request, id, write=False):
+    def get(self, request, id, write=False):
+        """The image, if the tenant may see (or, with ``write``, change) it. :raises Fault: 404, 403"""
         image = self.store.find("image", id)
         if not image or not images.visible(request.context, image):
             raise Fault(404, f"No image found with ID {id}")
@@ -162,7 +161,9 @@ class Image(Service):
             request.context.require_admin("publicize_image")
         self._set_properties(request, image, body)
         self.store.add("image", image)
-        return reply(self._view(image), 201, {"Location": f"{self.cloud.config.base_url}/image/v2/images/{id}"})
+        return reply(
+            self._view(image), 201, {"Location": f"{self.cloud.config.base_url}/image/v2/images/{id}"}
+        )
 
     def _set_properties(self, request, image, properties):
         for name, value in properties.items():
@@ -184,7 +185,9 @@ class Image(Service):
     def list(self, request):
         """All that the tenant may see and that equal the filters."""
         found = [
-            i for i in self.store.list("image") if images.visible(request.context, i) and self._matches(request, i)
+            i
+            for i in self.store.list("image")
+            if images.visible(request.context, i) and self._matches(request, i)
         ]
         found = sort(request, found, _SORT_KEYS)
         shown, following = page(request, found)
@@ -229,7 +232,7 @@ class Image(Service):
 
     def show(self, request, id):
         """200 with one."""
-        return self._view(self._get(request, id))
+        return self._view(self.get(request, id))
 
     def patch(self, request, id):
         """JSON patch of one level: add, replace and remove."""
@@ -241,7 +244,7 @@ class Image(Service):
             raise Fault(400, "The request body is not valid JSON.") from error
         check(changes, image_schemas.PATCH)
         with self.store.transaction():
-            image = self._get(request, id, write=True)
+            image = self.get(request, id, write=True)
             for change in changes:
                 self._apply(request, image, change)
             self.store.change("image", id, **{**image, "updated_at": now() + "Z"})
@@ -268,7 +271,7 @@ class Image(Service):
     def delete(self, request, id):
         """204, 403 when protected, 409 while a layer of another image."""
         with self.store.transaction():
-            image = self._get(request, id, write=True)
+            image = self.get(request, id, write=True)
             if image["protected"]:
                 raise Fault(403, f"Image {id} is protected and cannot be deleted.")
             if any(other["properties"].get("minicloud_base") == id for other in self.store.list("image")):
@@ -285,7 +288,7 @@ class Image(Service):
         if request.mimetype != "application/octet-stream":
             raise Fault(415, "Unsupported Content-Type: use application/octet-stream.")
         with self.store.transaction():
-            image = self._get(request, id, write=True)
+            image = self.get(request, id, write=True)
             if image["status"] != "queued":
                 raise Fault(409, f"Image status transition from {image['status']} to saving is not allowed")
             if not image["container_format"] or not image["disk_format"]:
@@ -314,78 +317,16 @@ class Image(Service):
 
     def download(self, request, id):
         """200 with the data, 204 when there is none yet."""
-        image = self._get(request, id)
+        image = self.get(request, id)
         if image["status"] != "active":
             return 204, None
         file = open(images.path_of(self.cloud, image), "rb")  # noqa: SIM115 - closed with the response
-        response = Response(FileWrapper(file, BLOCK), content_type="application/octet-stream", direct_passthrough=True)
+        response = Response(
+            FileWrapper(file, BLOCK), content_type="application/octet-stream", direct_passthrough=True
+        )
         response.content_length = image["size"]
         response.headers["Content-MD5"] = image["checksum"]
         return response
-
-    def add_tag(self, request, id, tag):
-        """204."""
-        with self.store.transaction():
-            tags = self._get(request, id, write=True)["tags"]
-            self.store.change("image", id, tags=[*[t for t in tags if t != tag], tag])
-        return 204, None
-
-    def remove_tag(self, request, id, tag):
-        """204, 404 when it has no such tag."""
-        with self.store.transaction():
-            tags = self._get(request, id, write=True)["tags"]
-            if tag not in tags:
-                raise Fault(404, "Tag not found.")
-            self.store.change("image", id, tags=[t for t in tags if t != tag])
-        return 204, None
-
-    def _member(self, image, member):
-        return {
-            "image_id": image["id"],
-            "member_id": member,
-            "schema": "/v2/schemas/member",
-            **image["members"][member],
-        }
-
-    def members(self, request, id):
-        """Projects with which a shared image is shared."""
-        image = self._get(request, id)
-        return {
-            "members": [self._member(image, member) for member in image["members"]],
-            "schema": "/v2/schemas/members",
-        }
-
-    def add_member(self, request, id):
-        """Share an image."""
-        check(request.body, image_schemas.MEMBER)
-        member, time = request.body["member"], now() + "Z"
-        with self.store.transaction():
-            image = self._get(request, id, write=True)
-            if member in image["members"]:
-                raise Fault(409, f"Image member {member} already exists for image {id}.")
-            image["members"][member] = {"status": "pending", "created_at": time, "updated_at": time}
-            self.store.change("image", id, members=image["members"])
-        return self._member(image, member)
-
-    def set_member(self, request, id, member):
-        """The receiving project accepts or rejects."""
-        check(request.body, image_schemas.MEMBER_STATUS)
-        with self.store.transaction():
-            image = self._get(request, id)
-            if member not in image["members"] or not request.context.is_admin and member != request.context.project_id:
-                raise Fault(404, f"No member {member} found for image {id}.")
-            image["members"][member].update(status=request.body["status"], updated_at=now() + "Z")
-            self.store.change("image", id, members=image["members"])
-        return self._member(image, member)
-
-    def remove_member(self, request, id, member):
-        """204."""
-        with self.store.transaction():
-            image = self._get(request, id, write=True)
-            if not image["members"].pop(member, None):
-                raise Fault(404, f"No member {member} found for image {id}.")
-            self.store.change("image", id, members=image["members"])
-        return 204, None
 
 
 def _check_binds(value):
@@ -399,7 +340,9 @@ def _check_binds(value):
         and all(isinstance(path, str) and Path(path).is_absolute() for path in bind.values())
         for bind in binds
     ):
-        raise Fault(400, 'Property minicloud_binds must be a JSON list of {"source", "target"} with absolute paths.')
+        raise Fault(
+            400, 'Property minicloud_binds must be a JSON list of {"source", "target"} with absolute paths.'
+        )
 
 
 def _digest(read, write=lambda block: None):

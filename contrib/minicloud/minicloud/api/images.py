@@ -21,7 +21,9 @@ def layers(cloud, image):
     paths, binds = [], []
     while image:
         if len(paths) == MAX_LAYERS:
-            raise Fault(400, f"Image {image['id']}: the chain of minicloud_base has more than {MAX_LAYERS} images.")
+            raise Fault(
+                400, f"Image {image['id']}: the chain of minicloud_base has more than {MAX_LAYERS} images."
+            )
         if image["status"] != "active":
             raise Fault(400, f"Image {image['id']} is not active.")
         paths.insert(0, path_of(cloud, image))
@@ -36,5 +38,7 @@ def layers(cloud, image):
 def visible(context, image):
     """Whether a tenant may see (and use) an image."""
     return (
-        context.owns(image) or image["visibility"] in ("public", "community") or context.project_id in image["members"]
+        context.owns(image)
+        or image["visibility"] in ("public", "community")
+        or context.project_id in image["members"]
     )

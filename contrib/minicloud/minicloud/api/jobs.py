@@ -51,7 +51,9 @@ class Jobs:
         self._idle = threading.Condition(self._mutex)
         self._unfinished = 0
         self._stopping = False
-        self._threads = [threading.Thread(target=self._serve, name=f"job-{n}", daemon=True) for n in range(workers)]
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"job-{n}", daemon=True) for n in range(workers)
+        ]
 
     def register(self, name, run, fail, merge=False):
         """Say what an operation does.

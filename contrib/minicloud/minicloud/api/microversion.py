@@ -32,7 +32,9 @@ class Microversions:
             return self.maximum
         match = _VERSION.match(wanted)
         if not match:
-            raise Fault(400, f"API Version String {wanted} is of invalid format. Must be of format MajorNum.MinorNum.")
+            raise Fault(
+                400, f"API Version String {wanted} is of invalid format. Must be of format MajorNum.MinorNum."
+            )
         version = (int(match[1]), int(match[2]))
         if not self.minimum <= version <= self.maximum:
             raise Fault(

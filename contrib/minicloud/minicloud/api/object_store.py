@@ -1,15 +1,14 @@
 """Swift: accounts, containers and objects, with dynamic and static large objects. objects.py has the bytes."""
 
-import re
 import time
 import urllib.parse
 from email.utils import formatdate
 
+from minicloud.api import swift_http
 from minicloud.api.object_manifest import parse_manifest
 from minicloud.api.objects import LISTING_LIMIT, MAX_OBJECT_BYTES, Object, Objects
 from minicloud.api.web import READ_METHODS, Fault, Response, Service, reply
 
-KEPT = ("content-encoding", "content-disposition", "x-object-manifest")
 INFO = {
     "swift": {
         "version": "2.30.0",
@@ -28,7 +27,6 @@ INFO = {
     "dlo": {"max_segments": LISTING_LIMIT},
     "bulk_delete": {"max_deletes_per_request": 10000, "max_failed_deletes": 1000},
 }
-_RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
 _REASONS = {
     401: "This server could not verify that you are authorized to access the document you requested.",
     403: "Access was denied to this resource.",
@@ -73,12 +71,14 @@ class ObjectStore(Service):
         """Names may hold anything, so the path is split here and not by routing rules."""
         if path == "/info":
             return reply(INFO)
-        version, account, container, name = _split(request, path, self.prefix)
+        version, account, container, name = swift_http.split(request, path, self.prefix)
         if version != "v1" or not account:
             raise Fault(404, _REASONS[404])
         table = self._object if name else self._container if container else self._account
         if request.method not in table:
-            raise Fault(405, "The method is not allowed for this resource.", headers={"Allow": ", ".join(table)})
+            raise Fault(
+                405, "The method is not allowed for this resource.", headers={"Allow": ", ".join(table)}
+            )
         self._authorize(request, account, container, name)
         handler = table[request.method]
         parts = (account, container, name)[: 3 if name else 2 if container else 1]
@@ -122,7 +122,7 @@ class ObjectStore(Service):
         stored = self.store.find("swift_account", account) or {"headers": {}}
         every = self.objects.containers(account, limit=-1)
         return {
-            **_title(stored["headers"]),
+            **swift_http.title(stored["headers"]),
             "X-Account-Container-Count": str(len(every)),
             "X-Account-Object-Count": str(sum(c[3] for c in every)),
             "X-Account-Bytes-Used": str(sum(c[4] for c in every)),
@@ -136,13 +136,17 @@ class ObjectStore(Service):
         if request.method == "HEAD":
             return Response(status=204, headers=headers)
         found = self.objects.containers(
-            account, args.get("prefix", ""), args.get("marker", ""), args.get("end_marker"), _limit(request)
+            account,
+            args.get("prefix", ""),
+            args.get("marker", ""),
+            args.get("end_marker"),
+            swift_http.limit(request),
         )
         entries = [
-            {"name": name, "count": count, "bytes": size, "last_modified": _iso(created)}
+            {"name": name, "count": count, "bytes": size, "last_modified": swift_http.iso(created)}
             for name, created, _, count, size in found
         ]
-        return _listing(request, entries, headers)
+        return swift_http.listing(request, entries, headers)
 
     def post_account(self, request, account):
         """Set metadata, or delete many objects at once."""
@@ -152,7 +156,7 @@ class ObjectStore(Service):
             stored = self.store.find("swift_account", account) or self.store.add(
                 "swift_account", {"id": account, "headers": {}}
             )
-            headers = {**stored["headers"], **_metadata(request, "account")}
+            headers = {**stored["headers"], **swift_http.metadata(request, "account")}
             self.store.change("swift_account", account, headers={k: v for k, v in headers.items() if v})
         return reply(None, 204)
 
@@ -195,7 +199,7 @@ class ObjectStore(Service):
             raise Fault(404, _REASONS[404])
         count, size = self.objects.usage(account, container)
         headers = {
-            **_title(stored),
+            **swift_http.title(stored),
             "X-Container-Object-Count": str(count),
             "X-Container-Bytes-Used": str(size),
             "X-Storage-Policy": "Policy-0",
@@ -216,20 +220,24 @@ class ObjectStore(Service):
             args.get("end_marker"),
             request.flag("reverse"),
         )
-        return _listing(request, _entries(found, prefix, delimiter, args.get("marker", ""), _limit(request)), headers)
+        return swift_http.listing(
+            request,
+            swift_http.entries(found, prefix, delimiter, args.get("marker", ""), swift_http.limit(request)),
+            headers,
+        )
 
     def put_container(self, request, account, container):
         """201 new, 202 known."""
         if len(container.encode()) > 256:
             raise Fault(400, f"Container name length of {len(container.encode())} longer than 256")
-        new = self.objects.put_container(account, container, _metadata(request, "container"))
+        new = self.objects.put_container(account, container, swift_http.metadata(request, "container"))
         return reply(None, 201 if new else 202)
 
     def post_container(self, request, account, container):
         """Set metadata."""
         if self.objects.container(account, container) is None:
             raise Fault(404, _REASONS[404])
-        self.objects.put_container(account, container, _metadata(request, "container"))
+        self.objects.put_container(account, container, swift_http.metadata(request, "container"))
         return reply(None, 204)
 
     def delete_container(self, request, account, container):
@@ -252,7 +260,7 @@ class ObjectStore(Service):
         manifest = request.args.get("multipart-manifest") == "get"
         size, etag = (found.size, found.etag) if manifest else self.objects.facts(found)
         headers = {
-            **_title(found.headers),
+            **swift_http.title(found.headers),
             "Content-Type": found.content_type,
             "ETag": etag,
             "Accept-Ranges": "bytes",
@@ -263,11 +271,11 @@ class ObjectStore(Service):
             headers["X-Delete-At"] = str(int(found.delete_at))
         if manifest and found.is_static_manifest:
             headers["Content-Type"] = "application/json; charset=utf-8"
-        if not _matches(request.headers.get("If-Match"), etag, absent=True):
+        if not swift_http.matches(request.headers.get("If-Match"), etag, absent=True):
             raise Fault(412, "A precondition for this request was not met.")
-        if _matches(request.headers.get("If-None-Match"), etag, absent=False):
+        if swift_http.matches(request.headers.get("If-None-Match"), etag, absent=False):
             return Response(status=304, headers=headers)
-        span = _range(request.headers.get("Range"), size)
+        span = swift_http.parse_range(request.headers.get("Range"), size)
         first, last = span or (0, size - 1)
         if span:
             headers["Content-Range"] = f"bytes {first}-{last}/{size}"
@@ -290,20 +298,20 @@ class ObjectStore(Service):
         if request.headers.get("If-None-Match") == "*" and self.objects.find(account, container, name):
             raise Fault(412, "A precondition for this request was not met.")
         if "X-Copy-From" in request.headers:
-            source = _unquote_path(request.headers["X-Copy-From"])
+            source = swift_http.unquote_path(request.headers["X-Copy-From"])
             return self._copy(request, account, source, account, container, name)
         if request.content_length is None and not request.environ.get("wsgi.input_terminated"):
             raise Fault(411, "Missing Content-Length header.")
         if (request.content_length or 0) > MAX_OBJECT_BYTES:
             raise Fault(413, "The body of your request was too large for this server.")
-        headers, delete_at = _object_headers(request), _delete_at(request)
+        headers, delete_at = swift_http.object_headers(request), swift_http.delete_at(request)
         if headers.get("x-object-manifest") and "/" not in headers["x-object-manifest"].strip("/"):
             raise Fault(400, "X-Object-Manifest must be in the format container/prefix")
         static = request.args.get("multipart-manifest") == "put"
         read, length = request.stream.read, request.content_length
         if static:
             manifest, etag = parse_manifest(self.objects, account, request.get_data())
-            read, length = _once(manifest), None
+            read, length = swift_http.once(manifest), None
             headers["x-static-large-object"] = "True"
         file, size, md5 = self.objects.write(read, length)
         announced = request.headers.get("ETag", "").strip('"').lower()
@@ -336,11 +344,11 @@ class ObjectStore(Service):
     def post(self, request, account, container, name):
         """202: the metadata of the request take the place of all there were."""
         found = self._find(account, container, name)
-        headers = _object_headers(request)
+        headers = swift_http.object_headers(request)
         if found.is_static_manifest:
             headers["x-static-large-object"] = "True"
         kind = request.headers.get("Content-Type") or found.content_type
-        self.objects.set_headers(found, headers, kind, _delete_at(request))
+        self.objects.set_headers(found, headers, kind, swift_http.delete_at(request))
         return reply(None, 202)
 
     def delete(self, request, account, container, name):
@@ -363,7 +371,9 @@ class ObjectStore(Service):
 
     def copy(self, request, account, container, name):
         """COPY to the header Destination: ``container/object``."""
-        target, _, target_name = _unquote_path(request.headers.get("Destination", "")).partition("/")
+        target, _, target_name = swift_http.unquote_path(request.headers.get("Destination", "")).partition(
+            "/"
+        )
         if not target_name:
             raise Fault(412, "Destination header must be of the form <container name>/<object name>")
         return self._copy(request, account, f"{container}/{name}", account, target, target_name)
@@ -398,8 +408,8 @@ class ObjectStore(Service):
             md5,
             kind,
             time.time(),
-            _delete_at(request),
-            {**kept, **_object_headers(request)},
+            swift_http.delete_at(request),
+            {**kept, **swift_http.object_headers(request)},
         )
         self.objects.put(new)
         return reply(
@@ -411,139 +421,3 @@ class ObjectStore(Service):
                 "X-Copied-From": urllib.parse.quote(source),
             },
         )
-
-
-def _split(request, path, prefix):
-    """(version, account, container, object) from the URL as it was sent: the server's PATH_INFO keeps %2F apart."""
-    raw = request.environ.get("REQUEST_URI", "").partition("?")[0]
-    if raw.startswith("http"):
-        raw = urllib.parse.urlsplit(raw).path
-    if raw.startswith(prefix):
-        path = urllib.parse.unquote(raw[len(prefix) :])
-    parts = path.lstrip("/").split("/", 3)
-    return (*parts, *[""] * (4 - len(parts)))
-
-
-def _unquote_path(path):
-    return urllib.parse.unquote(path).lstrip("/")
-
-
-def _title(headers):
-    return {name.title(): value for name, value in headers.items()}
-
-
-def _metadata(request, kind):
-    """The headers of a request that belong to an account or a container; empty values remove."""
-    result = {}
-    for name, value in request.headers.items():
-        name = name.lower()
-        if name.startswith(f"x-remove-{kind}-"):
-            result[f"x-{name[len('x-remove-') :]}"] = ""
-        elif name.startswith(f"x-{kind}-meta-") or name in (
-            f"x-{kind}-read",
-            f"x-{kind}-write",
-            f"x-{kind}-sync-to",
-        ):
-            result[name] = value
-    return result
-
-
-def _object_headers(request):
-    """The headers of a request that are kept with an object. :raises Fault: 400 beyond Swift's limits"""
-    result = {}
-    for name, value in request.headers.items():
-        name = name.lower()
-        if name.startswith("x-object-meta-") and value:
-            if len(name) - len("x-object-meta-") > 128 or len(value) > 256:
-                raise Fault(400, f"Metadata {name}: a name has at most 128 and a value at most 256 characters")
-            result[name] = value
-        elif name in KEPT and value:
-            result[name] = urllib.parse.unquote(value) if name == "x-object-manifest" else value
-    if sum(name.startswith("x-object-meta-") for name in result) > 90:
-        raise Fault(400, "Too many metadata items; max 90")
-    return result
-
-
-def _delete_at(request):
-    """When the object is to vanish, as epoch seconds, or None. :raises Fault: 400"""
-    after, at = request.headers.get("X-Delete-After"), request.headers.get("X-Delete-At")
-    if after is None and at is None:
-        return None
-    try:
-        moment = time.time() + int(after) if after is not None else float(int(at))
-    except ValueError as error:
-        raise Fault(400, "Non-integer X-Delete-After or X-Delete-At") from error
-    if moment < time.time():
-        raise Fault(400, "X-Delete-At in past")
-    return moment
-
-
-def _limit(request):
-    limit = request.number("limit", LISTING_LIMIT)
-    if limit > LISTING_LIMIT:
-        raise Fault(412, f"Maximum limit is {LISTING_LIMIT}")
-    return limit
-
-
-def _iso(seconds):
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1e6):06}"
-
-
-def _entries(found, prefix, delimiter, marker, limit):
-    """Objects as listing entries; what shares a prefix up to the delimiter is one ``subdir``."""
-    result = []
-    for one in found:
-        if len(result) >= limit:
-            break
-        end = one.name.find(delimiter, len(prefix)) if delimiter else -1
-        if end >= 0:
-            subdir = one.name[: end + len(delimiter)]
-            if subdir != marker and result[-1:] != [{"subdir": subdir}]:
-                result.append({"subdir": subdir})
-        else:
-            result.append(
-                {
-                    "name": one.name,
-                    "hash": one.etag,
-                    "bytes": one.size,
-                    "content_type": one.content_type,
-                    "last_modified": _iso(one.modified),
-                }
-            )
-    return result
-
-
-def _listing(request, entries, headers):
-    if request.args.get("format") == "json" or "application/json" in request.headers.get("Accept", ""):
-        return reply(entries, 200, headers)
-    if not entries:
-        return Response(status=204, headers=headers)
-    lines = "".join(entry.get("name", entry.get("subdir")) + "\n" for entry in entries)
-    return Response(lines, status=200, headers=headers, content_type="text/plain; charset=utf-8")
-
-
-def _matches(header, etag, absent):
-    """Whether If-Match or If-None-Match names the ETag; ``absent`` when there is no such header."""
-    if header is None:
-        return absent
-    return header.strip() == "*" or etag.strip('"') in [part.strip().strip('"') for part in header.split(",")]
-
-
-def _range(header, size):
-    """(first, last) of a single range, or None for the whole. :raises Fault: 416"""
-    match = _RANGE.match(header or "")
-    if not match or match[0] == "bytes=-":
-        return None
-    first, last = match[1], match[2]
-    if not first:
-        first, last = max(size - int(last), 0), size - 1 if int(last) else -1
-    else:
-        first, last = int(first), min(int(last), size - 1) if last else size - 1
-    if first > last:
-        raise Fault(416, "The Range requested is not available.", headers={"Content-Range": f"bytes */{size}"})
-    return first, last
-
-
-def _once(data):
-    parts = iter([data])
-    return lambda _: next(parts, b"")

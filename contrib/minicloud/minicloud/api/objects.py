@@ -182,7 +182,9 @@ class Objects:
     def put(self, object):
         """Make an object visible in place of an older one with its name. :raises Fault: 404 without its container"""
         fields = [field.name for field in dataclasses.fields(Object)]
-        values = [json.dumps(object.headers) if name == "headers" else getattr(object, name) for name in fields]
+        values = [
+            json.dumps(object.headers) if name == "headers" else getattr(object, name) for name in fields
+        ]
         with self.store.transaction() as sql:
             if self.container(object.account, object.container) is None:
                 self.path(object).unlink(missing_ok=True)
@@ -248,7 +250,9 @@ class Objects:
         if object.dynamic_manifest:
             container, prefix = object.dynamic_manifest
             found = self.list(object.account, container, prefix)
-            return [part for one in found for part in (self.segments(one) if one.is_static_manifest else [one])]
+            return [
+                part for one in found for part in (self.segments(one) if one.is_static_manifest else [one])
+            ]
         if not object.is_static_manifest:
             return [object]
         result = []
@@ -258,7 +262,9 @@ class Objects:
             if segment and (segment.is_static_manifest or segment.etag == entry["hash"]):
                 result += self.segments(segment, lenient)
             elif not lenient:
-                raise Fault(409, f"The segment {entry['name']} of this large object is missing or was changed.")
+                raise Fault(
+                    409, f"The segment {entry['name']} of this large object is missing or was changed."
+                )
         return result
 
     def manifest(self, object):

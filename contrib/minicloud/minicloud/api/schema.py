@@ -44,14 +44,18 @@ def _validator(schema):
 
 def check(body, schema):
     """:raises Fault: 400 naming the member and what is wrong with it."""
-    errors = sorted(_validator(json.dumps(schema)).iter_errors(body), key=lambda error: list(map(str, error.path)))
+    errors = sorted(
+        _validator(json.dumps(schema)).iter_errors(body), key=lambda error: list(map(str, error.path))
+    )
     if not errors:
         return
     error = errors[0]
     where = "/".join(str(part) for part in error.path)
     what = error.message if len(error.message) < 400 else error.message[:400] + "..."
     if where:
-        raise Fault(400, f"Invalid input for field/attribute {where}. Value: {str(error.instance)[:200]}. {what}")
+        raise Fault(
+            400, f"Invalid input for field/attribute {where}. Value: {str(error.instance)[:200]}. {what}"
+        )
     raise Fault(400, f"Invalid input: {what}")
 
 

@@ -7,7 +7,16 @@ import base64
 import binascii
 import ipaddress
 
-from minicloud.api import compute_misc, images, networks, schema, servers, volumes
+from minicloud.api import (
+    compute_flavors,
+    compute_misc,
+    images,
+    networks,
+    schema,
+    security_groups,
+    servers,
+    volumes,
+)
 from minicloud.api.web import Fault
 from minicloud.store import new_id, now
 
@@ -19,7 +28,7 @@ def create(cloud, context, body):
 
     :raises Fault: 400 for what does not exist or cannot be, 403 quota, 409 network and port conflicts.
     """
-    flavor = compute_misc.find_flavor(cloud, str(body["flavorRef"]), 400)
+    flavor = compute_flavors.find_flavor(cloud, str(body["flavorRef"]), 400)
     image = _image(cloud, context, body, flavor)
     count = _count(body)
     _check_files(body)
@@ -111,7 +120,9 @@ def _check_files(body):
         # Clients break long base64 into lines.
         file["contents"] = "".join(file["contents"].split())
         if len(_decode(file["contents"], f"Personality content for {file['path']}")) > MAX_FILE_BYTES:
-            raise Fault(403, f"Personality file limit exceeded: {file['path']} has more than {MAX_FILE_BYTES} bytes.")
+            raise Fault(
+                403, f"Personality file limit exceeded: {file['path']} has more than {MAX_FILE_BYTES} bytes."
+            )
         if not file["path"].startswith("/"):
             file["path"] = f"/{file['path']}"
     if body.get("user_data") is not None:
@@ -155,7 +166,9 @@ def _disks(cloud, context, body):
         if disk["volume_id"]:
             volume = cloud.store.find("volume", disk["volume_id"])
             if not volume or not context.owns(volume):
-                raise Fault(400, f"Block Device Mapping is Invalid: failed to get volume {disk['volume_id']}.")
+                raise Fault(
+                    400, f"Block Device Mapping is Invalid: failed to get volume {disk['volume_id']}."
+                )
         elif not disk["size"] or int(disk["size"]) < 1:
             raise Fault(
                 400,
@@ -235,7 +248,7 @@ def _reserve_port(cloud, context, body, record, add):
             400,
             f"Address {address} is outside {cloud.config.subnet}: servers can only be put into subnets of it.",
         )
-    networks.refresh_rules(cloud, add, port["security_groups"])
+    security_groups.refresh_rules(cloud, add, port["security_groups"])
 
 
 def _groups(cloud, context, body):
@@ -246,10 +259,12 @@ def _groups(cloud, context, body):
         name = entry["name"]
         found = [g for g in mine if name in (g["id"], g["name"])]
         if not found and name == "default":
-            found = [networks.default_group(cloud, context.project_id)]
+            found = [security_groups.default_group(cloud, context.project_id)]
         if not found:
             raise Fault(400, f"Unable to find security_group with name or id '{name}'")
         if len(found) > 1:
-            raise Fault(409, f"Multiple security groups found matching '{name}'. Use an ID to be more specific.")
+            raise Fault(
+                409, f"Multiple security groups found matching '{name}'. Use an ID to be more specific."
+            )
         result.append(found[0]["id"])
     return list(dict.fromkeys(result))

@@ -43,7 +43,10 @@ def vm_state(server, guest):
 
 def status(server, guest):
     """The status that users see: ACTIVE, BUILD, SHUTOFF, ERROR, VERIFY_RESIZE, or one of TASK_STATUS."""
-    if server["vm_state"] in ("active", "stopped", "resized", "error") and server["task_state"] in TASK_STATUS:
+    if (
+        server["vm_state"] in ("active", "stopped", "resized", "error")
+        and server["task_state"] in TASK_STATUS
+    ):
         return TASK_STATUS[server["task_state"]]
     return {
         "building": "BUILD",

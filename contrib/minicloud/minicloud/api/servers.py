@@ -9,7 +9,7 @@ import json
 import logging
 import re
 
-from minicloud.api import images, networks, server_state, volumes
+from minicloud.api import images, security_groups, server_state, volumes
 from minicloud.api.web import Fault
 from minicloud.host.client import HostError
 from minicloud.store import now
@@ -110,7 +110,7 @@ def _create(cloud, server):
         server["flavor"]["ram"],
         server["flavor"]["vcpus"],
         port["fixed_ips"][0]["ip_address"],
-        networks.allowed(cloud, port),
+        security_groups.allowed(cloud, port),
         files=[{"path": f["path"], "content": f["contents"], "mode": 0o600} for f in server["personality"]],
         config_drive=config_drive(server) if server["config_drive"] else {},
         user_data=server["user_data"] or "",
@@ -136,7 +136,10 @@ def config_drive(server):
         "availability_zone": "nova",
         "project_id": server["project_id"],
         "meta": server["metadata"],
-        "files": [{"path": f["path"], "content_path": f"/content/{n:04}"} for n, f in enumerate(server["personality"])],
+        "files": [
+            {"path": f["path"], "content_path": f"/content/{n:04}"}
+            for n, f in enumerate(server["personality"])
+        ],
     }
     texts = {"meta_data.json": json.dumps(metadata), "vendor_data.json": "{}", "network_data.json": "{}"}
     for version in ("latest", "2018-08-27"):
@@ -163,7 +166,7 @@ def _delete(cloud, server):
             else:
                 cloud.store.change("port", port["id"], device_id="", device_owner="")
         cloud.store.remove("server", server["id"])
-        networks.refresh_rules(cloud, add, groups)
+        security_groups.refresh_rules(cloud, add, groups)
     LOG.info("server %s: deleted", server["id"])
 
 
@@ -206,7 +209,9 @@ def _revert(cloud, server):
 
 
 def _confirm(cloud, server):
-    change(cloud, server["id"], vm_state=server["before_resize"]["vm_state"], task_state=None, before_resize=None)
+    change(
+        cloud, server["id"], vm_state=server["before_resize"]["vm_state"], task_state=None, before_resize=None
+    )
 
 
 def _attach(cloud, server, volume_id):
@@ -232,7 +237,7 @@ def _refresh_rules(cloud, server_id):
     if not server or not ports or server["vm_state"] == "building" or server["task_state"] == "deleting":
         return
     try:
-        cloud.host.set_rules(server_id, networks.allowed(cloud, ports[0]))
+        cloud.host.set_rules(server_id, security_groups.allowed(cloud, ports[0]))
     except HostError as error:
         if error.code != "not_found":
             raise

@@ -85,7 +85,11 @@ class Tokens:
         by_id = {role["id"]: role for role in named.values()}
         mine = [by_id[a["role_id"]] for a in self.store.list("assignment", user_id=user_id, target=target)]
         for role in list(mine):
-            mine += [named[name] for name in IMPLIED.get(role["name"], ()) if name in named and named[name] not in mine]
+            mine += [
+                named[name]
+                for name in IMPLIED.get(role["name"], ())
+                if name in named and named[name] not in mine
+            ]
         return mine
 
     def projects_of(self, user_id):
@@ -101,7 +105,11 @@ class Tokens:
             domain = project.get("domain", DOMAIN)
             wanted = (domain.get("id"), self._domain_id(domain.get("name")))
             found = next(
-                (p for p in self.store.list("project", name=project.get("name", "")) if p["domain_id"] in wanted),
+                (
+                    p
+                    for p in self.store.list("project", name=project.get("name", ""))
+                    if p["domain_id"] in wanted
+                ),
                 None,
             )
         if not found or not found["enabled"]:

@@ -3,10 +3,12 @@
 import functools
 
 from minicloud.api import schema, volumes
+from minicloud.api.metadata import Metadata
 from minicloud.api.microversion import Microversions, text
 from minicloud.api.schema import fields
+from minicloud.api.volume_misc import VolumeMisc
 from minicloud.api.web import Fault, Route, Service, next_link, page, reply, sort
-from minicloud.store import new_id, now
+from minicloud.store import now
 
 _SORT_KEYS = ("id", "name", "status", "size", "created_at", "updated_at", "display_name")
 _SIZE = {"type": ["integer", "string"], "pattern": "^[0-9]+$", "minimum": 1}
@@ -66,17 +68,22 @@ class Volume(Service):
     project_in_path = True
     versions = Microversions("volume", (3, 0), (3, 42))
 
+    def __init__(self, cloud):
+        self.misc = VolumeMisc(cloud)
+        super().__init__(cloud)
+
     def routes(self):
         """The table of contents: each path under /v3 and /v2."""
         result = [Route("GET", "/", self.show_versions, public=True)]
         for version in ("/v3", "/v2"):
-            result.append(Route("GET", version, functools.partial(self.show_versions, only=version[1:]), public=True))
+            result.append(
+                Route("GET", version, functools.partial(self.show_versions, only=version[1:]), public=True)
+            )
             result += [Route(methods, version + path, handler) for methods, path, handler in self._table()]
         return result
 
     def _table(self):
-        volume, kind = "/volumes/<id>", "/types/<id>"
-        quota = "/os-quota-sets/<project_id>"
+        volume = "/volumes/<id>"
         return [
             ("POST", "/volumes", self.create),
             ("GET", "/volumes", self.list),
@@ -86,27 +93,10 @@ class Volume(Service):
             ("PUT", volume, self.update),
             ("DELETE", volume, self.delete),
             ("POST", f"{volume}/action", self.action),
-            ("GET", f"{volume}/metadata", self.metadata),
-            ("POST PUT", f"{volume}/metadata", self.set_metadata),
-            ("GET", f"{volume}/metadata/<key>", self.metadata_item),
-            ("PUT", f"{volume}/metadata/<key>", self.set_metadata_item),
-            ("DELETE", f"{volume}/metadata/<key>", self.remove_metadata_item),
-            ("GET", "/types", self.types),
-            ("POST", "/types", self.create_type),
-            ("GET", kind, self.show_type),
-            ("DELETE", kind, self.delete_type),
-            ("GET", f"{kind}/extra_specs", self.extra_specs),
-            ("GET", "/limits", self.limits),
-            ("GET", quota, self.quota),
-            ("PUT", quota, self.set_quota),
-            ("GET", f"{quota}/defaults", self.default_quota),
-            ("GET", "/os-availability-zone", self.zones),
-            ("GET", "/os-services", self.services),
-            ("GET", "/extensions", self.extensions),
-            ("GET", "/snapshots", functools.partial(self.nothing, name="snapshots")),
-            ("GET", "/snapshots/detail", functools.partial(self.nothing, name="snapshots")),
-            ("GET", "/backups", functools.partial(self.nothing, name="backups")),
-            ("GET", "/backups/detail", functools.partial(self.nothing, name="backups")),
+            *Metadata(self.store, self._get, functools.partial(self.store.change, "volume"), 200).table(
+                volume
+            ),
+            *self.misc.table(),
         ]
 
     def negotiate(self, request):
@@ -245,8 +235,14 @@ class Volume(Service):
                 f"Invalid input received: Volume size '{size}' must be an integer from 1 to {volumes.MAX_SIZE_GB}",
             )
         if body.get("availability_zone") not in (None, "", "nova"):
-            raise Fault(400, f"Invalid input received: Availability zone '{body['availability_zone']}' is invalid.")
-        volume_type = self._type(body["volume_type"]) if body.get("volume_type") else self.store.list("volume_type")[0]
+            raise Fault(
+                400, f"Invalid input received: Availability zone '{body['availability_zone']}' is invalid."
+            )
+        volume_type = (
+            self.misc.type(body["volume_type"])
+            if body.get("volume_type")
+            else self.store.list("volume_type")[0]
+        )
         volume = volumes.create(
             self.cloud,
             request.context,
@@ -350,234 +346,10 @@ class Volume(Service):
             self.store.change("volume", id, bootable=schema.is_true(arguments["bootable"]))
             return 200, None
         else:
-            volumes.move(self.cloud, id, ("available",), "available", readonly=schema.is_true(arguments["readonly"]))
-        return 202, None
-
-    def metadata(self, request, id):
-        """All metadata."""
-        return {"metadata": self._get(request, id)["metadata"]}
-
-    def set_metadata(self, request, id):
-        """POST adds, PUT replaces."""
-        new = schema.body_of(request, "metadata", schema.METADATA)
-        with self.store.transaction():
-            old = self._get(request, id)["metadata"]
-            result = {**old, **new} if request.method == "POST" else new
-            self.store.change("volume", id, metadata=result)
-        return {"metadata": result}
-
-    def metadata_item(self, request, id, key):
-        """One item."""
-        metadata = self._get(request, id)["metadata"]
-        if key not in metadata:
-            raise Fault(404, f"Volume {id} has no metadata with key {key}.")
-        return {"meta": {key: metadata[key]}}
-
-    def set_metadata_item(self, request, id, key):
-        """Set one item."""
-        item = schema.body_of(request, "meta", schema.METADATA)
-        if list(item) != [key]:
-            raise Fault(400, "Request body and URI mismatch")
-        with self.store.transaction():
-            self.store.change("volume", id, metadata={**self._get(request, id)["metadata"], **item})
-        return {"meta": item}
-
-    def remove_metadata_item(self, request, id, key):
-        """Delete one item."""
-        self.metadata_item(request, id, key)
-        with self.store.transaction():
-            metadata = self._get(request, id)["metadata"]
-            metadata.pop(key, None)
-            self.store.change("volume", id, metadata=metadata)
-        return 200, None
-
-    # Types, limits and the rest
-
-    def _type(self, name):
-        for volume_type in self.store.list("volume_type"):
-            if name in (volume_type["id"], volume_type["name"]):
-                return volume_type
-        raise Fault(404, f"Volume type {name} could not be found.")
-
-    @staticmethod
-    def _type_view(volume_type):
-        return {
-            "id": volume_type["id"],
-            "name": volume_type["name"],
-            "description": volume_type["description"],
-            "is_public": volume_type["is_public"],
-            "os-volume-type-access:is_public": volume_type["is_public"],
-            "extra_specs": volume_type["extra_specs"],
-            "qos_specs_id": None,
-        }
-
-    def types(self, request):
-        """All volume types; is_public=None or False shows the private ones to an administrator."""
-        found = self.store.list("volume_type")
-        wanted = request.args.get("is_public", "true").lower()
-        if not request.context.is_admin or wanted in ("true", "1"):
-            found = [t for t in found if t["is_public"]]
-        elif wanted != "none":
-            found = [t for t in found if not t["is_public"]]
-        return {"volume_types": [self._type_view(t) for t in found]}
-
-    def show_type(self, request, id):
-        """One by id; ``default`` is the first."""
-        found = self.store.list("volume_type")[0] if id == "default" else self._type(id)
-        return {"volume_type": self._type_view(found)}
-
-    def create_type(self, request):
-        """For administrators."""
-        request.context.require_admin("volume_extension:type_create")
-        body = schema.body_of(
-            request,
-            "volume_type",
-            fields(
-                ("name",),
-                **{
-                    "name": schema.NAME,
-                    "description": schema.TEXT,
-                    "extra_specs": schema.METADATA,
-                    "os-volume-type-access:is_public": schema.BOOLEAN,
-                },
-            ),
-        )
-        with self.store.transaction():
-            if self.store.list("volume_type", name=body["name"]):
-                raise Fault(409, f"Volume Type {body['name']} already exists.")
-            volume_type = self.store.add(
-                "volume_type",
-                {
-                    "id": new_id(),
-                    "name": body["name"],
-                    "description": body.get("description"),
-                    "created_at": now(),
-                    "extra_specs": body.get("extra_specs", {}),
-                    "is_public": schema.is_true(body.get("os-volume-type-access:is_public", True)),
-                },
+            volumes.move(
+                self.cloud, id, ("available",), "available", readonly=schema.is_true(arguments["readonly"])
             )
-        return {"volume_type": self._type_view(volume_type)}
-
-    def delete_type(self, request, id):
-        """202, 400 while a volume has it."""
-        request.context.require_admin("volume_extension:type_delete")
-        volume_type = self._type(id)
-        if any(v["volume_type"] == volume_type["name"] for v in self.store.list("volume")):
-            raise Fault(400, "Target volume type is still in use.")
-        self.store.remove("volume_type", volume_type["id"])
         return 202, None
-
-    def extra_specs(self, request, id):
-        """Extra specs of a type."""
-        return {"extra_specs": self._type(id)["extra_specs"]}
-
-    def limits(self, request):
-        """Absolute limits and what is used of them."""
-        limit = volumes.limits(self.cloud, request.context.project_id)
-        mine = self.store.list("volume", project_id=request.context.project_id)
-        return {
-            "limits": {
-                "rate": [],
-                "absolute": {
-                    "maxTotalVolumes": limit["volumes"],
-                    "maxTotalVolumeGigabytes": limit["gigabytes"],
-                    "maxTotalSnapshots": limit["snapshots"],
-                    "maxTotalBackups": limit["backups"],
-                    "maxTotalBackupGigabytes": limit["backup_gigabytes"],
-                    "totalVolumesUsed": len(mine),
-                    "totalGigabytesUsed": sum(v["size"] for v in mine),
-                    "totalSnapshotsUsed": 0,
-                    "totalBackupsUsed": 0,
-                    "totalBackupGigabytesUsed": 0,
-                },
-            }
-        }
-
-    def _require_quota_access(self, request, project_id):
-        if project_id != request.context.project_id:
-            request.context.require_admin("volume_extension:quotas:show")
-
-    def quota(self, request, project_id):
-        """The quotas; with usage=True what is used of each."""
-        self._require_quota_access(request, project_id)
-        limit = volumes.limits(self.cloud, project_id)
-        if request.args.get("usage", "false").lower() in ("true", "1"):
-            mine = self.store.list("volume", project_id=project_id)
-            used = {"volumes": len(mine), "gigabytes": sum(v["size"] for v in mine)}
-            limit = {
-                name: {"limit": n, "in_use": used.get(name, 0), "reserved": 0, "allocated": 0}
-                for name, n in limit.items()
-            }
-        return {"quota_set": {"id": project_id, **limit}}
-
-    def default_quota(self, request, project_id):
-        """What a project has that was never changed."""
-        return {"quota_set": {"id": project_id, **volumes.QUOTAS}}
-
-    def set_quota(self, request, project_id):
-        """For administrators."""
-        request.context.require_admin("volume_extension:quotas:update")
-        number = {"type": ["integer", "string"], "pattern": "^-?[0-9]+$", "minimum": -1}
-        body = schema.body_of(
-            request, "quota_set", fields(**dict.fromkeys(volumes.QUOTAS, number), tenant_id=schema.TEXT)
-        )
-        body.pop("tenant_id", None)
-        limits = {
-            **volumes.limits(self.cloud, project_id),
-            **{name: int(value) for name, value in body.items()},
-        }
-        with self.store.transaction():
-            self.store.remove("volume_quota", project_id)
-            self.store.add("volume_quota", {"id": project_id, "limits": limits})
-        return {"quota_set": limits}
-
-    def zones(self, request):
-        """The one zone."""
-        return {"availabilityZoneInfo": [{"zoneName": "nova", "zoneState": {"available": True}}]}
-
-    def services(self, request):
-        """For administrators: one of each."""
-        request.context.require_admin("volume_extension:services:index")
-        return {
-            "services": [
-                {
-                    "binary": binary,
-                    "host": "minicloud",
-                    "zone": "nova",
-                    "status": "enabled",
-                    "state": "up",
-                    "updated_at": now() + ".000000",
-                    "disabled_reason": None,
-                }
-                for binary in ("cinder-scheduler", "cinder-volume")
-            ]
-        }
-
-    def extensions(self, request):
-        """What Horizon asks for before it shows quotas."""
-        names = (
-            "os-quota-sets",
-            "os-availability-zone",
-            "os-extended-volumes",
-            "os-services",
-            "os-types-manage",
-        )
-        return {
-            "extensions": [
-                {
-                    "alias": name,
-                    "name": name,
-                    "description": name,
-                    "links": [],
-                    "updated": "2013-01-01T00:00:00+00:00",
-                }
-                for name in names
-            ]
-        }
-
-    def nothing(self, request, name):
-        """There are none here."""
-        return {name: []}
 
 
 def _pairs(text):

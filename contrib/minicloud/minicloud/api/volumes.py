@@ -36,7 +36,11 @@ def register(cloud):
                 cloud,
                 volume_id,
                 error,
-                f"error_{name}ing" if name == "delete" else "error_extending" if name == "extend" else "error",
+                f"error_{name}ing"
+                if name == "delete"
+                else "error_extending"
+                if name == "extend"
+                else "error",
             )
 
         cloud.jobs.register(f"volume.{name}", work, fail)
@@ -125,7 +129,8 @@ def delete(cloud, volume_id, force=False):
         if (
             volume["attachments"]
             or not force
-            and volume["status"] not in ("available", "error", "error_deleting", "error_extending", "error_restoring")
+            and volume["status"]
+            not in ("available", "error", "error_deleting", "error_extending", "error_restoring")
         ):
             raise Fault(
                 400,

@@ -227,7 +227,9 @@ class Dispatcher:
     def __call__(self, environ, start_response):
         request = Request(environ)
         path = environ.get("PATH_INFO", "/").encode("latin-1").decode("utf-8", "replace")
-        service = next((s for s in self._services if path == s.prefix or path.startswith(s.prefix + "/")), self._root)
+        service = next(
+            (s for s in self._services if path == s.prefix or path.startswith(s.prefix + "/")), self._root
+        )
         try:
             response = service.dispatch(request, path[len(service.prefix) :])
         except Exception as error:  # noqa: BLE001
@@ -274,12 +276,16 @@ def sort(request, items, allowed, default=("created_at", "desc")):
 
     :raises Fault: 400 for a key that is not in ``allowed``.
     """
-    pairs = [tuple((part + ":desc").split(":")[:2]) for part in request.args.get("sort", "").split(",") if part]
+    pairs = [
+        tuple((part + ":desc").split(":")[:2]) for part in request.args.get("sort", "").split(",") if part
+    ]
     keys, directions = request.args.getlist("sort_key"), request.args.getlist("sort_dir")
     pairs += [(key, directions[n] if n < len(directions) else "desc") for n, key in enumerate(keys)]
     pairs = pairs or [default]
     if pairs[0][1] == "desc":
-        items = items[::-1]  # sorted() keeps the order of equals: of those made in the same second, the newest first
+        items = items[
+            ::-1
+        ]  # sorted() keeps the order of equals: of those made in the same second, the newest first
     for key, direction in reversed(pairs):
         if key not in allowed or direction not in ("asc", "desc"):
             raise Fault(400, f"Invalid sort key or direction: {key}:{direction}.")

@@ -11,7 +11,8 @@ import pytest
 import requests
 import swiftclient
 
-from minicloud.api import object_store
+from minicloud.api import swift_http
+from minicloud.api.objects import Objects
 
 
 @pytest.fixture
@@ -168,7 +169,7 @@ def test_objects_vanish_when_their_time_is_over(fake, swift, container, monkeypa
     later = time.time() + 2000
     monkeypatch.setattr("minicloud.api.objects.time.time", lambda: later)
     # the server's clock: tokens are over too, so the index is asked itself
-    objects = object_store.Objects(fake.cloud.store, fake.cloud.config.state_dir / "objects")
+    objects = Objects(fake.cloud.store, fake.cloud.config.state_dir / "objects")
     account = swift.url.rsplit("/", 1)[1]
     assert objects.find(account, container, "x") is None and list(objects.list(account, container)) == []
     objects.expire()
@@ -214,13 +215,13 @@ def test_tenants_do_not_see_each_other(swift, container, new_tenant):
     ],
 )
 def test_ranges(header, size, expected):
-    assert object_store._range(header, size) == expected
+    assert swift_http.parse_range(header, size) == expected
 
 
 @pytest.mark.parametrize("header", ["bytes=10-", "bytes=-0", "bytes=5-4"])
 def test_ranges_outside_are_refused(header):
-    with pytest.raises(object_store.Fault) as error:
-        object_store._range(header, 10)
+    with pytest.raises(swift_http.Fault) as error:
+        swift_http.parse_range(header, 10)
     assert error.value.code == 416
 
 
