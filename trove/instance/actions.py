@@ -71,15 +71,17 @@ def delete(context, instance_id):
 
 
 @in_transaction
-def _reset(session, context, instance_id, status):
+def _reset(session, context, instance_id, keep_report):
     row = models.lock(session, instance_id, context)
     if _live_delete(session, instance_id) is not None:
         return
     operations.request_cancel(session, "instance", instance_id)
     models.fail_running_backups(session, instance_id)
     row.task = InstanceTasks.NONE
-    if status is not None:
-        models.set_service_status(session, instance_id, status)
+    service = models.service_status(session, instance_id)
+    # A guest that has never reported would be shown as BUILD for ever: nobody builds it any more.
+    if not keep_report or service is None or service.status == ServiceStatuses.NEW:
+        models.set_service_status(session, instance_id, ServiceStatuses.UNKNOWN)
 
 
 def reset_status(context, instance_id):
@@ -87,13 +89,13 @@ def reset_status(context, instance_id):
 
     A deletion that is under way goes on.
     """
-    _reset(context, instance_id, ServiceStatuses.UNKNOWN)
+    _reset(context, instance_id, keep_report=False)
     LOG.info("instance %s: its status was reset by user %s", instance_id, context.user_id)
 
 
 def reset_task(context, instance_id):
-    """As ``reset_status``, but what the guest last said of its database stays (management API)."""
-    _reset(context, instance_id, None)
+    """As ``reset_status``, but what the guest has reported of its database stays (management API)."""
+    _reset(context, instance_id, keep_report=True)
     LOG.info("instance %s: its task was reset by user %s", instance_id, context.user_id)
 
 

@@ -15,7 +15,7 @@ from trove.datastore import models as datastore_models
 from trove.db import get_db_api, in_transaction, models
 from trove.flavor import models as flavor_models
 from trove.guestagent.db.models import MySQLDatabase, MySQLUser
-from trove.instance.models import DBInstance, InstanceServiceStatus, record_root_enabled
+from trove.instance.models import DBInstance, InstanceServiceStatus
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 from trove.quota import quota
@@ -179,11 +179,6 @@ def _find_flavor(flavor_id, bound, settings):
     return flavor
 
 
-def _nics(spec):
-    chosen = {nic.get("net-id") for nic in spec.nics}
-    return [{"net-id": network} for network in CONF.default_neutron_networks if network not in chosen] + list(spec.nics)
-
-
 @in_transaction
 def _insert(session, context, spec, datastore, version, flavor, root_password):
     """Charge the quota, write the rows and begin the operation: all or nothing. Returns (instance id, operation id)."""
@@ -193,8 +188,6 @@ def _insert(session, context, spec, datastore, version, flavor, root_password):
         volume_size=spec.volume_size, datastore_version_id=version.id, task=InstanceTasks.BUILDING)
     session.add(instance)
     session.add(InstanceServiceStatus(instance_id=instance.id, status=ServiceStatuses.NEW))
-    if root_password:
-        record_root_enabled(session, instance.id, context.user_id)
     arguments = {
         "name": spec.name,
         "flavor": dataclasses.asdict(flavor),
@@ -204,7 +197,7 @@ def _insert(session, context, spec, datastore, version, flavor, root_password):
         "volume_size": spec.volume_size,
         "volume_type": spec.volume_type,
         "availability_zone": spec.availability_zone,
-        "nics": _nics(spec),
+        "nics": list(spec.nics),
         "databases": [database.serialize() for database in spec.databases],
         "overrides": {},
         "configuration_id": None,
