@@ -13,7 +13,7 @@ from sqlalchemy import exc
 
 from trove.common import exception
 from trove.common.cfg import CONF
-from trove.common.instance import ServiceStatuses
+from trove.common.instance import ServiceStatus, ServiceStatuses
 from trove.datastore.models import DBDatastore, DBDatastoreVersion
 from trove.db import get_db_api, models
 from trove.db.sqlalchemy import tables
@@ -144,28 +144,23 @@ class Loaded:
     """An instance with all that lists, views and checks of actions look at, out of one statement.
 
     row: DBInstance; datastore, version, manager: names; service: ServiceStatus; last_seen: when the guest last gave
-    a sign of life (naive UTC) or None; backing_up: whether a backup of it is running.
+    a sign of life (naive UTC) or None; silent: whether that is longer ago than ``agent_heartbeat_expiry``;
+    backing_up: whether a backup of it is running.
     """
 
     row: DBInstance
     datastore: str
     version: str
     manager: str
-    service: object
+    service: ServiceStatus
     last_seen: datetime.datetime | None
+    silent: bool
     backing_up: bool
 
     @property
     def id(self):
         """The id of the instance."""
         return self.row.id
-
-    @functools.cached_property
-    def silent(self):
-        """Whether the guest has not reported for longer than ``agent_heartbeat_expiry``."""
-        if self.last_seen is None:
-            return True
-        return (models.utcnow() - self.last_seen).total_seconds() > CONF.agent_heartbeat_expiry
 
     @functools.cached_property
     def status(self):
@@ -195,8 +190,8 @@ def _select(deleted=False, by_id=False, by_tenant=False, unclustered=False, afte
     """
     backups = tables.backups.c
     backing_up = sqlalchemy.exists().where(
-        backups.instance_id == DBInstance.id, backups.deleted.is_(False),
-        backups.state.in_(RUNNING_BACKUP_STATES)).correlate(DBInstance)
+        backups.instance_id == DBInstance.id, backups.state.in_(RUNNING_BACKUP_STATES),
+        backups.deleted.is_(False)).correlate(DBInstance)
     query = sqlalchemy.select(
         DBInstance, DBDatastore.name, DBDatastoreVersion.name, DBDatastoreVersion.manager,
         InstanceServiceStatus.status_id, InstanceServiceStatus.updated_at, AgentHeartBeat.updated_at, backing_up,
@@ -217,11 +212,16 @@ def _select(deleted=False, by_id=False, by_tenant=False, unclustered=False, afte
     return query.limit(sqlalchemy.bindparam("rows", type_=sqlalchemy.Integer)) if paged else query
 
 
-def _loaded(result):
-    row, datastore, version, manager, status_id, reported, heartbeat, backing_up = result
-    service = ServiceStatuses.NEW if status_id is None else ServiceStatuses.from_code(status_id)
-    signs = [moment for moment in (reported, heartbeat) if moment is not None]
-    return Loaded(row, datastore, version, manager, service, max(signs, default=None), bool(backing_up))
+def _all_loaded(results):
+    """The Loaded of each row of ``_select``."""
+    expired = models.utcnow() - datetime.timedelta(seconds=CONF.agent_heartbeat_expiry)
+    found = []
+    for row, datastore, version, manager, status_id, reported, heartbeat, backing_up in results:
+        service = ServiceStatuses.NEW if status_id is None else ServiceStatuses.from_code(status_id)
+        last_seen = max((moment for moment in (reported, heartbeat) if moment is not None), default=None)
+        silent = last_seen is None or last_seen < expired
+        found.append(Loaded(row, datastore, version, manager, service, last_seen, silent, bool(backing_up)))
+    return found
 
 
 def load(session, instance_id, context=None, deleted=False):
@@ -232,10 +232,10 @@ def load(session, instance_id, context=None, deleted=False):
     """
     own = context is not None and not context.is_admin
     values = {"id": instance_id, "tenant": context.project_id} if own else {"id": instance_id}
-    result = session.execute(_select(deleted, by_id=True, by_tenant=own), values).first()
-    if result is None:
+    found = _all_loaded(session.execute(_select(deleted, by_id=True, by_tenant=own), values))
+    if not found:
         raise exception.NotFound(resource=DBInstance.label, id=instance_id)
-    return _loaded(result)
+    return found[0]
 
 
 def load_page(session, tenant_id, limit, marker=None, include_clustered=False, deleted=False):
@@ -247,8 +247,8 @@ def load_page(session, tenant_id, limit, marker=None, include_clustered=False, d
     query = _select(deleted, by_tenant=tenant_id is not None, unclustered=not include_clustered,
                     after=marker is not None, paged=limit is not None)
     values = {"tenant": tenant_id, "marker": marker, "rows": limit and limit + 1}
-    loaded = [_loaded(result) for result in session.execute(
-        query, {name: value for name, value in values.items() if value is not None})]
+    loaded = _all_loaded(session.execute(
+        query, {name: value for name, value in values.items() if value is not None}))
     if limit is None or len(loaded) <= limit:
         return loaded, None
     return loaded[:limit], loaded[limit - 1].id

@@ -145,6 +145,7 @@ instances = _table(
     Index("instances_tenant_id", "tenant_id"),
     Index("instances_deleted", "deleted"),
     Index("instances_cluster_id", "cluster_id"),
+    Index("instances_tenant_page", "tenant_id", "id"),  # ours: the order of lists
 )
 
 service_statuses = _table(
@@ -199,6 +200,7 @@ backups = _table(
     Column("datastore_version_id", String(36), ForeignKey("datastore_versions.id")),
     Index("backups_instance_id", "instance_id"),
     Index("backups_deleted", "deleted"),
+    Index("backups_running", "instance_id", "deleted", "state"),  # ours: lists ask it for each instance
 )
 
 capabilities = _table(

@@ -1,4 +1,4 @@
-"""Durable operations, faults and addresses of instances, when root was disabled, owners of reservations."""
+"""Durable operations, faults and addresses of instances, when root was disabled, owners of reservations, indexes."""
 import sqlalchemy
 from sqlalchemy import Boolean, Column, DateTime, Float, Index, Integer, MetaData, String, Table, Text, schema
 from sqlalchemy.dialects import mysql, postgresql
@@ -59,7 +59,10 @@ def _new_columns():
             ("reservations", Column("operation_id", String(36))))
 
 
-_INDEX = ("reservations", "reservations_usage_id", "usage_id")
+# Lists of a tenant by id, and whether a backup of an instance runs, without looking at other tenants' rows.
+_INDEXES = (("reservations", "reservations_usage_id", ("usage_id",)),
+            ("instances", "instances_tenant_page", ("tenant_id", "id")),
+            ("backups", "backups_running", ("instance_id", "deleted", "state")))
 
 
 def _existing(connection, table):
@@ -75,17 +78,19 @@ def upgrade(migrate_engine):
             if column.name not in _existing(connection, table).c:
                 definition = schema.CreateColumn(column).compile(dialect=connection.dialect)
                 connection.execute(sqlalchemy.text(f"ALTER TABLE {table} ADD COLUMN {definition}"))
-        table = _existing(connection, _INDEX[0])
-        if _INDEX[1] not in {index.name for index in table.indexes}:
-            Index(_INDEX[1], table.c[_INDEX[2]]).create(connection)
+        for table_name, name, columns in _INDEXES:
+            table = _existing(connection, table_name)
+            if name not in {index.name for index in table.indexes}:
+                Index(name, *(table.c[column] for column in columns)).create(connection)
 
 
 def downgrade(migrate_engine):
     """Remove it again, with everything that the tables hold."""
     with migrate_engine.begin() as connection:
-        for index in _existing(connection, _INDEX[0]).indexes:
-            if index.name == _INDEX[1]:
-                index.drop(connection)
+        for table_name, name, _columns in _INDEXES:
+            for index in _existing(connection, table_name).indexes:
+                if index.name == name:
+                    index.drop(connection)
         for table, column in _new_columns():
             if column.name in _existing(connection, table).c:
                 connection.execute(sqlalchemy.text(f"ALTER TABLE {table} DROP COLUMN {column.name}"))
