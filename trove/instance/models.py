@@ -257,11 +257,13 @@ def load_page(session, tenant_id, limit, marker=None, include_clustered=False, d
 def lock(session, instance_id, context):
     """The live row of an instance, held against other writers until the end of the transaction.
 
+    It must be the first thing that a transaction does: MySQL shows what others had committed at the first plain SELECT.
     Raises NotFound as ``load`` does.
     """
-    DBInstance.get(session, instance_id, context)
-    query = DBInstance.live().where(DBInstance.id == instance_id).with_for_update()
-    row = session.execute(query, execution_options={"populate_existing": True}).scalars().one_or_none()
+    query = DBInstance.live().where(DBInstance.id == instance_id)
+    if not context.is_admin:
+        query = query.where(DBInstance.tenant_id == context.project_id)
+    row = session.execute(query.with_for_update()).scalars().one_or_none()
     if row is None:
         raise exception.NotFound(resource=DBInstance.label, id=instance_id)
     return row
