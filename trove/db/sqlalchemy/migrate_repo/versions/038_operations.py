@@ -59,7 +59,7 @@ def _new_columns():
             ("reservations", Column("operation_id", String(36))))
 
 
-# Lists of a tenant by id, and whether a backup of an instance runs, without looking at other tenants' rows.
+# Lists of a tenant by id, and whether a backup runs, without looking at the rows of others.
 _INDEXES = (("reservations", "reservations_usage_id", ("usage_id",)),
             ("instances", "instances_tenant_page", ("tenant_id", "id")),
             ("backups", "backups_running", ("instance_id", "deleted", "state")))
