@@ -2,15 +2,17 @@
 
 Only the conftest beside it makes these objects. No knowledge of the control plane's insides beyond its public API.
 """
+import contextlib
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 
 from onebox import broker, cloud, instance, processes
 from onebox.settings import CHECKOUT, load
 
-PASSWORD = "pa55-Word'of\"tests"
+PASSWORD = "pa55 %Word$of(tests)"
 WAIT = 120  # seconds for what normally takes a few
 
 
@@ -28,6 +30,16 @@ def wait_until(condition, timeout=WAIT, pause=0.25):
     value = processes.wait(condition, timeout, pause)
     assert value, f"not within {timeout} s: {condition}"
     return value
+
+
+def kill(settings, name=None):
+    """SIGKILL to every process of a service, or of the whole set-up; returns when they are gone."""
+    found = processes.running(settings, name)
+    assert found, f"{name} does not run"
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):  # it ended with its parent
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not processes.running(settings, name))
 
 
 class CommandFailed(Exception):
@@ -88,7 +100,7 @@ class System:
 
     def smallest_flavor(self):
         """The id of the flavor with the least memory."""
-        return min(self.api.get("/flavors").json()["flavors"], key=lambda flavor: flavor["ram"])["id"]
+        return str(min(self.api.get("/flavors").json()["flavors"], key=lambda flavor: flavor["ram"])["id"])
 
     def show(self, instance_id):
         """The view of an instance, or None when the API answers 404."""

@@ -1,22 +1,10 @@
 """kill -9 in the middle of a creation: it ends as ACTIVE or with a cause, and deleting leaves nothing."""
-import os
-import signal
-
 import pytest
-from onebox import broker, processes, services
+from onebox import broker, services
 
-from tests.scenarios.support import PASSWORD, wait_until
+from tests.scenarios.support import PASSWORD, kill, wait_until
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
-
-
-def kill(system, name):
-    """SIGKILL to every process of a service."""
-    found = processes.running(system.settings, name)
-    assert found, f"{name} does not run"
-    for pid in found:
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not processes.running(system.settings, name))
 
 
 def ends_well(system, instance_id):
@@ -42,7 +30,7 @@ def test_the_task_manager(system, steps, position):
     """At the beginning, in the middle and near the end of the flow; another one takes over."""
     instance_id = system.create(f"kill-tm-{position}")
     system.wait_step(instance_id, steps[position])
-    kill(system, "trove-taskmanager")
+    kill(system.settings, "trove-taskmanager")
     services.ensure(system.settings)
     assert ends_well(system, instance_id) == "ACTIVE"
 
@@ -51,7 +39,7 @@ def test_the_broker(system, steps):
     """Queues and accounts are in its database; what was in flight is sent again."""
     instance_id = system.create("kill-rabbit")
     system.wait_step(instance_id, steps[len(steps) // 2])
-    kill(system, "rabbitmq")
+    kill(system.settings, "rabbitmq")
     broker.begin(system.settings)
     broker.wait_ready(system.settings)
     ends_well(system, instance_id)
@@ -63,7 +51,7 @@ def test_the_conductor(system, steps):
     """What guests reported meanwhile waits in its queue."""
     instance_id = system.create("kill-conductor")
     system.wait_step(instance_id, steps[-2])
-    kill(system, "trove-conductor")
+    kill(system.settings, "trove-conductor")
     services.ensure(system.settings)
     assert ends_well(system, instance_id) == "ACTIVE"
 
@@ -88,7 +76,7 @@ def preparing(system, instance_id):
 def test_the_api(system):
     """An accepted request is kept: the instance is built although the API died right after its answer."""
     instance_id = system.create("kill-api")
-    kill(system, "trove-api")
+    kill(system.settings, "trove-api")
     services.ensure(system.settings)
     assert ends_well(system, instance_id) == "ACTIVE"
 

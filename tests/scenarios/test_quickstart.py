@@ -1,4 +1,5 @@
 """tools/quickstart as its users know it: a second run, the status, --down after the worst, and nothing left."""
+import json
 import os
 import signal
 import stat
@@ -22,7 +23,6 @@ def test_the_files_of_the_set_up(system):
 
 def test_no_secret_is_on_a_command_line_or_in_a_log(system):
     """Of those that the set-up made."""
-    import json
     state = Path(system.facts["state"])
     secrets = json.loads((state / "secrets.json").read_text()).values()
     for pid in processes.running(system.settings):
@@ -45,8 +45,7 @@ def test_a_second_run_changes_nothing(system):
 
 def test_a_second_run_starts_what_is_missing(system):
     """One service was killed."""
-    os.kill(processes.main_pid(system.settings, "trove-conductor"), signal.SIGKILL)
-    support.wait_until(lambda: not processes.running(system.settings, "trove-conductor"))
+    support.kill(system.settings, "trove-conductor")
     status = support.quickstart("--status", state=system.facts["state"], check=False)
     assert status["running"] is False
     assert status["services"]["trove-conductor"] is None
@@ -62,8 +61,7 @@ def test_down_leaves_nothing_after_kill_9_of_everything(tmp_path):
     settings = load(state)
     assert facts["instance"]["status"] == "ACTIVE"
     assert support.remains(settings.prefix, state, settings.state)
-    for pid in processes.running(settings):
-        os.kill(pid, signal.SIGKILL)
+    support.kill(settings)
     for pid in support.quickstart("--status", state=state, check=False)["cloud"]["services"].values():
         os.kill(pid, signal.SIGKILL)
     report = support.quickstart("--down", state=state)

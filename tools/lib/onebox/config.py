@@ -10,8 +10,8 @@ CONTROL_PLANE, GUEST = "trove.conf", "trove-guestagent.conf"
 
 def write_all(settings):
     """Write the files of the services and of the guests into the state directory."""
-    write(settings.etc / CONTROL_PLANE, _text(control_plane(settings, cloud.service_environment(settings))), mode=0o600)
-    write(settings.etc / GUEST, _text(guest(settings)), mode=0o600)
+    write(settings.etc / CONTROL_PLANE, text(control_plane(settings, cloud.service_environment(settings))), mode=0o600)
+    write(settings.etc / GUEST, text(guest(settings)), mode=0o600)
 
 
 def control_plane(settings, service):
@@ -74,12 +74,12 @@ def guest(settings):
     }}
 
 
-def _text(groups):
-    """An INI file; ``%`` and ``$`` in values are doubled where oslo.config would interpret them."""
+def text(groups):
+    """An INI file with ``{group: {option: value}}``; a dollar sign is doubled, as it would begin a substitution."""
     parser = configparser.RawConfigParser(default_section=None)
     parser.optionxform = str
     for group, options in groups.items():
         parser[group] = {name: str(value).replace("$", "$$") for name, value in options.items()}
-    text = io.StringIO()
-    parser.write(text)
-    return text.getvalue()
+    out = io.StringIO()
+    parser.write(out)
+    return out.getvalue()

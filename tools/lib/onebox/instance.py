@@ -67,7 +67,7 @@ def select(host, user, password, database, timeout=30):
     begun = time.monotonic()
     while True:
         try:
-            with pymysql.connect(host=host, user=user, password=password, database=database, connect_timeout=5,
+            with pymysql.connect(host=host, user=user, password=password.encode(), database=database, connect_timeout=5,
                                  read_timeout=10) as connection, connection.cursor() as cursor:
                 cursor.execute("SELECT VERSION(), CURRENT_USER()")
                 return (*cursor.fetchone(), time.monotonic() - begun)
@@ -79,7 +79,8 @@ def select(host, user, password, database, timeout=30):
 
 def query(host, user, password, database, statement):
     """The rows of one statement over TCP. Raises pymysql.err.MySQLError."""
-    with pymysql.connect(host=host, user=user, password=password, database=database, connect_timeout=10,
+    # PyMySQL would encode a text as Latin-1.
+    with pymysql.connect(host=host, user=user, password=password.encode(), database=database, connect_timeout=10,
                          read_timeout=30, charset="utf8mb4") as connection, connection.cursor() as cursor:
         cursor.execute(statement)
         return cursor.fetchall()
@@ -115,7 +116,8 @@ def ensure_m1(settings, progress):
     created = found is None
     if created:
         found = create(api, NAME, password)
-    found = wait_active(api, found["id"], progress)
+        progress.say(f"        creating instance {NAME}")
+    found = wait_active(api, found["id"], progress.operation if created else lambda operation: None)
     facts = {"host": address(found), "port": 3306, "user": USER, "password": password, "database": DATABASE}
     return found, facts, created
 

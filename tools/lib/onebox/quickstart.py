@@ -46,8 +46,7 @@ def up(arguments):
     settings = choose(agent=arguments.agent)
     with exclusive(settings.state):
         started = system(settings, progress)
-        progress.say(f"        instance {instance.NAME}")
-        found, facts, created = instance.ensure_m1(settings, progress.operation)
+        found, facts, created = instance.ensure_m1(settings, progress)
         with progress.step("SELECT over TCP"):
             version, current, _ = instance.select(facts["host"], facts["user"], facts["password"], facts["database"])
     client_file = instance.write_client_file(settings, facts)
@@ -64,7 +63,7 @@ def up(arguments):
 def system(settings, progress):
     """Cloud, bus and control plane, without any instance; returns the names of the services that were started."""
     settings.save()
-    with progress.step("guest system (built at the first time: a minute)"):
+    with progress.step("guest system"):  # a minute at the first time
         root = image.root(settings)
     with progress.step("guest agent"):
         agent = image.agent(settings, root)

@@ -2,7 +2,6 @@
 import hashlib
 import http.client
 import json
-import socket
 import sys
 import urllib.error
 import urllib.request
@@ -20,7 +19,12 @@ STARTED, PREPARED = "services.json", "database"
 
 def manage(settings, *arguments):
     """Run trove-manage against the set-up's database; returns its output."""
-    return run([_script("trove-manage"), *_options(settings), *arguments], timeout=300)
+    return run_script("trove-manage", *_options(settings), *arguments)
+
+
+def run_script(name, *arguments):
+    """Run a console script of this environment to its end; returns its output."""
+    return run([script(name), *arguments], timeout=300)
 
 
 def ensure_database(settings, name, version, image_id):
@@ -53,7 +57,7 @@ def ensure(settings, names=NAMES):
         if processes.running(settings, name) and known.get(name) == digest and ready(settings, name):
             continue
         processes.stop(settings, name)
-        processes.start(settings, name, [_script(name), *_options(settings)])
+        processes.start(settings, name, [script(name), *_options(settings)])
         known[name] = digest
         begun.append(name)
     write(path, json.dumps(known))
@@ -74,7 +78,7 @@ def wait_ready(settings, name):
 def ready(settings, name):
     """Whether a service answers: the API over HTTP, the others by a consumer on their queue."""
     if name == "trove-api":
-        return _api_answers(settings)
+        return api_answers(settings.api_url)
     queue = {"trove-conductor": "trove-conductor", "trove-taskmanager": "taskmanager"}[name]
     try:
         found = broker.request(settings, "GET", "/api/consumers/%2F")
@@ -83,11 +87,10 @@ def ready(settings, name):
     return any(consumer["queue"]["name"] == queue for consumer in found)
 
 
-def _api_answers(settings):
+def api_answers(url):
+    """Whether trove-api answers at its root."""
     try:
-        with socket.create_connection(("127.0.0.1", settings.api_port), timeout=5):
-            pass
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{settings.api_url}/", timeout=5):
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{url}/", timeout=5):
             return True
     except urllib.error.HTTPError as error:
         return error.code < 500
@@ -95,7 +98,8 @@ def _api_answers(settings):
         return False
 
 
-def _script(name):
+def script(name):
+    """The path of a console script of this environment."""
     return str(Path(sys.executable).with_name(name))
 
 

@@ -1,0 +1,89 @@
+"""The command tools/bench: measure, and print a table with the machine's conditions beside it.
+
+Works on the set-up of tools/quickstart, which it starts if need be and leaves running.
+"""
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+from pathlib import Path
+
+from onebox import bench_api, bench_guests, quickstart
+from onebox.settings import SetupError, choose, exclusive
+from onebox.show import Progress
+
+
+def main():
+    """Run one benchmark; returns the exit status."""
+    arguments = _parser().parse_args()
+    settings, progress = choose(), Progress()
+    try:
+        with exclusive(settings.state):
+            quickstart.system(settings, progress)
+            before = conditions()
+            rows, failed = arguments.run(settings, progress, arguments)
+    except SetupError as error:
+        print(error, file=sys.stderr)
+        return 1
+    report = {"benchmark": arguments.benchmark, "before": before, "after": conditions(), "rows": rows}
+    print(json.dumps(report, indent=2) if arguments.json else text(report))
+    return 1 if failed else 0
+
+
+def conditions():
+    """What the machine is and how busy it is."""
+    memory = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return {"cpus": os.cpu_count(), "load": [round(value, 2) for value in os.getloadavg()],
+            "memory_gb": round(int(memory["MemTotal"].split()[0]) / 2**20, 1),
+            "available_gb": round(int(memory["MemAvailable"].split()[0]) / 2**20, 1),
+            "kernel": platform.release(), "python": platform.python_version()}
+
+
+def summary(values):
+    """p50, p99 and the largest of a list of numbers, as columns."""
+    ordered = sorted(values)
+    return {"p50": round(statistics.median(ordered), 4), "p99": round(ordered[int(0.99 * (len(ordered) - 1))], 4),
+            "max": round(ordered[-1], 4)}
+
+
+def text(report):
+    """The table for people. rows: dicts with the same keys; a key "note" is printed behind the table."""
+    lines = []
+    for when in ("before", "after"):
+        state = report[when]
+        lines.append(f"{when + ':':<8}load {' '.join(map(str, state['load']))}, {state['available_gb']} of "
+                     f"{state['memory_gb']} GB free, {state['cpus']} CPUs, Python {state['python']}")
+    columns = [key for key in report["rows"][0] if key != "note"]
+    widths = {key: max(len(key), *(len(_cell(row.get(key))) for row in report["rows"])) for key in columns}
+    lines += ["", "  ".join(f"{key:<{widths[key]}}" for key in columns)]
+    for row in report["rows"]:
+        lines.append("  ".join(f"{_cell(row.get(key)):<{widths[key]}}" for key in columns) + f"  {row.get('note', '')}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cell(value):
+    return "" if value is None else str(value)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="tools/bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    commands = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
+
+    def add(name, run, count=None):
+        command = commands.add_parser(name, help=run.__doc__.splitlines()[0])
+        command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+        if count:
+            command.add_argument("--count", type=int, default=count, help="how many (default: %(default)s)")
+        command.set_defaults(run=run)
+    add("create", bench_guests.create, 20)
+    add("burst", bench_guests.burst, 20)
+    add("api", bench_api.run, 1000)
+    add("memory", bench_guests.memory)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
