@@ -2,6 +2,7 @@
 import shutil
 import socket
 import tempfile
+import time
 from pathlib import Path
 
 from keystoneauth1 import session
@@ -48,18 +49,28 @@ class Cloud:
     def leftovers(self):
         """What exists in the service's project, by kind; the default security group is not counted."""
         neutron = remote.neutron_client()
-        groups = [group["name"] for group in neutron.list_security_groups()["security_groups"]]
+        groups = [group["id"] for group in neutron.list_security_groups()["security_groups"]
+                  if group["name"] != "default"]
         return {"servers": [server.id for server in compute.all_servers(remote.nova_client())],
                 "volumes": [volume.id for volume in remote.cinder_client().volumes.list()],
                 "ports": [port["id"] for port in neutron.list_ports()["ports"]],
-                "groups": [name for name in groups if name != "default"],
+                "groups": groups,
                 "guests": self.server.host.list_guests()}
 
     def clear(self):
-        """Remove what a failed test may have left."""
-        found = self.leftovers()
-        for server_id in found["servers"]:
-            remote.nova_client().servers.delete(server_id)
+        """Remove everything that a test has left. Raises RuntimeError when that does not succeed within seconds."""
+        end = time.monotonic() + 20
+        while any((found := self.leftovers()).values()):
+            if time.monotonic() > end:
+                raise RuntimeError(f"the cloud cannot be cleared of {found}")
+            for server_id in found["servers"]:
+                remote.nova_client().servers.delete(server_id)
+            if not found["servers"]:
+                for volume_id in found["volumes"]:
+                    remote.cinder_client().volumes.force_delete(volume_id)
+                for group_id in found["groups"]:
+                    remote.neutron_client().delete_security_group(group_id)
+            time.sleep(0.02)
 
     def _make_service_user(self):
         keystone = f"{self.auth_url}"

@@ -17,6 +17,7 @@ from trove.instance import models
 from trove.instance.tasks import InstanceTasks
 from trove.network import models as network_models
 from trove.operation import models as operations
+from trove.quota import quota
 from trove.taskmanager import flow, flows
 
 # World.counts of nothing at all, and of one instance that was built.
@@ -176,6 +177,15 @@ class World:
         """The fault of an instance, or None."""
         with self.db.reader() as session:
             return models.newest_fault(session, instance_id)
+
+    def check_quota(self):
+        """What counts against the tenant's quota is exactly its live instances, but for those being deleted."""
+        with self.db.reader() as session:
+            usages = quota.usages(session, self.context.project_id)
+            live = [row for row in session.execute(models.DBInstance.live()).scalars()
+                    if row.task not in (InstanceTasks.DELETING, InstanceTasks.DELETING_ERROR)]
+        assert (usages["instances"].in_use, usages["instances"].reserved) == (len(live), 0)
+        assert (usages["volumes"].in_use, usages["volumes"].reserved) == (sum(row.volume_size for row in live), 0)
 
     def counts(self):
         """How many of each thing there are, in the cloud, at the broker and in our rows."""

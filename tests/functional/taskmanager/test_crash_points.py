@@ -20,11 +20,16 @@ from trove.common.instance import ServiceStatuses
 from trove.db import get_db_api
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
+from trove.taskmanager.flow import Again
 from trove.taskmanager.flows import FLOWS
 
 
 class Killed(BaseException):
     """The process is gone."""
+
+
+class LostAnswer(requests.ConnectionError):
+    """The connection broke: the request may have had its effect, or not."""
 
 
 def failing_create(world):
@@ -156,18 +161,25 @@ def test_killed_at_a_step(world, monkeypatch, kind, step, verb, point):
     assert kills == [point]
     world.run(operation_id, "heir")
     scenario.check(world, instance_id, world.operation(operation_id))
+    world.check_quota()
     if verb == "undo" or kind != "instance.delete":
         world.run(world.delete(instance_id))
         assert world.counts() == NOTHING
 
 
 class Wire:
-    """Counts what leaves the process - HTTP requests, guest commands, commits - and kills before or after the n-th."""
+    """Counts what leaves the process - HTTP requests, guest commands, commits - and kills before or after the n-th.
 
-    def __init__(self, monkeypatch):
-        self.count, self.fatal, self.after = 0, None, False
+    error: what is raised instead of killing; only HTTP requests are counted then.
+    """
+
+    def __init__(self, monkeypatch, error=Killed):
+        self.count, self.fatal, self.after, self.error = 0, None, False, error
+        self.armed = False
         send, take = requests.Session.send, fake_agent.FakeAgent._take
         monkeypatch.setattr(requests.Session, "send", lambda *args, **kwargs: self._pass(send, *args, **kwargs))
+        if error is not Killed:
+            return
         monkeypatch.setattr(fake_agent.FakeAgent, "_take", lambda *args, **kwargs: self._pass(take, *args, **kwargs))
         writer = get_db_api().writer
 
@@ -184,7 +196,6 @@ class Wire:
                 self._kill_if(after=False)
             self._kill_if(after=True)
 
-        self.armed = False
         monkeypatch.setattr(get_db_api(), "writer", counted_writer)
 
     def _kill_if(self, after):
@@ -192,7 +203,7 @@ class Wire:
             self.count += 1
         if self.armed and self.count == self.fatal and self.after is after:
             self.armed = False
-            raise Killed
+            raise self.error
 
     def _pass(self, function, *args, **kwargs):
         self._kill_if(after=False)
@@ -230,12 +241,35 @@ def test_killed_at_every_event_on_the_wire(world, monkeypatch, scenarios, kind, 
                 pass
         world.run(operation_id, "heir")
         scenario.check(world, instance_id, world.operation(operation_id))
+        world.check_quota()
         if not world.instance(instance_id).deleted:
             world.run(world.delete(instance_id))
         assert world.counts() == NOTHING
         if not killed:
             break
     assert number > 3  # the loop really went through the flow
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [False, True], ids=["request lost", "answer lost"])
+@pytest.mark.parametrize(("scenarios", "kind"), [(SCENARIOS, "instance.create"), (SCENARIOS, "instance.delete"),
+                                                 (UNDO_SCENARIOS, "instance.create")],
+                         ids=["create", "delete", "create undone"])
+def test_a_connection_that_breaks_at_any_request_is_no_failure(world, conf, monkeypatch, scenarios, kind, after):
+    conf.set_override("operation_retry_interval", 0.01)
+    scenario, wire, number, lost = scenarios[kind], Wire(monkeypatch, LostAnswer), 0, True
+    while lost:
+        number += 1
+        GUESTS.reset()
+        instance_id, operation_id = scenario.begin(world)
+        with wire.kill(number, after):
+            world.run(operation_id)
+            lost = not wire.armed
+        scenario.check(world, instance_id, world.operation(operation_id))
+        if not world.instance(instance_id).deleted:
+            world.run(world.delete(instance_id))
+        assert world.counts() == NOTHING
+    assert number > 3
 
 
 CREATE_STEPS = [step.name for step in FLOWS["instance.create"].steps]
@@ -280,7 +314,7 @@ def test_deleted_after_the_creator_died_in_a_step(world, step):
     check_deleted(world, instance_id, world.operation(deletion))
 
 
-@pytest.mark.parametrize("step", [step.name for step in FLOWS["instance.create"].steps])
+@pytest.mark.parametrize("step", CREATE_STEPS)
 def test_refused_at_a_step_of_the_creation(world, step):
     instance_id, operation_id = world.create()
 
@@ -297,6 +331,38 @@ def test_refused_at_a_step_of_the_creation(world, step):
     assert world.counts() == NOTHING
     world.run(world.delete(instance_id))
     assert world.instance(instance_id).deleted
+
+
+@pytest.mark.parametrize(("kind", "step", "verb"), DO_CASES + UNDO_CASES)
+def test_a_step_that_never_ends_meets_its_deadline(world, conf, kind, step, verb):
+    scenario = (SCENARIOS if verb == "do" else UNDO_SCENARIOS)[kind]
+    instance_id, operation_id = scenario.begin(world)
+    flow = FLOWS[kind]
+    option = next(each.deadline for each in flow.steps if each.name == step)
+    calls = []
+
+    def never(_work):
+        calls.append(step)
+        conf.set_override(option, 0, group="mysql" if option == "usage_timeout" else None)
+        with world.db.writer() as session:  # the time that the option gives has passed
+            session.get(operations.Operation, operation_id).deadline = 1
+        return Again(0.01)
+
+    steps = tuple(dataclasses.replace(each, **{verb: never}) if each.name == step else each for each in flow.steps)
+    world.run(operation_id, all_flows={**FLOWS, kind: dataclasses.replace(flow, steps=steps)})
+    operation = world.operation(operation_id)
+    assert operation.state == operations.FAILED
+    assert calls
+    text = operation.error if verb == "do" else operation.data["not_undone"][0]["message"]
+    assert f"did not happen within 0 s (option {option})" in text
+    expected = {"instance.restart": InstanceTasks.NONE, "instance.delete": InstanceTasks.DELETING_ERROR}
+    assert world.instance(instance_id).task is expected.get(kind, world.instance(instance_id).task)
+    assert world.fault(instance_id) is not None
+    world.check_quota()
+    conf.clear_override(option, group="mysql" if option == "usage_timeout" else None)
+    world.run(world.delete(instance_id))
+    assert world.instance(instance_id).deleted
+    assert world.counts() == NOTHING
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
