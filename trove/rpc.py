@@ -178,6 +178,8 @@ def never_declare_exchange():
 expose = messaging.expose
 # The bus did not take a message. Named here so that nobody imports the library before its threads are chosen above.
 DeliveryFailure = messaging.MessageDeliveryFailure
+# How the start of a server ends when the broker knows the user not, or does not allow it what it needs.
+REFUSALS = (messaging.MessageDeliveryFailure, amqp_errors.AccessRefused)
 
 
 def declare_queue(topic, server):

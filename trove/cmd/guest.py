@@ -52,6 +52,7 @@ class Agent:
         self.server = rpc.get_server(f"guestagent.{CONF.guest_id}", CONF.guest_id, [self.manager], key=CONF.guest_key)
         self.stopping = threading.Event()
         self.brought_up = threading.Event()
+        self.serving = threading.Event()
         self.failure = None
 
     def run(self):
@@ -64,9 +65,10 @@ class Agent:
         if self.failure:
             LOG.error("Cannot start: %s", self.failure)
             return 1
-        stopper = threading.Thread(target=self._stop, name="stop", daemon=True)
-        stopper.start()
-        stopper.join(DRAIN_TIME)
+        if self.serving.is_set():
+            stopper = threading.Thread(target=self._stop, name="stop", daemon=True)
+            stopper.start()
+            stopper.join(DRAIN_TIME)
         LOG.info("%s: the agent stopped", CONF.guest_id)
         return 0
 
@@ -79,12 +81,17 @@ class Agent:
         self.brought_up.set()
         try:
             self.server.start()
+        except rpc.REFUSALS as error:
+            # No wait inside mends it; while a broker cannot be reached the library goes on by itself.
+            self.failure = (f"the broker refuses what the agent needs ({error}). The user of [DEFAULT] transport_url "
+                            f"must exist and be allowed the topic guestagent.{CONF.guest_id}.")
         except Exception as error:
             LOG.exception("%s: the RPC server did not start", CONF.guest_id)
-            self.failure = (f"the broker refuses what the agent needs ({error}). The user of [DEFAULT] transport_url "
-                            f"must be allowed the topic guestagent.{CONF.guest_id}.")
+            self.failure = f"the RPC server did not start: {error}"
+        if self.failure:
             self.stopping.set()
             return
+        self.serving.set()
         LOG.info("%s: the agent takes commands for %s", CONF.guest_id, CONF.datastore_manager)
 
     def _beat(self):
