@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from minicloud import config as configuration
@@ -57,10 +58,10 @@ def down(arguments: argparse.Namespace) -> int:
         # A state directory whose `up` was refused because the prefix is another cloud's must not remove that one.
         ours = network.owner(config.prefix) in ("", str(config.state_dir)[:255])
         prefix = config.prefix if config.driver == "host" and ours else None
-    if prefix:
-        janitor.remove_kernel_objects(prefix)
-    if (state_dir / configuration.CONFIG_FILE).exists():
-        with services.exclusive(state_dir):
+    with services.exclusive(state_dir) if state_dir.is_dir() else nullcontext():
+        if prefix:
+            janitor.remove_kernel_objects(prefix)
+        if (state_dir / configuration.CONFIG_FILE).exists():
             janitor.remove_state(state_dir)
     print("removed")
     return 0

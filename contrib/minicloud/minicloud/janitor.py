@@ -28,7 +28,7 @@ def remove_kernel_objects(prefix: str) -> None:
     network.remove_cloud(prefix)
     for device, backing in volume.loops():
         if volume.is_of(prefix, backing):
-            volume.clear_device(device, force=True)
+            volume.clear_device(device)
     _wait_for_loops(lambda backing: volume.is_of(prefix, backing))
     _unmount_empty_netns_dir()
 

@@ -50,6 +50,19 @@ def test_the_base_filter_opens_only_listed_ports(tmp_path):
     assert script.count("policy drop") == 2
 
 
+@pytest.mark.parametrize(
+    ("route", "found"),
+    [
+        ("default via 10.0.0.1 dev eth0", []),
+        ("10.77.0.0/16 dev x proto kernel", ["10.77.0.0/16"]),
+        ("10.1.2.3 dev x", ["10.1.2.3/32"]),
+        ("unreachable 10.2.0.0/16 metric 1", ["10.2.0.0/16"]),
+    ],
+)
+def test_destinations_of_routes(route, found):
+    assert [str(destination) for destination in network._destinations(route)] == found
+
+
 def test_names_fit_the_kernel_and_differ():
     ids = [f"{n:08x}-0000-4000-8000-000000000000" for n in range(2000)]
     links = {network.guest_link("sixsix", guest_id) for guest_id in ids}

@@ -19,6 +19,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -40,7 +41,6 @@ _POLL = 0.01
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of fcntl.h on 64-bit machines
 _DEVICE = re.compile(r"/dev/vd[b-z]\Z")
 _package = Path(__file__).resolve().parent
-_waiters: list[subprocess.Popen] = []  # to be reaped while this daemon is their parent
 
 
 def directory(config: Config, guest_id: str) -> Path:
@@ -132,10 +132,12 @@ def start(config: Config, guest_id: str) -> dict[str, Any]:
     """Boot a guest unless it runs; return {"pid"}. Raises HostError("failed") with the launcher's reason."""
     spec = load(config, guest_id)
     home = directory(config, guest_id)
+    pid = _settled_pid(home)
+    if pid:
+        return {"pid": pid}
     lock = _take_lock(home)
-    if lock is None or process.alive(_run(home)):
-        _close(lock)
-        return {"pid": _await_pid(home)}
+    if lock is None:
+        raise HostError("failed", f"guest {guest_id} neither runs nor ends {LAUNCH_TIMEOUT} s after the last start")
     try:
         (home / "stopping").unlink(missing_ok=True)
         network.wire_guest(config, guest_id, spec["address"], spec["allowed"])
@@ -156,7 +158,7 @@ def start(config: Config, guest_id: str) -> dict[str, Any]:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HostError("failed", f"guest {guest_id} not started: {error}") from error
     finally:
-        _close(lock)
+        os.close(lock)
 
 
 def stop(config: Config, guest_id: str, hard: bool, hurry: Callable[[], bool] = lambda: False) -> None:
@@ -209,7 +211,7 @@ def delete(config: Config, guest_id: str) -> None:
     if home.exists():
         kill(config, guest_id)
         for device in list(devices(config, guest_id)):
-            volume.clear(config, devices(config, guest_id)[device]["volume_id"], force=True)
+            volume.clear(config, devices(config, guest_id)[device]["volume_id"])
     network.unwire_guest(config, guest_id)
     try:
         cgroup.remove_guest(config, guest_id)
@@ -337,9 +339,10 @@ def attach(config: Config, volume_id: str, guest_id: str, device: str) -> None:
         raise HostError("conflict", f"device: {device} of guest {guest_id} holds volume {present[device]['volume_id']}")
     number = volume.ensure_loop(config, volume_id)
     _save_devices(config, guest_id, present | {device: {"volume_id": volume_id, "number": number}})
-    if running(directory(config, guest_id)):
+    pid = _settled_pid(directory(config, guest_id))
+    if pid:
         cgroup.allow_block_device(config, guest_id, number, allowed=True)
-        node = _node(config, guest_id, device)
+        node = Path(f"/proc/{pid}/root{device}")
         node.unlink(missing_ok=True)
         os.mknod(node, 0o060660, os.makedev(*number))
         os.chown(node, 0, 6)  # group disk
@@ -352,13 +355,14 @@ def detach(config: Config, volume_id: str, guest_id: str) -> None:
     device = next((name for name, item in present.items() if item["volume_id"] == volume_id), None)
     if device is None:
         return
-    number = present[device]["number"]
-    is_running = running(directory(config, guest_id))
-    volume.clear(config, volume_id, force=not is_running)
-    if is_running:
-        _node(config, guest_id, device).unlink(missing_ok=True)
-        cgroup.allow_block_device(config, guest_id, number, allowed=False)
+    pid = _settled_pid(directory(config, guest_id))
+    if pid:
+        volume.check_idle(config, volume_id)
+        Path(f"/proc/{pid}/root{device}").unlink(missing_ok=True)
+        cgroup.allow_block_device(config, guest_id, present[device]["number"], allowed=False)
     _save_devices(config, guest_id, {name: item for name, item in present.items() if name != device})
+    # Last: were this process killed before, a device without user would be left, and no user with another's device.
+    volume.clear(config, volume_id)
 
 
 def _refresh_devices(config: Config, guest_id: str) -> None:
@@ -375,13 +379,6 @@ def _save_devices(config: Config, guest_id: str, present: dict[str, dict]) -> No
     write_atomically(directory(config, guest_id) / "devices.json", json.dumps(present))
 
 
-def _node(config: Config, guest_id: str, device: str) -> Path:
-    run = _run(directory(config, guest_id))
-    if not process.alive(run):
-        raise HostError("conflict", f"guest {guest_id} is just starting or stopping")
-    return Path(f"/proc/{run['pid']}/root{device}")
-
-
 # ----------------------------------------------------------------- processes
 
 
@@ -392,7 +389,6 @@ def running(home: Path) -> bool:
 
 def _launch(config: Config, guest_id: str, home: Path, lock: int) -> int:
     """Start the waiter, which inherits the lock, and return the pid that the launcher reports."""
-    _waiters[:] = [waiter for waiter in _waiters if waiter.poll() is None]
     read, write = os.pipe()
     try:
         link = network.guest_link(config.prefix, guest_id)
@@ -414,7 +410,7 @@ def _launch(config: Config, guest_id: str, home: Path, lock: int) -> int:
         raise
     finally:
         os.close(write)
-    _waiters.append(waiter)
+    threading.Thread(target=waiter.wait, daemon=True).start()  # else it would be a zombie while this daemon lives
     with open(read, "rb") as report:
         ready, _, _ = select.select([report], [], [], LAUNCH_TIMEOUT)
         line = report.readline() if ready else b'{"error": "the launcher hangs"}'
@@ -451,11 +447,6 @@ def _locked(home: Path) -> bool:
     return _FLOCK.unpack(answer)[0] != fcntl.F_UNLCK
 
 
-def _close(descriptor: int | None) -> None:
-    if descriptor is not None:
-        os.close(descriptor)
-
-
 def _run(home: Path) -> dict[str, Any] | None:
     """Identity of the guest's init, as the launcher wrote it; it may be dead."""
     try:
@@ -473,10 +464,11 @@ def _ask(init: dict[str, Any] | None, number: int, done: Callable[[], bool], hur
     return _wait(done, ASK_AGAIN, hurry)  # the init may have gone and its waiter be about to act on that
 
 
-def _await_pid(home: Path) -> int:
-    if not _wait(lambda: process.alive(_run(home)), LAUNCH_TIMEOUT):
-        raise HostError("failed", f"guest {home.name} has no init {LAUNCH_TIMEOUT} s after its start")
-    return _run(home)["pid"]
+def _settled_pid(home: Path) -> int | None:
+    """Pid of the guest's init, or None when it does not run; waits while it is between two inits or ending."""
+    _wait(lambda: process.alive(_run(home)) or not _locked(home), LAUNCH_TIMEOUT)
+    run = _run(home)
+    return run["pid"] if process.alive(run) else None
 
 
 def _wait(condition: Callable[[], bool], timeout: float, hurry: Callable[[], bool] = lambda: False) -> bool:

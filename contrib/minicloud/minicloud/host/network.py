@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from minicloud.config import Config
@@ -204,11 +205,7 @@ def check_free(config: Config) -> None:
         raise HostError("conflict", f"prefix: {config.prefix!r} belongs to the cloud in {present}; choose another")
     subnet = ipaddress.IPv4Network(config.subnet)
     for line in run(["ip", "-4", "route", "show"]).splitlines():
-        fields = line.split()
-        if fields[0] == "default" or link in fields:
-            continue
-        destination = fields[1] if fields[0] in ("blackhole", "unreachable", "prohibit") else fields[0]
-        if subnet.overlaps(ipaddress.IPv4Network(destination, strict=False)):
+        if link not in line.split() and any(subnet.overlaps(network) for network in _destinations(line)):
             raise HostError(
                 "conflict",
                 f"subnet: {subnet} overlaps a route of this machine ({line.strip()}); choose another",
@@ -227,6 +224,15 @@ def remove_cloud(prefix: str) -> None:
     for name in sorted(path.name for path in NETNS_DIR.iterdir()) if NETNS_DIR.is_dir() else ():
         if name == f"{prefix}-net" or name.startswith(f"{prefix}-g-"):
             run(["ip", "netns", "delete", name])
+
+
+def _destinations(route: str) -> list[ipaddress.IPv4Network]:
+    """The network of a line of `ip route`, which stands first or after a type such as "unreachable"."""
+    found = []
+    for word in route.split()[:2]:
+        with suppress(ValueError):  # "default", a type, or a keyword
+            found.append(ipaddress.IPv4Network(word, strict=False))
+    return found[:1]
 
 
 def _set_sysctls() -> None:

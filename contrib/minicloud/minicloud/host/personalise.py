@@ -32,8 +32,10 @@ MASKED_UNITS = (
     "sys-kernel-tracing.mount",
     "systemd-firstboot.service",
     "systemd-hwdb-update.service",
+    "systemd-journal-catalog-update.service",
     "systemd-journal-flush.service",
     "systemd-logind.service",
+    "systemd-logind-varlink.socket",
     "systemd-modules-load.service",
     "systemd-networkd-wait-online.service",
     "systemd-pcrphase-initrd.service",
@@ -44,6 +46,7 @@ MASKED_UNITS = (
     "systemd-sysctl.service",
     "systemd-udev-trigger.service",
     "systemd-udevd.service",
+    "systemd-update-done.service",
     "systemd-update-utmp-runlevel.service",
     "systemd-update-utmp.service",
 )

@@ -61,7 +61,7 @@ def create(config: Config, volume_id: str, size_gb: int) -> None:
 
 def delete(config: Config, volume_id: str) -> None:
     """Remove file and loop device; an absent volume is fine."""
-    clear(config, volume_id, force=True)
+    clear(config, volume_id)
     path(config, volume_id).unlink(missing_ok=True)
 
 
@@ -105,21 +105,28 @@ def ensure_loop(config: Config, volume_id: str) -> tuple[int, int]:
     return os.major(number), os.minor(number)
 
 
-def clear(config: Config, volume_id: str, force: bool = False) -> None:
-    """Remove the loop device. Raises HostError("conflict") when it is mounted somewhere, unless `force`d."""
+def check_idle(config: Config, volume_id: str) -> None:
+    """Raise HostError("conflict") when the volume's device is mounted somewhere."""
+    device = find_loop(path(config, volume_id))
+    try:
+        if device:
+            os.close(os.open(device, os.O_RDONLY | os.O_CLOEXEC | os.O_EXCL))
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        raise HostError("conflict", f"volume {volume_id} is mounted in its guest; unmount it there first") from None
+
+
+def clear(config: Config, volume_id: str) -> None:
+    """Remove the loop device; if it is still mounted it disappears with its last user."""
     device = find_loop(path(config, volume_id))
     if device:
-        clear_device(device, force)
+        clear_device(device)
 
 
-def clear_device(device: str, force: bool) -> None:
-    """Unbind a loop device; `force`d, one still in use disappears when its last user ends."""
-    try:
-        descriptor = os.open(device, os.O_RDONLY | os.O_CLOEXEC | (0 if force else os.O_EXCL))
-    except OSError as error:
-        if error.errno == errno.EBUSY:
-            raise HostError("conflict", f"{device} is mounted in its guest; unmount it there first") from None
-        raise
+def clear_device(device: str) -> None:
+    """Unbind a loop device, now or when its last user ends."""
+    descriptor = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
     try:
         syscalls.clear_loop(descriptor)
     except OSError as error:
