@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from minicloud.config import Config
-from minicloud.host import guest, personalise, process
+from minicloud.host import guest, personalise, power, process
 from minicloud.host.client import HostClient, HostError
 from minicloud.host.daemon import Verbs, answer
 
@@ -32,7 +32,7 @@ def test_state_of_a_guest(running, status, wanted, state):
 
 
 def test_meminfo_is_what_programs_parse():
-    lines = dict(line.split(":") for line in guest.meminfo(512).splitlines())
+    lines = dict(line.split(":") for line in power.meminfo(512).splitlines())
     assert lines["MemTotal"].split() == [str(512 * 1024), "kB"]
     assert int(lines["MemAvailable"].split()[0]) < 512 * 1024
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from minicloud import config as configuration
 from minicloud.config import Config
-from minicloud.host import cgroup, guest, network, volume
+from minicloud.host import attachment, cgroup, guest, network, power, record, volume
 from minicloud.host.client import HostError
 
 LOG = logging.getLogger(__name__)
@@ -86,27 +86,27 @@ class Verbs:
             "allowed": allowed,
         }
         with self._locked(guest_id):
-            if guest_id not in guest.ids(self._config):
+            if guest_id not in record.ids(self._config):
                 check_guest(self._config, spec)
                 check_injection(files, config_drive, user_data)
                 with self._creating:
-                    taken = guest.owner_of(self._config, address)
+                    taken = record.owner_of(self._config, address)
                     if taken:
                         raise HostError("conflict", f"address: {address} belongs to guest {taken}")
                     guest.create(self._config, spec, files, config_drive, user_data)
-            return guest.start(self._config, guest_id)
+            return power.start(self._config, guest_id)
 
     def start_guest(self, guest_id: str) -> dict[str, Any]:
         with self._locked(guest_id):
-            return guest.start(self._config, guest_id)
+            return power.start(self._config, guest_id)
 
     def stop_guest(self, guest_id: str, hard: bool) -> None:
         with self._locked(guest_id):
-            guest.stop(self._config, guest_id, hard, lambda: guest_id in self._doomed)
+            power.stop(self._config, guest_id, hard, lambda: guest_id in self._doomed)
 
     def reboot_guest(self, guest_id: str, hard: bool) -> None:
         with self._locked(guest_id):
-            guest.reboot(self._config, guest_id, hard, lambda: guest_id in self._doomed)
+            power.reboot(self._config, guest_id, hard, lambda: guest_id in self._doomed)
 
     def delete_guest(self, guest_id: str) -> None:
         self._doomed.add(guest_id)
@@ -122,7 +122,7 @@ class Verbs:
             guest.resize(self._config, guest_id, memory_mb, vcpus)
 
     def list_guests(self) -> list[dict[str, Any]]:
-        return [guest.describe(self._config, spec) for spec in guest.load_all(self._config)]
+        return [guest.describe(self._config, spec) for spec in record.load_all(self._config)]
 
     def console(self, guest_id: str, lines: int) -> str:
         check_id("guest_id", guest_id)
@@ -134,7 +134,7 @@ class Verbs:
         check_id("guest_id", guest_id)
         if not argv or not all(isinstance(item, str) for item in argv):
             raise HostError("bad_request", f"argv: {argv!r} must be a list of strings")
-        return guest.execute(self._config, guest_id, argv, stdin, timeout)
+        return power.execute(self._config, guest_id, argv, stdin, timeout)
 
     def set_rules(self, guest_id: str, allowed: list[dict]) -> None:
         with self._locked(guest_id):
@@ -146,7 +146,7 @@ class Verbs:
 
     def delete_volume(self, volume_id: str) -> None:
         with self._locked(volume_id), self._attaching:
-            owner = guest.attachments(self._config).get(volume_id)
+            owner = attachment.attachments(self._config).get(volume_id)
             if owner:
                 raise HostError("conflict", f"volume {volume_id} is attached to guest {owner[0]}")
             volume.delete(self._config, volume_id)
@@ -157,14 +157,14 @@ class Verbs:
 
     def attach_volume(self, volume_id: str, guest_id: str, device: str) -> None:
         with self._locked(volume_id), self._locked(guest_id), self._attaching:
-            guest.attach(self._config, volume_id, guest_id, device)
+            attachment.attach(self._config, volume_id, guest_id, device)
 
     def detach_volume(self, volume_id: str, guest_id: str) -> None:
         with self._locked(volume_id), self._locked(guest_id), self._attaching:
-            guest.detach(self._config, volume_id, guest_id)
+            attachment.detach(self._config, volume_id, guest_id)
 
     def list_volumes(self) -> list[dict[str, Any]]:
-        attached = guest.attachments(self._config)
+        attached = attachment.attachments(self._config)
         found = []
         for volume_id in volume.ids(self._config):
             owner, device = attached.get(volume_id, (None, None))

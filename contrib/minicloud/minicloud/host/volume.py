@@ -1,6 +1,6 @@
 """Volumes: sparse files, shown to guests through loop devices.
 
-Called by the daemon. Knows files and loop devices, not guests: which guest has a volume is told by host/guest.py. A
+Called by the daemon. Knows files and loop devices, not guests: host/attachment.py tells which guest has a volume. A
 loop device lives until it is cleared here or by the janitor, so that a guest keeps its disk while the daemon is
 restarted; it is found by the name of its file, which no other cloud has.
 """

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The parent of one guest's init: starts it, starts it again when the guest reboots, keeps its exit status.
-# Started by host/guest.py, outlives it, and holds (as an inherited descriptor) the lock that says "this guest runs".
+# Started by host/power.py, outlives it, and holds (as an inherited descriptor) the lock that says "this guest runs".
 # Usage: waiter.sh GUEST_DIR CLOUD_NETNS CLOUD_LINK LAUNCHER...
 guest=$1 netns=$2 link=$3
 shift 3
