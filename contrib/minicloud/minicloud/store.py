@@ -11,6 +11,7 @@ import json
 import sqlite3
 import threading
 import uuid
+from pathlib import Path
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
@@ -57,8 +58,9 @@ class Store:
     """Documents (dicts with at least ``id``; ``project_id`` and ``name`` are indexed) in one SQLite file."""
 
     def __init__(self, path):
-        """:param path: the file, made (0600 by the directory's owner) if it is absent."""
+        """:param path: the file, made (mode 0600) if it is absent."""
         self.path = str(path)
+        Path(path).touch(mode=0o600)  # it holds the user data of servers
         self._local = threading.local()
         self._connections = []
         self._writer = threading.RLock()

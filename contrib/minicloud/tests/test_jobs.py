@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from minicloud.api.jobs import Jobs, Locks
+from minicloud.api.jobs import Jobs
 from minicloud.store import Store
 
 
@@ -92,10 +92,3 @@ def test_nothing_runs_when_the_transaction_fails(jobs):
         queue("do", "r")
         raise ZeroDivisionError
     assert jobs.wait_idle(1) and ran == [] and jobs.store.operations() == []
-
-
-def test_locks_leave_nothing_behind():
-    locks = Locks()
-    with locks.hold("a"), locks.hold("b"), locks.hold("a"):
-        assert len(locks._locks) == 2
-    assert not locks._locks and not locks._users

@@ -13,7 +13,7 @@ import threading
 import cheroot.wsgi
 
 from minicloud import config as configuration
-from minicloud.api import boot, servers, volumes
+from minicloud.api import boot, images, servers, volumes
 from minicloud.api.cloud import Cloud
 from minicloud.api.compute import Compute
 from minicloud.api.identity import Identity
@@ -30,6 +30,7 @@ LOG = logging.getLogger(__name__)
 CLONE_NEWNET = 0x40000000
 THREADS = 24
 SOCKET_TIMEOUT_SECONDS = 120  # of silence, after which a peer is given up
+HOST_PATIENCE_SECONDS = 20  # for which operations wait for a root helper that is being started again
 STORE_FILE = "minicloud.sqlite"
 
 
@@ -60,6 +61,7 @@ def build_cloud(config, host, store, admin_password):
     servers.register(cloud)
     volumes.register(cloud)
     boot.ensure(cloud, admin_password)
+    images.recover(cloud)
     return cloud
 
 
@@ -84,7 +86,8 @@ class Server:
         self.config = config
         config.state_dir.mkdir(parents=True, exist_ok=True)
         admin_password = configuration.ensure_secrets(config)["admin_password"]
-        self.host = host or (FakeHost(config) if config.driver == "fake" else HostClient(config))
+        real = config.driver == "host"
+        self.host = host or (HostClient(config, patience=HOST_PATIENCE_SECONDS) if real else FakeHost(config))
         self.store = Store(config.state_dir / STORE_FILE)
         self.cloud = build_cloud(config, self.host, self.store, admin_password)
         self._http = cheroot.wsgi.Server(

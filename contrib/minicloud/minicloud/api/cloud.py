@@ -1,14 +1,17 @@
 """Cloud: what all facades share. Made once by app.build_cloud and handed to every Service and domain module."""
 
 import dataclasses
+import logging
 import threading
 import time
 
 from minicloud.api.jobs import Jobs
 from minicloud.api.tokens import Tokens
 from minicloud.config import Config
+from minicloud.host.client import HostError
 from minicloud.store import Store
 
+LOG = logging.getLogger(__name__)
 GUESTS_FRESH_SECONDS = 0.5
 
 
@@ -18,13 +21,21 @@ class Guests:
     def __init__(self, host):
         self._host = host
         self._mutex = threading.Lock()
-        self._states, self._read = {}, float("-inf")
+        self._states, self._read = None, float("-inf")
 
     def states(self):
-        """``{guest id: "running" | "stopped" | "crashed"}``. :raises HostError: when the host does not answer."""
+        """``{guest id: "running" | "stopped" | "crashed"}``; the last known ones while the host does not answer.
+
+        :raises HostError: when it has never answered.
+        """
         with self._mutex:
             if time.monotonic() - self._read > GUESTS_FRESH_SECONDS:
-                self._states = {guest["guest_id"]: guest["state"] for guest in self._host.list_guests()}
+                try:
+                    self._states = {guest["guest_id"]: guest["state"] for guest in self._host.list_guests()}
+                except HostError as error:
+                    if self._states is None:
+                        raise
+                    LOG.warning("showing guests as they were: %s", error.message)
                 self._read = time.monotonic()
             return self._states
 

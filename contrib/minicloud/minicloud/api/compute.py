@@ -129,9 +129,7 @@ class Compute(Service):
     def views(self, request, records):
         """The full views of many servers; the tables they refer to are read once."""
         guests = self.cloud.guests.states()
-        ports, volumes = {}, {}
-        for port in self.store.list("port"):
-            ports.setdefault(port["device_id"], []).append(port)
+        ports, volumes = servers.ports_by_server(self.cloud), {}
         for volume in self.store.list("volume"):
             for attachment in volume["attachments"]:
                 volumes.setdefault(attachment["server_id"], []).append(volume)
@@ -207,13 +205,8 @@ class Compute(Service):
     def _filter(self, request, records):
         args = request.args
         if "name" in args:
-            try:
-                pattern = re.compile(args["name"], re.IGNORECASE)
-            except re.error as error:
-                raise Fault(
-                    400, f"name: '{args['name']}' is not a valid regular expression: {error}."
-                ) from error
-            records = [r for r in records if pattern.search(r["name"])]
+            wanted = _pattern(request, "name")
+            records = [r for r in records if wanted.search(r["name"])]
         if "status" in args:
             wanted = {value.upper() for value in args.getlist("status")}
             guests = self.cloud.guests.states()
@@ -224,11 +217,13 @@ class Compute(Service):
         if "flavor" in args:
             records = [r for r in records if r["flavor"]["id"] == args["flavor"]]
         if "ip" in args:
+            wanted, ports = _pattern(request, "ip"), servers.ports_by_server(self.cloud)
             matching = {
-                p["device_id"]
-                for p in self.store.list("port")
+                id
+                for id, mine in ports.items()
+                for p in mine
                 for ip in p["fixed_ips"]
-                if re.search(args["ip"], ip["ip_address"])
+                if wanted.search(ip["ip_address"])
             }
             records = [r for r in records if r["id"] in matching]
         if "changes-since" in args:
@@ -259,3 +254,13 @@ class Compute(Service):
         self.get(request, id)
         servers.delete(self.cloud, id)
         return 204, None
+
+
+def _pattern(request, name):
+    """The regular expression of a filter. :raises Fault: 400 when it is none."""
+    try:
+        return re.compile(request.args[name], re.IGNORECASE)
+    except re.error as error:
+        raise Fault(
+            400, f"{name}: '{request.args[name]}' is not a valid regular expression: {error}."
+        ) from error

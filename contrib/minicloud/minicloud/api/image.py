@@ -171,6 +171,8 @@ class Image(Service):
                 raise Fault(400, f"Property {name} must be a string.")
             if name in ADMIN_PROPERTIES:
                 request.context.require_admin(f"set_image_property {name}")
+            if name == "minicloud_base":
+                self._check_base(request, value)
             if name == "minicloud_binds":
                 _check_binds(value)
             if name == "minicloud_file":
@@ -181,6 +183,11 @@ class Image(Service):
                 image["container_format"] = image["container_format"] or "bare"
                 image["disk_format"] = image["disk_format"] or "raw"
             image["properties"][name] = value
+
+    def _check_base(self, request, id):
+        base = self.store.find("image", id)
+        if not base or not images.visible(request.context, base):
+            raise Fault(400, f"Property minicloud_base: {id} must be the id of an image that you can see.")
 
     def list(self, request):
         """All that the tenant may see and that equal the filters."""
@@ -239,7 +246,7 @@ class Image(Service):
         if "json-patch" not in (request.content_type or ""):
             raise Fault(415, "Unsupported Content-Type: use application/openstack-images-v2.1-json-patch.")
         try:
-            changes = json.loads(request.get_data())
+            changes = json.loads(request.text)
         except ValueError as error:
             raise Fault(400, "The request body is not valid JSON.") from error
         check(changes, image_schemas.PATCH)

@@ -7,6 +7,14 @@ from minicloud.api.web import Fault
 MAX_LAYERS = 16
 
 
+def recover(cloud):
+    """At the start of the service: uploads that were cut off have left images that wait for their data again."""
+    for image in cloud.store.list("image", status="saving"):
+        cloud.store.change("image", image["id"], status="queued")
+    for part in (cloud.config.state_dir / "images").glob("*.part"):
+        part.unlink()
+
+
 def path_of(cloud, image):
     """The file of an image: its own upload, or the one that an administrator named."""
     return image.get("minicloud_file") or str(cloud.config.state_dir / "images" / image["id"])

@@ -9,40 +9,19 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 
 LOG = logging.getLogger(__name__)
-
-
-class Locks:
-    """One lock per resource id, made when needed and dropped with its last user."""
-
-    def __init__(self):
-        self._mutex = threading.Lock()
-        self._locks = {}
-        self._users = collections.Counter()
-
-    @contextlib.contextmanager
-    def hold(self, resource_id):
-        """Hold the lock of one resource; others wait."""
-        with self._mutex:
-            lock = self._locks.setdefault(resource_id, threading.RLock())
-            self._users[resource_id] += 1
-        try:
-            with lock:
-                yield
-        finally:
-            with self._mutex:
-                self._users[resource_id] -= 1
-                if not self._users[resource_id]:
-                    del self._users[resource_id], self._locks[resource_id]
+STOP_SECONDS = 8  # that running operations get to end; the rest of them is done at the next start
 
 
 class Jobs:
-    """The pool. Operations of one resource run one after another, in the order in which they were added."""
+    """The pool. Operations of one resource run one after another, in the order in which they were added: each resource
+    has a line of its own, and that is its lock.
+    """
 
     def __init__(self, store, workers=8):
         self.store = store
-        self.locks = Locks()
         self._work = {}
         self._merged = set()
         self._waiting = collections.defaultdict(collections.deque)
@@ -80,8 +59,9 @@ class Jobs:
         self._stopping = True
         for _ in self._threads:
             self._queue.put(None)
+        deadline = time.monotonic() + STOP_SECONDS
         for thread in self._threads:
-            thread.join(timeout=30)
+            thread.join(timeout=max(0, deadline - time.monotonic()))
 
     @contextlib.contextmanager
     def transaction(self):
@@ -141,8 +121,7 @@ class Jobs:
     def _run(self, number, name, resource_id, args, also):
         run, fail = self._work[name]
         try:
-            with self.locks.hold(resource_id):
-                run(resource_id, **args)
+            run(resource_id, **args)
         except Exception as error:
             # A boundary: whatever went wrong belongs to the resource, not to this thread.
             LOG.exception("%s of %s failed", name, resource_id)

@@ -230,11 +230,16 @@ class Network(Service):
                 ipaddress.ip_address(ip.get("ip_address", self.cloud.config.gateway))
         except ValueError as error:
             raise Fault(400, f"Invalid input for fixed_ips. Reason: {error}.") from error
-        if body.get("device_owner", "").startswith("network:"):
-            request.context.require_admin("rule:create_port:device_owner")
+        self._check_owner(request, body)
         port = networks.add_port(self.cloud, project, network, body)
         security_groups.refresh_rules(self.cloud, add, port["security_groups"])
         return port
+
+    @staticmethod
+    def _check_owner(request, body):
+        # Whoever could say that a port is a server's would put it into that server, whosever it is.
+        if body.get("device_owner", "").startswith(("network:", "compute:")):
+            request.context.require_admin("rule:create_port:device_owner")
 
     def _check_groups(self, request, ids):
         for id in ids or []:
@@ -291,6 +296,7 @@ class Network(Service):
                 )
             if kind == "port":
                 self._check_groups(request, changes.get("security_groups"))
+                self._check_owner(request, changes)
             new = self.store.change(kind, id, **changes, updated_at=now() + "Z")
             if kind == "port" and "security_groups" in changes:
                 security_groups.refresh_rules(

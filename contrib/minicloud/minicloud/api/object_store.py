@@ -171,7 +171,7 @@ class ObjectStore(Service):
             "Number Not Found": 0,
             "Errors": [],
         }
-        for line in request.get_data(as_text=True).splitlines():
+        for line in request.text.decode("utf-8", "replace").splitlines():
             path = urllib.parse.unquote(line.strip())
             container, _, name = path.lstrip("/").partition("/")
             if not container:
@@ -310,7 +310,7 @@ class ObjectStore(Service):
         static = request.args.get("multipart-manifest") == "put"
         read, length = request.stream.read, request.content_length
         if static:
-            manifest, etag = parse_manifest(self.objects, account, request.get_data())
+            manifest, etag = parse_manifest(self.objects, account, request.text)
             read, length = swift_http.once(manifest), None
             headers["x-static-large-object"] = "True"
         file, size, md5 = self.objects.write(read, length)

@@ -84,7 +84,16 @@ def delete(cloud, server_id):
 
 def ports_of(cloud, server_id):
     """The ports of a server."""
-    return cloud.store.list("port", device_id=server_id)
+    return ports_by_server(cloud, device_id=server_id).get(server_id, [])
+
+
+def ports_by_server(cloud, **equal):
+    """``{server id: its ports}`` of all servers. A port that only names a server is not the server's."""
+    result = {}
+    for port in cloud.store.list("port", **equal):
+        if port["device_owner"].startswith("compute:"):
+            result.setdefault(port["device_id"], []).append(port)
+    return result
 
 
 def hostname(name):
@@ -119,7 +128,8 @@ def _create(cloud, server):
         server = cloud.store.get("server", server["id"])
         # Deletion may have been asked for meanwhile; it waits in line and keeps its mark.
         task = {} if server["task_state"] == "deleting" else {"task_state": None}
-        change(cloud, server["id"], vm_state="active", launched_at=now() + ".000000", **task)
+        # The files have been delivered; what was in them is often secret.
+        change(cloud, server["id"], vm_state="active", launched_at=now() + ".000000", personality=[], **task)
     LOG.info("server %s: BUILD -> ACTIVE", server["id"])
 
 

@@ -17,10 +17,13 @@ import werkzeug.routing
 from werkzeug.wrappers import Request as BaseRequest
 from werkzeug.wrappers import Response
 
+from minicloud.host.client import HostError
 from minicloud.store import Missing
 
 LOG = logging.getLogger(__name__)
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
+TOKEN_IN_PATH = re.compile(r"/tokens/[^/]+")  # Keystone v2.0 has tokens in its URLs; the log must not
+MAX_BODY_BYTES = 64 << 20  # of JSON; a server may be given some files in it
 PROJECT_ID = re.compile(r"^[0-9a-f]{32}$")
 
 
@@ -75,12 +78,24 @@ class Request(BaseRequest):
     def __init__(self, environ):
         super().__init__(environ)
         self.request_id = f"req-{uuid.uuid4()}"
+        self._text = None
+
+    @property
+    def text(self):
+        """The bytes of a body that is not an upload. :raises Fault: 413 when it is too large"""
+        if (self.content_length or 0) > MAX_BODY_BYTES:
+            raise Fault(413, f"The request body has more than {MAX_BODY_BYTES} bytes.")
+        if self._text is None:
+            self._text = self.stream.read(MAX_BODY_BYTES + 1)
+        if len(self._text) > MAX_BODY_BYTES:
+            raise Fault(413, f"The request body has more than {MAX_BODY_BYTES} bytes.")
+        return self._text
 
     @property
     def body(self):
         """The JSON object of the body. :raises Fault: 400 when it is not one."""
         try:
-            body = json.loads(self.get_data())
+            body = json.loads(self.text)
         except ValueError as error:
             raise Fault(400, "The request body is not valid JSON.") from error
         if not isinstance(body, dict):
@@ -205,11 +220,14 @@ def convert(error, path):
             f"{error.kind.capitalize().replace('_', ' ')} {error.id} could not be found.",
             kind=error.kind,
         )
+    if isinstance(error, HostError):
+        codes = {"not_found": 404, "conflict": 409, "bad_request": 400}
+        return Fault(codes.get(error.code, 503), error.message)
     if isinstance(error, werkzeug.exceptions.HTTPException) and error.code:
         headers = {"Allow": ", ".join(error.valid_methods)} if getattr(error, "valid_methods", None) else {}
         message = "The resource could not be found." if error.code == 404 else error.description
         return Fault(error.code, message, headers=headers)
-    LOG.error("request for %s failed", path, exc_info=error)
+    LOG.error("request for %s failed", TOKEN_IN_PATH.sub("/tokens/***", path), exc_info=error)
     return Fault(
         500,
         "An unexpected error prevented the server from fulfilling your request; see the log of minicloud.",
@@ -236,12 +254,15 @@ class Dispatcher:
             # The boundary of the HTTP side: convert() logs what it does not know, nobody sees a traceback.
             response = service.fault(convert(error, path))
         service.finish(request, response)
-        LOG.info(
+        # Successful reads are many (clients poll) and say little.
+        quiet = request.method in READ_METHODS and response.status_code < 400
+        LOG.log(
+            logging.DEBUG if quiet else logging.INFO,
             "%s %s %s %s %s",
             request.request_id,
             request.context and request.context.project_id,
             request.method,
-            path,
+            TOKEN_IN_PATH.sub("/tokens/***", path),
             response.status_code,
         )
         return response(environ, start_response)

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from typing import Any
 
 from minicloud.config import Config
 
 # Seconds. A verb that waits for a guest tells its own deadline; the rest answer in milliseconds on an idle machine.
 CALL_TIMEOUT = 120
+_RETRY_INTERVAL = 0.1
 ERROR_CODES = ("not_found", "conflict", "bad_request", "no_space", "failed")
 
 
@@ -34,11 +36,20 @@ class HostError(Exception):
         self.message = message
 
 
+class HostGone(HostError):
+    """The daemon is not there, or went away before it answered."""
+
+    def __init__(self, message: str):
+        super().__init__("failed", message)
+
+
 class HostClient:
     """Calls the daemon of one cloud. Raises HostError("failed", ...) when the daemon does not answer."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, patience: float = 0):
+        """patience: seconds for which a verb waits for a daemon that is being started (list_guests never waits)."""
         self._path = str(config.socket_path)
+        self._patience = patience
 
     def facts(self) -> dict[str, Any]:
         """Return {"gateway", "host_address", "subnet", "netns", "version"}."""
@@ -172,6 +183,17 @@ class HostClient:
     # --------------------------------------------------------------- transport
 
     def _call(self, verb: str, **arguments: Any) -> Any:
+        deadline = time.monotonic() + (self._patience if verb != "list_guests" else 0)
+        while True:
+            try:
+                return self._call_once(verb, **arguments)
+            except HostGone:
+                # Every verb is safe to repeat, so it does not matter how far the last daemon came with it.
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(_RETRY_INTERVAL)
+
+    def _call_once(self, verb: str, **arguments: Any) -> Any:
         timeout = CALL_TIMEOUT + arguments.get("timeout", 0)
         request = json.dumps({"verb": verb, "arguments": arguments}) + "\n"
         try:
@@ -184,9 +206,9 @@ class HostClient:
         except TimeoutError:
             raise HostError("failed", f"{verb}: the host daemon did not answer in {timeout} s") from None
         except (OSError, ValueError) as error:
-            raise HostError("failed", f"{verb}: no answer from the host daemon at {self._path}: {error}") from None
+            raise HostGone(f"{verb}: no answer from the host daemon at {self._path}: {error}") from None
         if reply is None:
-            raise HostError("failed", f"{verb}: the host daemon closed the connection without an answer")
+            raise HostGone(f"{verb}: the host daemon closed the connection without an answer")
         if "error" in reply:
             raise HostError(reply["error"]["code"], reply["error"]["message"])
         return reply["result"]

@@ -409,3 +409,25 @@ def test_errors_have_novas_shape(fake, tenant, method, path, code, name):
 def test_without_a_token_nothing_is_shown(fake):
     answer = requests.get(f"{fake.base_url}/compute/v2.1/servers")
     assert answer.status_code == 401 and "Keystone uri=" in answer.headers["WWW-Authenticate"]
+
+
+def test_a_host_that_is_away_does_not_hide_the_servers(fake, boot, nova):
+    server = boot()
+
+    def gone(verb, arguments):
+        raise HostError("failed", "no answer from the host daemon")
+
+    fake.host.on_call = gone
+    try:
+        fake.cloud.guests.changed()
+        assert [s.status for s in nova.servers.list()] == ["ACTIVE"], "as it was last known"
+        with pytest.raises(exceptions.ClientException) as error:
+            server.get_console_output()
+        assert error.value.code == 503
+    finally:
+        fake.host.on_call = None
+
+
+def test_what_was_injected_is_not_kept(fake, boot):
+    server = boot(files={"/etc/secret": b"secret"})
+    assert fake.host.guest(server.id)["files"] and fake.cloud.store.get("server", server.id)["personality"] == []

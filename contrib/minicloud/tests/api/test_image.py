@@ -122,3 +122,10 @@ def test_an_image_without_data_cannot_boot(glance, tenant):
 
     with pytest.raises(BadRequest, match="not active"):
         nova_client.Client("2.12", session=tenant).servers.create("x", image.id, "1")
+
+
+def test_nobody_builds_on_an_image_that_is_not_shown_to_them(glance, new_tenant):
+    hidden = upload(glance)
+    other = client.Client("2", session=new_tenant())
+    with pytest.raises(exc.HTTPBadRequest, match="minicloud_base"):
+        other.images.create(name="x", minicloud_base=hidden.id)

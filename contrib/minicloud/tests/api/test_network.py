@@ -169,3 +169,15 @@ def test_extensions_and_version(fake, neutron):
     assert {"security-group", "quotas"} <= {e["alias"] for e in neutron.list_extensions()["extensions"]}
     assert neutron.show_extension("security-group")["extension"]["alias"] == "security-group"
     assert requests.get(f"{fake.base_url}/network/").json()["versions"][0]["id"] == "v2.0"
+
+
+def test_a_port_cannot_be_smuggled_into_a_server(fake, neutron, tenant, new_tenant, image):
+    server = boot(fake, tenant, image, None)
+    network = neutron.list_networks(name="private")["networks"][0]["id"]
+    stranger = client.Client(session=new_tenant())
+    body = {"network_id": network, "device_id": server.id}
+    with pytest.raises(exceptions.Forbidden):
+        stranger.create_port({"port": {**body, "device_owner": "compute:nova"}})
+    stranger.create_port({"port": body})
+    shown = nova_client.Client("2.12", session=tenant).servers.get(server.id)
+    assert len(shown.addresses["private"]) == 1
