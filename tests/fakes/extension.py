@@ -15,6 +15,7 @@ class EchoController(wsgi.Controller):
         return {"echo": {"arguments": arguments, "limit": limit, "marker": marker, "flag": req.flag("flag"),
                          "tenant": req.context.project_id, "user": req.context.user_id,
                          "is_admin": req.context.is_admin, "request_id": req.context.request_id,
+                         "global_request_id": req.context.global_request_id,
                          "token": req.context.auth_token, "headers": sorted(req.headers)},
                 **wsgi.next_links(req, req.GET.get("next"))}
 

@@ -189,6 +189,18 @@ class TestRequestIds:
         assert len(set(ids)) == 4
         assert answers[0].json["echo"]["request_id"] == ids[0]
 
+    def test_the_callers_own_id_is_kept_if_it_is_one(self, alice):
+        given = "req-01234567-89ab-cdef-0123-456789abcdef"
+        for sent, kept in ((given, given), ("nonsense", None), (None, None)):
+            answer = alice.get("/echo", headers={"X-OpenStack-Request-ID": sent})
+            assert answer.json["echo"]["global_request_id"] == kept
+            assert answer.headers["x-openstack-request-id"] != given
+
+    def test_a_path_cannot_forge_a_log_line(self, alice, log):
+        alice.get("/echo/a%0AERROR%20forged")
+        assert "a%0AERROR%20forged 200 in" in log.getvalue()
+        assert "\nERROR" not in log.getvalue()
+
     def test_it_stands_in_every_log_line(self, alice, log):
         answer = alice.get("/fail/ZeroDivisionError", status=500)
         lines = [line for line in log.getvalue().splitlines() if "Unexpected" in line or " 500 in " in line]

@@ -10,7 +10,7 @@ import time
 from trove.common import exception, wsgi
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
-from trove.common.fault import REQUEST_ID_KEY
+from trove.common.fault import GLOBAL_REQUEST_ID_KEY, REQUEST_ID_KEY
 
 # Named in the paste file, in the section of authtoken.
 TOKEN_CACHE_KEY = "trove.token_cache"  # noqa: S105 - the name of a key
@@ -94,7 +94,8 @@ class ContextMiddleware:
         environ[wsgi.CONTEXT_KEY] = TroveContext(
             user_id=environ.get("HTTP_X_USER_ID"), user_name=environ.get("HTTP_X_USER_NAME"),
             project_id=environ.get("HTTP_X_PROJECT_ID"), project_name=environ.get("HTTP_X_PROJECT_NAME"),
-            roles=roles, is_admin=wsgi.is_admin(roles), request_id=environ.get(REQUEST_ID_KEY))
+            roles=roles, is_admin=wsgi.is_admin(roles), request_id=environ.get(REQUEST_ID_KEY),
+            global_request_id=environ.get(GLOBAL_REQUEST_ID_KEY))
         return self._app(environ, start_response)
 
 

@@ -5,6 +5,7 @@ Named first in the paste file; it knows no token and no route.
 import json
 import re
 import time
+import urllib.parse
 
 import webob
 from oslo_context import context as oslo_context
@@ -16,6 +17,7 @@ from trove.common.context import TroveContext
 LOG = logging.getLogger(__name__)
 
 REQUEST_ID_KEY = "openstack.request_id"
+GLOBAL_REQUEST_ID_KEY = "trove.global_request_id"  # the caller's own id, if it sent one
 REQUEST_ID_HEADER = "x-openstack-request-id"
 _REQUEST_ID = re.compile(r"req-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z")
 # A foreign error answer that is rewritten gets one of our messages and keeps these headers.
@@ -33,10 +35,10 @@ class FaultWrapper:
     def __call__(self, environ, start_response):
         begun = time.monotonic()
         request_id = environ[REQUEST_ID_KEY] = oslo_context.generate_request_id()
-        caller_id = environ.get("HTTP_X_OPENSTACK_REQUEST_ID", "")
-        # Log lines find the id through the thread's context; the context filter puts the caller's in its place.
-        TroveContext(request_id=request_id,
-                     global_request_id=caller_id if _REQUEST_ID.match(caller_id) else None)
+        given = environ.get("HTTP_X_OPENSTACK_REQUEST_ID", "")
+        environ[GLOBAL_REQUEST_ID_KEY] = given if _REQUEST_ID.match(given) else None
+        # Log lines find the ids through the thread's context; the context filter puts the caller's in its place.
+        TroveContext(request_id=request_id, global_request_id=environ[GLOBAL_REQUEST_ID_KEY])
         try:
             status, headers, body = webob.Request(environ).call_application(self._app)
             if status >= "400":
@@ -44,10 +46,16 @@ class FaultWrapper:
         except Exception as error:  # noqa: BLE001 - the boundary to HTTP
             status, headers, body = webob.Request(environ).call_application(wsgi.error_response(error))
         headers = [*headers, (REQUEST_ID_HEADER, request_id)]
-        LOG.info("%s %s%s %s in %.1f ms", environ["REQUEST_METHOD"], environ.get("SCRIPT_NAME", ""),
-                 environ.get("PATH_INFO", ""), status[:3], (time.monotonic() - begun) * 1000)
+        LOG.info("%s %s %s in %.1f ms", environ["REQUEST_METHOD"], _quoted_path(environ), status[:3],
+                 (time.monotonic() - begun) * 1000)
         start_response(status, headers)
         return body
+
+
+def _quoted_path(environ):
+    """The path as it was on the wire: a line feed in it must not begin a line of the log."""
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return urllib.parse.quote(path.encode("latin-1"), safe="/@:")
 
 
 def filter_factory(_global_conf, **_local_conf):
