@@ -10,6 +10,7 @@ class Reports:
 
     def __init__(self):
         self.statuses = []
+        self.times = []
         self.roots = []
         self.broken = False
 
@@ -18,6 +19,7 @@ class Reports:
         if self.broken:
             raise rpc.DeliveryFailure("no broker")
         self.statuses.append(payload["service_status"])
+        self.times.append(sent)
 
     def report_root(self, instance_id, user=None, sent=None):
         """As conductor.api.API."""

@@ -12,6 +12,7 @@ from trove.common.context import TroveContext
 from trove.common.instance import ServiceStatuses
 from trove.guestagent import api, dbaas
 from trove.guestagent.datastore import manager as base
+from trove.guestagent.datastore import service
 from trove.guestagent.datastore.service import BaseDbStatus
 
 START, END = BaseDbStatus.PREPARE_START_FILENAME, BaseDbStatus.PREPARE_END_FILENAME
@@ -307,6 +308,26 @@ def test_without_a_bus_prepare_still_ends(world, reports, tmp_path):
     reports.broken = False
     manager.update_status()
     assert reports.statuses == ["running"]
+
+
+def test_a_clock_that_is_set_back_does_not_silence_the_agent(world, reports, monkeypatch):
+    clock = iter((1000.0, 2000.0, 500.0, 500.0))
+    monkeypatch.setattr(service, "time", SimpleNamespace(time=lambda: next(clock)))
+    manager = Pebble(world)
+    prepare(manager)
+    manager.update_status()
+    manager.update_status()
+    assert reports.times == sorted(set(reports.times))
+    assert reports.times[0] == 1000.0
+
+
+def test_a_disk_without_room_for_the_markers_is_a_failure(world, reports, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr(service.operating_system, "write_file", full)
+    with pytest.raises(OSError, match="No space"):
+        prepare(Pebble(world))
+    assert reports.statuses == ["failed to spawn"]
 
 
 def test_waiting_for_a_status_ends_at_its_deadline(world, reports, conf):

@@ -152,8 +152,8 @@ class Manager(abc.ABC):
             self.status.report_real_status(force=True)
             return
         LOG.info("%s: preparing %s", CONF.guest_id, self.manager)
-        self.status.begin_install()
         try:
+            self.status.begin_install()
             with self._lifecycle:
                 self.do_prepare(context, request)
         except Exception:

@@ -31,6 +31,7 @@ class BaseDbStatus(abc.ABC):
         self.restart_mode = False
         self._prepare_completed = None
         self._unsent = None
+        self._last_sent = 0.0
         # Reports come from commands and from the heartbeat; one at a time keeps them in the order of their times.
         self._reporting = threading.Lock()
 
@@ -103,7 +104,7 @@ class BaseDbStatus(abc.ABC):
             payload = {"service_status": status.description, "agent_version": version.version_string()}
             self._unsent = status if force else None
             try:
-                conductor_api.API(TroveContext()).heartbeat(CONF.guest_id, payload, time.time())
+                conductor_api.API(TroveContext()).heartbeat(CONF.guest_id, payload, self._time_of_report())
             except rpc.DeliveryFailure as error:
                 LOG.warning("%s: could not report %s: %s", CONF.guest_id, status.description, error)
                 return
@@ -113,12 +114,19 @@ class BaseDbStatus(abc.ABC):
                          self.status.description if self.status else "nothing")
             self.status = status
 
+    def _time_of_report(self):
+        # The conductor drops what is not newer than the last report; a clock that is set back must not silence us.
+        self._last_sent = max(time.time(), self._last_sent + 0.001)
+        return self._last_sent
+
     def update(self):
         """The heartbeat: report the real status, or what could not be sent before."""
         unsent = self._unsent
         if self.prepare_completed:
+            status = self.get_actual_db_status()
+            # Asked after the look: a restart that began meanwhile must not show.
             if not self.restart_mode:
-                self.set_status(self.get_actual_db_status())
+                self.set_status(status)
         elif unsent is not None:
             self.set_status(unsent, force=True)
 
