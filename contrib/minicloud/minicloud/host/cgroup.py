@@ -90,13 +90,17 @@ def create_guest(config: Config, guest_id: str, memory_mb: int, vcpus: int) -> t
 
 
 def set_limits(config: Config, guest_id: str, memory_mb: int, vcpus: int) -> None:
-    """Apply the flavor's limits, also to a running guest. Raises OSError (EBUSY: it uses more memory than that)."""
+    """Apply the flavor's limits, also to a running guest. Raises OSError (EBUSY: it uses more memory than that).
+
+    A controller that this machine has in neither version limits nothing; `minicloud doctor` says so.
+    """
     v1, v2 = v1_roots(), unified_root()
+    offered = (v2 / "cgroup.controllers").read_text().split() if v2 else []
 
     def put(controller: str, v1_file: str, v1_value: int, v2_file: str, v2_value: str) -> None:
         if controller in v1:
             (_guest(v1[controller], config.prefix, guest_id) / v1_file).write_text(str(v1_value))
-        elif v2:
+        elif controller in offered:
             (_guest(v2, config.prefix, guest_id) / v2_file).write_text(v2_value)
 
     quota = vcpus * CPU_PERIOD_US

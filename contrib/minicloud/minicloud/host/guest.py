@@ -89,9 +89,7 @@ def set_rules(config: Config, guest_id: str, allowed: list[dict]) -> None:
     spec = record.load(config, guest_id)
     for rule in allowed:
         network.rule_match(rule)
-    write_atomically(
-        record.directory(config, guest_id) / "guest.json", json.dumps(spec | {"allowed": allowed}, indent=1)
-    )
+    _save(config, spec | {"allowed": allowed})
     network.set_rules(config, guest_id, allowed)
 
 
