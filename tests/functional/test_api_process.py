@@ -200,6 +200,19 @@ class TestRefusingToStart:
         assert "Traceback" not in process.log.read_text()
 
 
+def test_another_wsgi_server_gets_the_application_from_a_factory(served):
+    """The factory is called with the path of the configuration and nothing else."""
+    program = (
+        "import sys, webob\n"
+        "from trove.cmd.api import init_application\n"
+        "application = init_application(sys.argv[1])\n"
+        "for path in ('/', '/v1.0/t/flavors'):\n"
+        "    print(webob.Request.blank(path).get_response(application).status_int)\n")
+    done = subprocess.run([sys.executable, "-c", program, str(served.log.parent / "trove.conf")], check=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60)
+    assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["200", "401"]
+
+
 def test_every_key_of_the_contract_is_known():
     """The table of the tests is the product's."""
     from trove.common import wsgi

@@ -16,7 +16,6 @@ from trove.cmd import common
 from trove.common import cfg, profile
 from trove.common.cfg import CONF
 from trove.db import get_db_api
-from trove.flavor import models as flavor_models
 
 CONFIG_FILE = "/etc/trove/trove.conf"
 SECRETS = ("operation_key", "nova_proxy_admin_pass")
@@ -122,5 +121,4 @@ def main():
     except ValueError as error:
         raise SystemExit(f"Cannot start: {error}.") from error
     get_db_api().dispose()
-    flavor_models.forget()
     Server(application).run()

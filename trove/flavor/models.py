@@ -89,6 +89,6 @@ def get_flavor(flavor_id):
 
 
 def forget():
-    """Ask Nova again at the next use (tests, and a worker after the fork)."""
+    """Ask Nova again at the next use (tests)."""
     global _cache
     _cache = _Cache()
