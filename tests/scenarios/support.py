@@ -197,7 +197,7 @@ def remains(prefix, state, cache):
             seen += str((directory / "cwd").readlink()).encode()
         except OSError:  # it ended meanwhile
             continue
-        if f"/{prefix}".encode() in seen or str(state).encode() in seen:
+        if f"minicloud-{prefix}".encode() in seen or str(state).encode() in seen:
             found.append(("process", (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode()))
-    found += [("control group", str(path)) for path in Path("/sys/fs/cgroup").glob(f"**/{prefix}*")]
+    found += [("control group", str(path)) for path in Path("/sys/fs/cgroup").glob(f"**/minicloud-{prefix}")]
     return found + ([("directory", str(state))] if Path(state).exists() else [])

@@ -101,7 +101,7 @@ def _in_guests(prefix):
                 groups = (directory / "cgroup").read_text()
             except OSError:  # it ended meanwhile
                 continue
-            if f"/{prefix}" in groups:
+            if f"/minicloud-{prefix}/guests/" in groups:
                 found.append(int(directory.name))
     return found
 
