@@ -30,18 +30,27 @@ def main():
     periodic = [Periodic("servers", reconcile.look_at_servers, lambda: CONF.reconcile_interval),
                 Periodic("old operations", reconcile.forget_old_operations, lambda: CONF.reconcile_interval)]
     server = rpc.get_server(CONF.taskmanager_queue, CONF.host, [manager])
-    # The sweep finds what there is to do without the bus, so a broker that is down does not keep us from starting.
-    for part in (runner, *periodic):
+    # Starting waits for the broker without end. Operations do not need it: the sweep finds what there is to do.
+    listening = threading.Thread(target=server.start, name="bus", daemon=True)
+    for part in (runner, *periodic, listening):
         part.start()
-    server.start()
     LOG.info("trove-taskmanager serves the topic %s", CONF.taskmanager_queue)
     stopping.wait()
     LOG.info("trove-taskmanager stops")
-    server.stop()
+    leaving = threading.Thread(target=_leave_bus, args=(server, listening), name="leave bus", daemon=True)
+    leaving.start()
     runner.stop()
     for part in periodic:
         part.stop(timeout=1)
-    rpc.cleanup()
+    leaving.join(timeout=1)
+
+
+def _leave_bus(server, listening):
+    """Take no more messages; with a dead broker this may last, so nobody waits for it long."""
+    if not listening.is_alive():
+        server.stop()
+        server.wait()
+        rpc.cleanup()
 
 
 def _check_options():

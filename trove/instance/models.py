@@ -121,6 +121,12 @@ def record_fault(session, instance_id, message, step=None, request_id=None):
     session.add(InstanceFault(instance_id=instance_id, message=message, details=step, request_id=request_id))
 
 
+def forget_guest(session, instance_id):
+    """Drop what the conductor keeps of the guest of an instance that is gone."""
+    for table in (tables.conductor_lastseen, tables.agent_heartbeats):
+        session.execute(sqlalchemy.delete(table).where(table.c.instance_id == instance_id))
+
+
 def clear_faults(session, instance_id):
     """Forget the faults of an instance that works again."""
     table = tables.instance_faults

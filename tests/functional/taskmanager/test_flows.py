@@ -1,6 +1,7 @@
 """The shipped flows from end to end against minicloud."""
 import base64
 import configparser
+import datetime
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from tests.functional.taskmanager.conftest import NOTHING, ONE
 from trove import rpc
 from trove.common import crypto, exception, remote
 from trove.common.instance import ServiceStatuses
+from trove.db import models as db_models
 from trove.instance import models
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
@@ -222,3 +224,15 @@ def test_servers_are_looked_at_in_pages(world, conf, monkeypatch):
     for instance_id in built:
         world.run(world.delete(instance_id))
     assert world.counts() == NOTHING
+
+
+@pytest.mark.parametrize(("silence", "asked"), [(0, 1), (3600, 0)])
+def test_only_a_guest_that_is_alive_is_asked_to_stop(world, silence, asked):
+    instance_id = world.built()
+    with world.db.writer() as session:
+        models.service_status(session, instance_id).updated_at -= datetime.timedelta(seconds=silence)
+        session.add(models.AgentHeartBeat(instance_id=instance_id, updated_at=db_models.utcnow()))
+    world.run(world.delete(instance_id))
+    assert len(GUESTS.called("stop_db")) == asked
+    with world.db.reader() as session:
+        assert session.query(models.AgentHeartBeat).count() == 0

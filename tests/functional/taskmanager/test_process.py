@@ -123,6 +123,19 @@ def test_ten_at_once_survive_kill_9_of_either_of_two(world, programs, context):
     assert world.counts() == NOTHING
 
 
+def test_a_dead_broker_keeps_it_neither_from_work_nor_from_stopping(world, programs, context):
+    with programs._config.open("a") as config:
+        config.write("[DEFAULT]\ntransport_url = rabbit://u:a-password@127.0.0.1:1//\n")
+    instance_id, operation_id = world.create()
+    process = programs.start()
+    # The account is made through the management API, which lives; only the message for the guest must wait.
+    eventually(lambda: world.operation(operation_id).step == "prepare", programs)
+    world.delete(instance_id)
+    eventually(lambda: ended(world, operation_id), programs)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 0
+
+
 @pytest.mark.parametrize(("line", "sentence"), [
     ("[guest_bus]\nmanagement_password = secret", "set [guest_bus] management_password to a password of your own"),
     ("[guest_bus]\naddress =", "set [guest_bus] address"),

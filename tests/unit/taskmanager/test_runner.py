@@ -56,8 +56,7 @@ class Bench:
             return session.get(models.Operation, operation_id)
 
 
-@pytest.fixture
-def bench(db, context, conf):
+def made_bench(db, context, conf):
     conf.set_override("operation_sweep_interval", 0.1)
     conf.set_override("operation_lease", 1.0)
     conf.set_override("operation_drain_timeout", 5)
@@ -66,6 +65,18 @@ def bench(db, context, conf):
     yield made
     for runner in made.runners:
         runner.stop()
+
+
+@pytest.fixture
+def bench(db, context, conf):
+    """A Bench on SQLite."""
+    yield from made_bench(db, context, conf)
+
+
+@pytest.fixture
+def bench_each(db_each, context, conf):
+    """A Bench on every engine."""
+    yield from made_bench(db_each, context, conf)
 
 
 def test_a_message_is_followed_at_once_and_twice_is_once(bench, conf):
@@ -113,14 +124,14 @@ def test_those_that_wait_hold_no_thread(bench):
     eventually(lambda: len(bench.log) == 11)
 
 
-def test_two_runners_share_and_nothing_is_done_twice(bench):
+def test_two_runners_share_and_nothing_is_done_twice(bench_each):
     done = []
-    bench.step = lambda work: done.append(work.resource_id)
+    bench_each.step = lambda work: done.append(work.resource_id)
     for number in range(30):
-        bench.begin(f"i-{number}")
-    bench.runner()
-    bench.runner()
-    eventually(lambda: set(bench.states()) == {models.DONE})
+        bench_each.begin(f"i-{number}")
+    bench_each.runner()
+    bench_each.runner()
+    eventually(lambda: set(bench_each.states()) == {models.DONE})
     assert sorted(done) == sorted(f"i-{number}" for number in range(30))
 
 

@@ -15,6 +15,7 @@ def done(session, work):
     status = models.service_status(session, work.resource_id)
     if status is not None:
         status.status = ServiceStatuses.DELETED
+    models.forget_guest(session, work.resource_id)
     conductor_models.forget(session, work.resource_id)
 
 

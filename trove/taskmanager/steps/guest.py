@@ -5,6 +5,7 @@ from trove import rpc
 from trove.common import exception, remote, template
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
+from trove.db.models import utcnow
 from trove.instance.models import DBInstance, service_status
 from trove.taskmanager.steps import compute
 
@@ -59,9 +60,9 @@ def stop_database(work):
     """Let the database server end cleanly before its server is deleted, if the guest is alive; errors do not matter."""
     with work.reading() as session:
         row = service_status(session, work.resource_id)
-        alive = row is not None and row.status == ServiceStatuses.RUNNING
         has_server = bool(DBInstance.get(session, work.resource_id).compute_instance_id)
-    if not (alive and has_server):
+    if not (has_server and row is not None and row.status == ServiceStatuses.RUNNING and row.updated_at
+            and (utcnow() - row.updated_at).total_seconds() < CONF.agent_heartbeat_expiry):
         return
     try:
         _client(work).stop_db()
