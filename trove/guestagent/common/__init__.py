@@ -1,0 +1,1 @@
+"""Services of the guest's operating system, used by every datastore."""

@@ -1,0 +1,1 @@
+"""The managers of datastores and what they have in common."""

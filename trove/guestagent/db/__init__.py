@@ -1,0 +1,1 @@
+"""What the API and the guest both know of databases and users."""

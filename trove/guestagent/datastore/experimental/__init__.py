@@ -1,0 +1,1 @@
+"""Datastores that have not been used for long."""

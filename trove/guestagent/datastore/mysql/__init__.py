@@ -1,0 +1,1 @@
+"""MySQL in a guest."""

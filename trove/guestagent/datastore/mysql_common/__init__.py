@@ -1,0 +1,1 @@
+"""What the servers of the MySQL family have in common in a guest."""

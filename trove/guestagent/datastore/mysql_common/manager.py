@@ -19,21 +19,26 @@ class MySqlManager(manager.Manager):
 
     @property
     def app(self):
+        """The server (MySqlApp)."""
         return self._app
 
     @property
     def admin(self):
+        """Databases, users, root (MySqlAdmin)."""
         return self._admin
 
     @property
     def status(self):
+        """The server's status (MySqlStatus)."""
         return self._app.status
 
     @property
     def configuration_manager(self):
+        """The server's option files."""
         return self._app.configuration
 
     def do_prepare(self, context, request):
+        """The recipe. Every line may be repeated after a death anywhere."""
         for name in ("backup_info", "snapshot", "cluster_config"):
             if getattr(request, name):
                 raise exception.DatastoreOperationNotSupported(operation=f"prepare with {name}",

@@ -61,14 +61,17 @@ class Layout:
 
     @property
     def data(self):
+        """The data directory."""
         return self.mount_point / "data"
 
     @property
     def socket(self):
+        """Where local clients connect."""
         return self.run_dir / "mysqld.sock"
 
     @property
     def pid_file(self):
+        """Written by the server; left behind when it does not end cleanly."""
         return self.run_dir / "mysqld.pid"
 
 
@@ -92,6 +95,7 @@ class MySqlStatus(BaseDbStatus):
         self.app = app
 
     def get_actual_db_status(self):
+        """RUNNING when it answers, BLOCKED when only its process is there, else CRASHED or SHUTDOWN."""
         try:
             self.app.connect().close()
         except pymysql.err.MySQLError as error:

@@ -1,0 +1,1 @@
+"""Percona Server in a guest."""

@@ -1,0 +1,68 @@
+"""What a guest reports: signed so that the conductor believes it, over the library's in-process bus."""
+import time
+
+import pytest
+
+from trove import rpc
+from trove.common import crypto, envelope
+from trove.conductor import api
+
+
+class Conductor:
+    """Takes what arrives and notes whether its proof fits instance i-1."""
+
+    def __init__(self):
+        self.genuine = []
+
+    def _note(self, method, sent, proof, **args):
+        envelope.verify(crypto.guest_key("i-1"), method, args, sent, proof)
+        self.genuine.append((method, args))
+
+    @rpc.expose
+    def heartbeat(self, context, **args):
+        self._note("heartbeat", **args)
+
+    @rpc.expose
+    def report_root(self, context, **args):
+        self._note("report_root", **args)
+
+    @rpc.expose
+    def update_backup(self, context, **args):
+        self._note("update_backup", **args)
+
+
+@pytest.fixture
+def conductor(conf):
+    conf.set_override("transport_url", "fake://")
+    conf.set_override("guest_key", crypto.guest_key("i-1"))
+    rpc.cleanup()
+    conductor = Conductor()
+    server = rpc.get_server(conf.conductor_queue, "here", [conductor])
+    server.start()
+    yield conductor
+    server.stop()
+    server.wait()
+    rpc.cleanup()
+
+
+def arrived(conductor):
+    deadline = time.monotonic() + 10
+    while not conductor.genuine and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return conductor.genuine
+
+
+@pytest.mark.parametrize(("method", "args"), [
+    ("heartbeat", {"instance_id": "i-1", "payload": {"service_status": "running", "agent_version": "1"}}),
+    ("heartbeat", {"instance_id": "i-1", "payload": {}}),
+    ("report_root", {"instance_id": "i-1", "user": "someone"}),
+    ("update_backup", {"instance_id": "i-1", "backup_id": "b-1", "state": "COMPLETED", "size": 0.5}),
+])
+def test_reports_are_believed(conductor, context, method, args):
+    getattr(api.API(context), method)(**args)
+    assert arrived(conductor) == [(method, args)]
+
+
+def test_the_time_may_be_given(conductor, context):
+    api.API(context).heartbeat("i-1", {}, time.time() - 5)
+    assert arrived(conductor) == [("heartbeat", {"instance_id": "i-1", "payload": {}})]
