@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from minicloud import config as configuration
@@ -33,11 +33,16 @@ def up(arguments: argparse.Namespace) -> int:
     """Start what is missing of the cloud in --state, making it at the first time."""
     arguments.state.mkdir(parents=True, exist_ok=True)
     with services.exclusive(arguments.state):
-        config = _settle(arguments)
-        if config.driver == "host":
-            if os.geteuid() != 0:
-                raise ConfigError("driver: real guests need root; run as root, or use --driver fake")
-            network.check_free(config)
+        try:
+            config = _settle(arguments)
+            if config.driver == "host":
+                if os.geteuid() != 0:
+                    raise ConfigError("driver: real guests need root; run as root, or use --driver fake")
+                network.check_free(config)
+        except (ConfigError, HostError):
+            with suppress(OSError):  # leave no empty directory behind a refusal
+                arguments.state.rmdir()
+            raise
         config.save()
         configuration.ensure_secrets(config)
         started = services.ensure(config)

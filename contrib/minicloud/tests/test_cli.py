@@ -81,6 +81,12 @@ def test_a_directory_with_other_files_is_left_alone(tmp_path, capsys):
     assert (tmp_path / "thesis").read_text() == "x"
 
 
+def test_a_refused_cloud_leaves_no_directory(state, capsys):
+    assert main(["up", "--state", str(state), "--subnet", "10.0.0.1/8"]) == 1
+    assert "subnet: " in capsys.readouterr().err
+    assert not state.exists()
+
+
 def test_a_port_in_use_ends_up_with_the_services_own_words(state, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -371,6 +371,23 @@ def test_a_guest_whose_waiter_was_killed_still_runs_and_can_be_deleted(host, clo
     assert not answers("10.213.0.24")
 
 
+def test_callers_that_do_the_same_at_once_agree(host, guest_image):
+    with ThreadPoolExecutor(8) as pool:
+        created = list(pool.map(lambda _: host.create_guest(**spec("twin", 28, guest_image)), range(5)))
+        assert {result["pid"] for result in created} == {state(host, "twin")["pid"]}
+        host.create_volume("once", 1)
+        list(pool.map(lambda _: host.attach_volume("once", "twin"), range(5)))
+        list(pool.map(lambda _: host.detach_volume("once", "twin"), range(5)))
+        until_answers("10.213.0.28")
+        list(pool.map(lambda _: host.stop_guest("twin"), range(3)))
+        started = list(pool.map(lambda _: host.start_guest("twin"), range(5)))
+        assert len({result["pid"] for result in started}) == 1
+        # A deletion does not wait for the clean shutdown that somebody else has asked for.
+        pool.submit(host.stop_guest, "twin")
+        list(pool.map(lambda _: host.delete_guest("twin"), range(3)))
+    assert host.list_guests() == []
+
+
 def test_twenty_at_once(host, guest_image):
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(lambda n: host.create_guest(**spec(f"many{n}", 100 + n, guest_image)), range(20)))
