@@ -92,4 +92,4 @@ def page(session, query, row_class, limit, marker):
 
 def iso(moment):
     """A stored time as the contract writes it (YYYY-MM-DDTHH:MM:SS), None for None."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S") if isinstance(moment, datetime.datetime) else None
+    return moment.isoformat(timespec="seconds") if isinstance(moment, datetime.datetime) else None

@@ -6,7 +6,7 @@ from oslo_log import log as logging
 from trove.common import exception
 from trove.common.instance import ServiceStatuses
 from trove.db import in_transaction
-from trove.instance import models, states
+from trove.instance import loading, models, states
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 from trove.taskmanager import api as taskmanager
@@ -24,7 +24,7 @@ def _refuse_member(row):
 
 @in_transaction
 def _begin_restart(session, context, instance_id):
-    loaded = models.load(session, instance_id, context)
+    loaded = loading.load(session, instance_id, context)
     if not context.is_admin:
         _refuse_member(loaded.row)
     loaded.check_action("restart")

@@ -1,10 +1,8 @@
-"""Rows of instances and what belongs to one: service status, heartbeat, root history, fault; and how they are loaded.
+"""Rows of instances and what belongs to one: service status, heartbeat, root history, fault; and single moves of them.
 
-Lists load all that they show in a fixed number of statements; no property runs a query.
+What lists and views show together is loaded by ``instance.loading``.
 """
 import contextlib
-import dataclasses
-import datetime
 import functools
 import json
 
@@ -12,14 +10,10 @@ import sqlalchemy
 from sqlalchemy import exc
 
 from trove.common import exception
-from trove.common.cfg import CONF
-from trove.common.instance import ServiceStatus, ServiceStatuses
-from trove.datastore.models import DBDatastore, DBDatastoreVersion
-from trove.db import get_db_api, models
+from trove.common.instance import ServiceStatuses
+from trove.db import models
 from trove.db.sqlalchemy import tables
-from trove.instance import states
 from trove.instance.tasks import InstanceTasks
-from trove.operation import models as operations
 
 # Backups in these states are running: their instance is shown as BACKUP and may not be worked on.
 RUNNING_BACKUP_STATES = ("NEW", "BUILDING", "SAVING")
@@ -145,121 +139,6 @@ def newest_fault(session, instance_id):
     return session.execute(_select_newest_fault(), {"id": instance_id}).scalars().first()
 
 
-@dataclasses.dataclass(frozen=True)
-class Loaded:
-    """An instance with all that lists, views and checks of actions look at, out of one statement.
-
-    row: DBInstance; datastore, version, manager: names; service: ServiceStatus; last_seen: when the guest last gave
-    a sign of life (naive UTC) or None; silent: whether that is longer ago than ``agent_heartbeat_expiry``;
-    backing_up: whether a backup of it is running.
-    """
-
-    row: DBInstance
-    datastore: str
-    version: str
-    manager: str
-    service: ServiceStatus
-    last_seen: datetime.datetime | None
-    silent: bool
-    backing_up: bool
-
-    @property
-    def id(self):
-        """The id of the instance."""
-        return self.row.id
-
-    @functools.cached_property
-    def status(self):
-        """The status word that users see."""
-        if self.row.deleted:
-            return "SHUTDOWN"
-        return states.api_status(self.row.task, self.row.server_status, self.service, self.backing_up, self.silent)
-
-    @property
-    def guest_answers(self):
-        """Whether it makes sense to call the guest: its database runs and it is not silent."""
-        return self.service == ServiceStatuses.RUNNING and not self.silent
-
-    def check_action(self, action):
-        """Refuse an action of states.ALLOWED_TASKS: UnprocessableEntity naming the offending word."""
-        reason = states.refusal(action, self.row.task, self.row.server_status, self.service, self.backing_up)
-        if reason:
-            raise exception.UnprocessableEntity(f"Instance {self.id} cannot do {action} now: {reason}.")
-
-
-# Putting a statement together costs more than running it, so each form of one is made once and then given its values.
-@functools.cache
-def _select(deleted=False, by_id=False, by_tenant=False, unclustered=False, after=False, paged=False):
-    """The statement behind ``Loaded`` with the parameters ``id``, ``tenant``, ``marker`` and ``rows`` as asked for.
-
-    deleted: False for live instances, True for deleted ones, None for both.
-    """
-    backups = tables.backups.c
-    backing_up = sqlalchemy.exists().where(
-        backups.instance_id == DBInstance.id, backups.state.in_(RUNNING_BACKUP_STATES),
-        backups.deleted.is_(False)).correlate(DBInstance)
-    query = sqlalchemy.select(
-        DBInstance, DBDatastore.name, DBDatastoreVersion.name, DBDatastoreVersion.manager,
-        InstanceServiceStatus.status_id, InstanceServiceStatus.updated_at, AgentHeartBeat.updated_at, backing_up,
-    ).join(DBDatastoreVersion, DBDatastoreVersion.id == DBInstance.datastore_version_id).join(
-        DBDatastore, DBDatastore.id == DBDatastoreVersion.datastore_id).outerjoin(
-        InstanceServiceStatus, InstanceServiceStatus.instance_id == DBInstance.id).outerjoin(
-        AgentHeartBeat, AgentHeartBeat.instance_id == DBInstance.id)
-    for wanted, condition in (
-            (deleted is not None, DBInstance.deleted.is_(bool(deleted))),
-            (by_id, DBInstance.id == sqlalchemy.bindparam("id")),
-            (by_tenant, DBInstance.tenant_id == sqlalchemy.bindparam("tenant")),
-            (unclustered, DBInstance.cluster_id.is_(None)),
-            (after, DBInstance.id > sqlalchemy.bindparam("marker"))):
-        if wanted:
-            query = query.where(condition)
-    if not by_id:
-        query = query.order_by(DBInstance.id)
-    return query.limit(sqlalchemy.bindparam("rows", type_=sqlalchemy.Integer)) if paged else query
-
-
-def _all_loaded(results):
-    """The Loaded of each row of ``_select``."""
-    expired = models.utcnow() - datetime.timedelta(seconds=CONF.agent_heartbeat_expiry)
-    found = []
-    for row, datastore, version, manager, status_id, reported, heartbeat, backing_up in results:
-        service = ServiceStatuses.NEW if status_id is None else ServiceStatuses.from_code(status_id)
-        last_seen = max((moment for moment in (reported, heartbeat) if moment is not None), default=None)
-        silent = last_seen is None or last_seen < expired
-        found.append(Loaded(row, datastore, version, manager, service, last_seen, silent, bool(backing_up)))
-    return found
-
-
-def load(session, instance_id, context=None, deleted=False):
-    """The instance with that id as a Loaded.
-
-    context: if given, another tenant's instance is refused unless it is an administrator's; deleted: False for a live
-    one, None for any. Raises NotFound, the same for absent, deleted and foreign ones.
-    """
-    own = context is not None and not context.is_admin
-    values = {"id": instance_id, "tenant": context.project_id} if own else {"id": instance_id}
-    found = _all_loaded(session.execute(_select(deleted, by_id=True, by_tenant=own), values))
-    if not found:
-        raise exception.NotFound(resource=DBInstance.label, id=instance_id)
-    return found[0]
-
-
-def load_page(session, tenant_id, limit, marker=None, include_clustered=False, deleted=False):
-    """One page of instances by id, in one statement.
-
-    tenant_id: None for those of all tenants; limit: None for all; deleted: False for live ones, True for deleted
-    ones, None for both. Returns (list of Loaded, marker of the next page or None).
-    """
-    query = _select(deleted, by_tenant=tenant_id is not None, unclustered=not include_clustered,
-                    after=marker is not None, paged=limit is not None)
-    values = {"tenant": tenant_id, "marker": marker, "rows": limit and limit + 1}
-    loaded = _all_loaded(session.execute(
-        query, {name: value for name, value in values.items() if value is not None}))
-    if limit is None or len(loaded) <= limit:
-        return loaded, None
-    return loaded[:limit], loaded[limit - 1].id
-
-
 def lock(session, instance_id, context):
     """The live row of an instance, held against other writers until the end of the transaction.
 
@@ -284,29 +163,6 @@ def _select_replica_ids():
 def replica_ids(session, instance_id):
     """The ids of the live replicas of an instance."""
     return session.execute(_select_replica_ids(), {"id": instance_id}).scalars().all()
-
-
-@dataclasses.dataclass(frozen=True)
-class Details:
-    """What the view of one instance shows beyond a list's: replicas, fault, progress of the newest operation.
-
-    now: seconds since the epoch by the database's clock; None unless the operation is live.
-    """
-
-    loaded: Loaded
-    replica_ids: list
-    fault: InstanceFault | None
-    operation: object
-    now: float | None
-
-
-def load_details(session, instance_id, context, deleted=False):
-    """The Details of an instance. Arguments and errors are those of ``load``."""
-    loaded = load(session, instance_id, context, deleted)
-    newest = operations.newest_for(session, "instance", instance_id)
-    live = newest is not None and newest.state in operations.LIVE_STATES
-    return Details(loaded, replica_ids(session, instance_id), newest_fault(session, instance_id), newest,
-                   get_db_api().now(session) if live else None)
 
 
 def set_service_status(session, instance_id, status):

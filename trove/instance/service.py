@@ -4,7 +4,7 @@ from oslo_log import log as logging
 from trove.common import apischema, exception, wsgi
 from trove.common.cfg import CONF
 from trove.db import get_db_api
-from trove.instance import actions, create, models, schema, usage, views
+from trove.instance import actions, create, loading, models, schema, usage, views
 
 LOG = logging.getLogger(__name__)
 
@@ -16,14 +16,14 @@ class InstanceController(wsgi.Controller):
         """One page of the tenant's instances."""
         limit, marker = req.page(CONF.instances_page_size)
         with get_db_api().reader() as session:
-            page, following = models.load_page(session, req.context.project_id, limit, marker,
+            page, following = loading.load_page(session, req.context.project_id, limit, marker,
                                                req.flag("include_clustered"))
         return {"instances": [views.item(req, loaded) for loaded in page], **wsgi.next_links(req, following)}
 
     def show(self, req, instance_id):
         """One instance, with the space used on its data volume if the guest tells it in time."""
         with get_db_api().reader() as session:
-            details = models.load_details(session, instance_id, req.context)
+            details = loading.load_details(session, instance_id, req.context)
         return {"instance": views.detail(req, details, used=usage.used_gb(req.context, details.loaded))}
 
     def create(self, req, body):
@@ -31,7 +31,7 @@ class InstanceController(wsgi.Controller):
         apischema.check(schema.create, body)
         instance_id, password = create.create(req.context, create.parse(body["instance"]))
         with get_db_api().reader() as session:
-            details = models.load_details(session, instance_id, req.context)
+            details = loading.load_details(session, instance_id, req.context)
         return {"instance": views.detail(req, details, password=password)}
 
     def update(self, req, instance_id, body):
@@ -84,7 +84,7 @@ class InstanceController(wsgi.Controller):
 
     def _eject_replica_source(self, context, instance_id):
         with get_db_api().reader() as session:
-            models.load(session, instance_id, context)
+            loading.load(session, instance_id, context)
             if not models.replica_ids(session, instance_id):
                 raise exception.BadRequest(f"Instance {instance_id} has no replicas.")
         self._unsupported(context, instance_id, "eject_replica_source")
@@ -92,7 +92,7 @@ class InstanceController(wsgi.Controller):
     @staticmethod
     def _load(context, instance_id):
         with get_db_api().reader() as session:
-            return models.load(session, instance_id, context)
+            return loading.load(session, instance_id, context)
 
     def _unsupported(self, context, instance_id, name):
         loaded = self._load(context, instance_id)

@@ -39,7 +39,7 @@ def _reference(req, instance_id):
 def item(req, loaded):
     """The view of an instance in a list.
 
-    loaded: instance.models.Loaded.
+    loaded: instance.loading.Loaded.
     """
     row = loaded.row
     view = {
@@ -88,7 +88,7 @@ def operation(newest, now):
 def detail(req, details, used=None, password=None):
     """The view of one instance.
 
-    details: instance.models.Details; used: GB used on its data file system, None when unknown; password: of root,
+    details: instance.loading.Details; used: GB used on its data file system, None when unknown; password: of root,
     only in the answer to the request that made it.
     """
     loaded, row = details.loaded, details.loaded.row

@@ -12,7 +12,7 @@ from trove.datastore.models import DBDatastore, DBDatastoreVersion
 from trove.db import models as db_models
 from trove.db.sqlalchemy import tables
 from trove.flavor import models as flavors
-from trove.instance import actions, create, models
+from trove.instance import actions, create, loading, models
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 from trove.taskmanager import api as taskmanager
@@ -113,17 +113,17 @@ def test_what_is_loaded_is_the_same_everywhere(world, context):
                                                        deleted=False))
         session.add(models.AgentHeartBeat(instance_id=ids[2], updated_at=db_models.utcnow()))
     with world.reader() as session:
-        page, marker = models.load_page(session, "tenant-1", 2)
+        page, marker = loading.load_page(session, "tenant-1", 2)
         assert ([loaded.id for loaded in page], marker) == (ids[:2], ids[1])
         assert [loaded.status for loaded in page] == ["ACTIVE", "BACKUP"]
-        rest, marker = models.load_page(session, "tenant-1", 2, marker)
+        rest, marker = loading.load_page(session, "tenant-1", 2, marker)
         assert ([(loaded.id, loaded.datastore, loaded.version) for loaded in rest], marker) == (
             [(ids[2], "mysql", "8")], None)
-        everything, _none = models.load_page(session, None, None, deleted=None)
+        everything, _none = loading.load_page(session, None, None, deleted=None)
         assert len(everything) == 5
         with pytest.raises(exception.NotFound):
-            models.load(session, deleted, context)
-        assert models.load(session, deleted, context, deleted=None).status == "SHUTDOWN"
+            loading.load(session, deleted, context)
+        assert loading.load(session, deleted, context, deleted=None).status == "SHUTDOWN"
 
 
 @pytest.mark.parametrize(("seconds", "expiry", "silent"), [(0, 60, False), (59, 60, False), (62, 60, True)])
@@ -134,7 +134,7 @@ def test_silence_begins_after_the_expiry(world, conf, seconds, expiry, silent):
         models.service_status(session, instance_id).updated_at = (
             db_models.utcnow() - datetime.timedelta(seconds=seconds))
     with world.reader() as session:
-        assert models.load(session, instance_id).silent is silent
+        assert loading.load(session, instance_id).silent is silent
 
 
 def test_an_administrator_may_what_others_may_not(world, context):

@@ -1,7 +1,7 @@
 """The door to a guest for calls about its databases and users: only to one whose database runs and that reports."""
 from trove.common import exception, remote
 from trove.db import get_db_api
-from trove.instance import models
+from trove.instance import loading
 
 
 def load_running(context, instance_id):
@@ -10,7 +10,7 @@ def load_running(context, instance_id):
     Raises NotFound, and UnprocessableEntity when its database does not run or its guest is silent.
     """
     with get_db_api().reader() as session:
-        loaded = models.load(session, instance_id, context)
+        loaded = loading.load(session, instance_id, context)
     if not loaded.guest_answers:
         reason = "its guest is silent" if loaded.silent else f"its database is {loaded.service.description}"
         raise exception.UnprocessableEntity(f"Instance {instance_id} cannot do this now: {reason}.")

@@ -3,7 +3,7 @@ from trove.common import apischema, exception, wsgi
 from trove.db import get_db_api
 from trove.extensions.common import guest
 from trove.extensions.mgmt.instances import schema, views
-from trove.instance import actions, models, usage
+from trove.instance import actions, loading, models, usage
 
 
 class MgmtInstanceController(wsgi.Controller):
@@ -13,14 +13,14 @@ class MgmtInstanceController(wsgi.Controller):
         """All instances; without ``deleted`` in the query also the deleted ones, without ``limit`` on one page."""
         limit, marker = req.page(1000, cap=False) if "limit" in req.GET else (None, req.GET.get("marker"))
         with get_db_api().reader() as session:
-            page, following = models.load_page(
+            page, following = loading.load_page(
                 session, req.GET.get("project_id"), limit, marker, req.flag("include_clustered"), self._deleted(req))
         return {"instances": [views.item(req, loaded) for loaded in page], **wsgi.next_links(req, following)}
 
     def show(self, req, instance_id):
         """One instance, also a deleted one."""
         with get_db_api().reader() as session:
-            details = models.load_details(session, instance_id, req.context, self._deleted(req))
+            details = loading.load_details(session, instance_id, req.context, self._deleted(req))
             root = models.root_history(session, instance_id)
         return {"instance": views.detail(req, details, root, usage.used_gb(req.context, details.loaded))}
 
@@ -38,7 +38,7 @@ class MgmtInstanceController(wsgi.Controller):
     def root(self, req, instance_id):
         """Who enabled root and when."""
         with get_db_api().reader() as session:
-            models.load(session, instance_id, req.context)
+            loading.load(session, instance_id, req.context)
             root = models.root_history(session, instance_id)
         return {"root_history": views.root_history(instance_id, root)}
 
@@ -54,4 +54,4 @@ class MgmtInstanceController(wsgi.Controller):
     @staticmethod
     def _load(req, instance_id):
         with get_db_api().reader() as session:
-            return models.load(session, instance_id, req.context)
+            return loading.load(session, instance_id, req.context)

@@ -13,7 +13,7 @@ def _server(row):
 def item(req, loaded):
     """The view in a list.
 
-    loaded: instance.models.Loaded.
+    loaded: instance.loading.Loaded.
     """
     row = loaded.row
     return {**views.item(req, loaded), **_management(loaded), "server": _server(row)}
@@ -28,7 +28,7 @@ def _management(loaded):
 def detail(req, details, root, used=None):
     """The view of one instance.
 
-    details: instance.models.Details; root: RootHistory or None; used: GB on its data file system or None.
+    details: instance.loading.Details; root: RootHistory or None; used: GB on its data file system or None.
     """
     loaded, row = details.loaded, details.loaded.row
     server = _server(row)

@@ -1,9 +1,9 @@
 """What a page of instances costs the database."""
-from trove.instance import models
+from trove.instance import loading
 
 
 def test_a_page_is_read_in_the_order_of_an_index(db):
-    statement = models._select(by_tenant=True, unclustered=True, after=True, paged=True)
+    statement = loading._select(by_tenant=True, unclustered=True, after=True, paged=True)
     values = {"tenant": "tenant-1", "marker": "m", "rows": 21}
     with db.reader() as session:
         compiled = str(statement.params(values).compile(session.get_bind(), compile_kwargs={"literal_binds": True}))
@@ -13,5 +13,5 @@ def test_a_page_is_read_in_the_order_of_an_index(db):
 
 
 def test_a_form_of_the_statement_is_made_once():
-    assert models._select(by_id=True) is models._select(by_id=True)
-    assert models._select(by_id=True) is not models._select(by_id=True, by_tenant=True)
+    assert loading._select(by_id=True) is loading._select(by_id=True)
+    assert loading._select(by_id=True) is not loading._select(by_id=True, by_tenant=True)
