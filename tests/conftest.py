@@ -2,7 +2,7 @@
 import pytest
 import sqlalchemy
 
-from tests import servers
+from tests import rabbitmq, servers
 from trove.common import cfg
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
@@ -59,6 +59,14 @@ def postgresql():
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def node():
+    """A private RabbitMQ, started at first use."""
+    made = rabbitmq.RabbitMQ().start()
+    yield made
+    made.stop()
+
+
 _with_schema = set()  # URLs of databases that have all tables
 _ENGINES = ["sqlite", pytest.param("mariadb", marks=pytest.mark.slow),
             pytest.param("postgresql", marks=pytest.mark.slow)]
@@ -82,13 +90,8 @@ def new_database(request, conf):
     get_db_api().dispose()
 
 
-@pytest.fixture(params=_ENGINES)
-def db_each(request, conf):
-    """Like ``db``, once per database engine that is supported."""
-    if request.param == "sqlite":
-        yield request.getfixturevalue("db")
-        return
-    server = request.getfixturevalue(request.param)
+def _emptied(server, conf):
+    """The database layer on a real server, with all tables and no rows."""
     api = get_db_api()
     api.dispose()
     if server.url("trove") not in _with_schema:
@@ -102,6 +105,21 @@ def db_each(request, conf):
             session.execute(table.delete())
     yield api
     api.dispose()
+
+
+@pytest.fixture(params=_ENGINES)
+def db_each(request, conf):
+    """Like ``db``, once per database engine that is supported."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("db")
+    else:
+        yield from _emptied(request.getfixturevalue(request.param), conf)
+
+
+@pytest.fixture
+def db_on_mariadb(mariadb, conf):
+    """Like ``db``, on MariaDB only."""
+    yield from _emptied(mariadb, conf)
 
 
 @pytest.fixture

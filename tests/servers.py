@@ -50,15 +50,25 @@ class Server:
             with open(self.directory / "log", "wb") as log:
                 subprocess.run(self._as_user(*self.prepare()), cwd=self.directory, stdout=log, stderr=log,
                                timeout=START_TIMEOUT, check=True)
-                # The kernel ends it when this process is killed.
-                guard = ["setpriv", "--pdeathsig", self.stop_signal.name[3:], "--"]
-                self._process = subprocess.Popen(self._as_user(*guard, *self.command()), cwd=self.directory,
-                                                 stdout=log, stderr=log)
-            self._wait()
+            self.run()
         except BaseException:
             self.stop()
             raise
         return self
+
+    def run(self):
+        """Start the server itself (again), with what it keeps in its directory, and wait until it answers."""
+        with open(self.directory / "log", "ab") as log:
+            # The kernel ends it when this process is killed.
+            guard = ["setpriv", "--pdeathsig", self.stop_signal.name[3:], "--"]
+            self._process = subprocess.Popen(self._as_user(*guard, *self.command()), cwd=self.directory,
+                                             stdout=log, stderr=log)
+        self._wait()
+
+    def kill(self):
+        """End it as a power cut would."""
+        self._process.kill()
+        self._process.wait(30)
 
     def _wait(self):
         deadline = time.monotonic() + START_TIMEOUT

@@ -28,7 +28,8 @@ class Worker:
 
     def stop(self):
         """Take no more messages and finish those that are being worked on."""
-        if self._starting.is_alive():
+        self._starting.join(2)
+        if self._starting.is_alive():  # the broker is down: there is nothing to finish
             return
         self._server.stop()
         self._server.wait()

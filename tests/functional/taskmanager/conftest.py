@@ -33,14 +33,6 @@ def running_cloud():
     cloud.stop()
 
 
-@pytest.fixture(scope="session")
-def node():
-    """One real RabbitMQ for all tests."""
-    made = rabbitmq.RabbitMQ().start()
-    yield made
-    made.stop()
-
-
 def configure_bus(conf, url, user, password, address):
     """Point the options of guests' accounts at a broker."""
     for name, value in (("management_url", url), ("management_user", user), ("management_password", password),

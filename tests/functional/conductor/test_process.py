@@ -1,0 +1,165 @@
+"""The program trove-conductor with a real broker and a MariaDB: many guests, kill -9, broker and database lost."""
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from trove import rpc
+from trove.common import crypto
+from trove.common.cfg import CONF
+from trove.common.context import TroveContext
+from trove.common.instance import ServiceStatuses
+from trove.conductor import api
+from trove.datastore.models import DBDatastore, DBDatastoreVersion
+from trove.db.sqlalchemy import tables
+from trove.instance.models import DBInstance, InstanceServiceStatus
+from trove.instance.tasks import InstanceTasks
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[3]
+PATIENCE = 60
+SERVES = "serves the topic"
+GUESTS = [f"{number:08d}-1111-4111-8111-111111111111" for number in range(20)]
+# The last words of each guest by its own count; what it said before is SHUTDOWN.
+WORDS = [ServiceStatuses.SHUTDOWN.description] * 9 + [ServiceStatuses.RUNNING.description]
+
+
+def eventually(condition, log):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"it did not happen:\n{log.read_text(errors='replace')[-4000:]}")
+
+
+class World:
+    """The conductor with two workers, and what it writes."""
+
+    def __init__(self, db, node, directory):
+        self.db, self.node, self.log, self._process = db, node, directory / "log", None
+        self._config = directory / "trove-conductor.conf"
+        self._config.write_text(
+            f"[DEFAULT]\ntransport_url = {node.transport_url}\noperation_key = {CONF.operation_key}\nhost = co\n"
+            f"trove_conductor_workers = 2\nuse_stderr = true\n[database]\nconnection = {CONF.database.connection}\n")
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            before = self.log.read_text().count(SERVES)
+            self._process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-m", "trove.cmd.conductor", "--config-file", str(self._config)],
+                cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=log, stderr=log)
+        eventually(lambda: self.log.read_text().count(SERVES) >= before + 2, self.log)
+
+    def workers(self):
+        return [int(child) for path in Path(f"/proc/{self._process.pid}/task").glob("*/children")
+                for child in path.read_text().split()]
+
+    def stop(self):
+        """SIGTERM as an operator sends it; returns the exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(30)
+        finally:
+            for pid in self.workers():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._process.kill()
+
+    def populate(self):
+        with self.db.writer() as session:
+            session.add(DBDatastore(id="d", name="mysql"))
+            session.flush()
+            session.add(DBDatastoreVersion(id="v", datastore_id="d", name="8", image_id="i", active=True,
+                                           manager="mysql"))
+            session.flush()
+            for guest in GUESTS:
+                session.add(DBInstance(id=guest, name="m", tenant_id="t", datastore_version_id="v",
+                                       task=InstanceTasks.BUILDING))
+                session.add(InstanceServiceStatus(instance_id=guest, status=ServiceStatuses.NEW))
+
+    def say(self, guest, text, sent, conf):
+        """What one agent does, with its own key."""
+        conf.set_override("guest_key", crypto.guest_key(guest))
+        api.API(TroveContext()).heartbeat(guest, {"service_status": text, "agent_version": "1"}, sent=sent)
+
+    def statuses(self):
+        with self.db.reader() as session:
+            return {row.status_description for row in session.execute(tables.service_statuses.select())}
+
+    def number_seen(self):
+        with self.db.reader() as session:
+            return len(session.execute(tables.conductor_lastseen.select()).all())
+
+
+@pytest.fixture
+def world(db_on_mariadb, conf, node, tmp_path):
+    """A conductor with two workers on a MariaDB and a RabbitMQ."""
+    rpc.cleanup()
+    conf.set_override("transport_url", node.transport_url)
+    made = World(db_on_mariadb, node, tmp_path)
+    made.populate()
+    made.start()
+    yield made
+    made.stop()
+    rpc.cleanup()
+
+
+def test_reports_of_many_guests_in_any_order_end_with_the_newest_though_a_worker_is_killed(world, conf):
+    start = time.time()
+    messages = [(guest, text, start + step * 0.001) for step, text in enumerate(WORDS) for guest in GUESTS]
+    messages.reverse()  # the newest comes first
+    victim = world.workers()[0]
+    for number, message in enumerate(messages):
+        world.say(*message, conf)
+        if number == 100:
+            os.kill(victim, signal.SIGKILL)
+    eventually(lambda: world.number_seen() >= len(GUESTS) - 1, world.log)
+    for guest in GUESTS:  # what was in the hands of the killed one is lost, so agents repeat themselves
+        world.say(guest, WORDS[-1], time.time(), conf)
+    eventually(lambda: world.statuses() == {WORDS[-1]}, world.log)
+    eventually(lambda: len(world.workers()) == 2 and victim not in world.workers(), world.log)
+    assert world.stop() == 0
+
+
+def test_it_goes_on_when_the_broker_and_the_database_come_back(world, conf, mariadb):
+    world.say(GUESTS[0], "shutdown", None, conf)
+    eventually(lambda: "shutdown" in world.statuses(), world.log)
+
+    world.node.kill_node()
+    world.node.start_node()
+    rpc.cleanup()
+
+    def heard(text):
+        with contextlib.suppress(rpc.DeliveryFailure):
+            world.say(GUESTS[0], text, None, conf)
+        return text in world.statuses()
+    eventually(lambda: heard("running"), world.log)
+
+    mariadb.kill()
+    world.say(GUESTS[0], "crashed", None, conf)
+    time.sleep(1)
+    mariadb.run()
+    eventually(lambda: heard("blocked"), world.log)
+    assert world.stop() == 0
+
+
+def test_a_forged_report_is_dropped_and_logged(world, conf):
+    conf.set_override("guest_key", crypto.guest_key(GUESTS[1]))
+    api.API(TroveContext()).heartbeat(GUESTS[0], {"service_status": "running"})
+    eventually(lambda: f"Dropped heartbeat for instance {GUESTS[0]}" in world.log.read_text(), world.log)
+    assert world.statuses() == {"new"}
+
+
+def test_sigterm_loses_nothing(world, conf):
+    for guest in GUESTS:
+        world.say(guest, "running", None, conf)
+    assert world.stop() == 0
+    assert "Traceback" not in world.log.read_text()
+    world.start()
+    eventually(lambda: world.statuses() == {"running"}, world.log)
