@@ -45,7 +45,9 @@ def register(cloud):
             fail(cloud, server_id, error, **args)
 
         cloud.jobs.register(f"server.{name}", work, failed)
-    cloud.jobs.register("port.rules", lambda server_id: _refresh_rules(cloud, server_id), _rules_failed, merge=True)
+    cloud.jobs.register(
+        "port.rules", lambda server_id: _refresh_rules(cloud, server_id), _rules_failed, merge=True
+    )
 
 
 def change(cloud, server_id, **fields):

@@ -83,7 +83,7 @@ class Tokens:
         """The role documents of a user on a target, with the implied ones."""
         named = {role["name"]: role for role in self.store.list("role")}
         by_id = {role["id"]: role for role in named.values()}
-        mine = [by_id[a["role_id"]] for a in self.store.list("assignment", user_id=user_id, target=target)]
+        mine = [by_id[a["role_id"]] for a in self.store.list("assignment", name=user_id, target=target)]
         for role in list(mine):
             mine += [
                 named[name]
@@ -94,7 +94,7 @@ class Tokens:
 
     def projects_of(self, user_id):
         """The enabled projects on which a user has a role."""
-        targets = {a["target"] for a in self.store.list("assignment", user_id=user_id)}
+        targets = {a["target"] for a in self.store.list("assignment", name=user_id)}
         return [p for p in self.store.list("project") if f"project:{p['id']}" in targets and p["enabled"]]
 
     def find_project(self, project):
