@@ -45,8 +45,10 @@ def _directory(cache, name, content):
 
 def _environment(directory, fill):
     if not (directory / "complete").exists():
-        shutil.rmtree(directory, ignore_errors=True)
         directory.parent.mkdir(parents=True, exist_ok=True)
+        name = directory.name.rpartition("-")[0]
+        for old in directory.parent.glob(f"{name}-" + "[0-9a-f]" * 12):  # of an earlier description, or unfinished
+            shutil.rmtree(old)
         run([os.path.realpath(sys.executable), "-m", "venv", str(directory)], timeout=300)
         fill(str(directory / "bin/python"))
         (directory / "complete").touch()
