@@ -8,6 +8,7 @@ from trove.common import exception
 from trove.common.instance import ServiceStatuses
 from trove.db import models
 from trove.db.sqlalchemy import tables
+from trove.instance import usage
 from trove.instance.models import record_fault
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
@@ -172,6 +173,16 @@ class TestShow:
         view = show(alice, instance_id)
         assert (view["status"], view["volume"]) == ("ERROR", {"size": 1})
         assert world.guest(instance_id).calls == []
+
+    def test_an_answer_of_the_guest_is_good_for_a_while(self, world, alice, options):
+        instance_id = create_active(world, alice)
+        for _request in range(3):
+            assert show(alice, instance_id)["volume"]["used"] == 0.11
+        assert world.guest(instance_id).calls == ["get_filesystem_stats"]
+        world.guest(instance_id).used = 0.5
+        answered, used = usage._answers[instance_id]
+        usage._answers[instance_id] = (answered - options.report_interval, used)
+        assert show(alice, instance_id)["volume"]["used"] == 0.5
 
     def test_a_guest_that_does_not_answer_slows_down_one_request(self, world, alice):
         instance_id = create_active(world, alice)
