@@ -18,7 +18,7 @@ class FakeCloud:
 
     def __init__(self, state_dir, **fields):
         """:param fields: further fields of minicloud.config.Config; ``port`` is a free one unless given."""
-        self._config = configuration.Config(state_dir=state_dir, driver="fake", **{"port": _free_port(), **fields})
+        self._config = configuration.Config(state_dir=state_dir, driver="fake", **{"port": free_port(), **fields})
         self._server = None
         self.host = None
 
@@ -65,7 +65,8 @@ class FakeCloud:
         self.stop()
 
 
-def _free_port():
+def free_port():
+    """A TCP port on 127.0.0.1 that nobody has at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
