@@ -121,7 +121,7 @@ TEXT = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs", "Cc
                max_size=16)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=TEXT.filter(lambda t: t == t.strip()), password=st.text(
     st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1, max_size=40), database=TEXT.filter(
     lambda t: t == t.strip() and not t.startswith("#mysql50#")))
