@@ -93,7 +93,7 @@ def _configure(settings, directory):
     if not cookie.exists():
         write(cookie, secret(settings, "erlang_cookie"), mode=0o400)
     write(directory / "enabled_plugins", "[rabbitmq_management].\n")
-    write(directory / "definitions.json", json.dumps(_definitions(settings)), mode=0o600)
+    write(directory / "definitions.json", json.dumps(definitions(settings)), mode=0o600)
     write(directory / "rabbitmq.conf", "\n".join((
         f"listeners.tcp.1 = {settings.gateway}:{AMQP_PORT}",
         f"management.tcp.ip = {settings.gateway}",
@@ -107,18 +107,19 @@ def _configure(settings, directory):
         "")))
 
 
-def _definitions(settings):
+def definitions(settings):
+    """The virtual host and the two accounts, as the node imports them at its start."""
     users = ((ADMINISTRATOR, ["administrator"]), (CONTROL_PLANE, []))
     return {
         "vhosts": [{"name": "/"}],
-        "users": [{"name": name, "password_hash": _hash(secret(settings, name)), "tags": tags,
+        "users": [{"name": name, "password_hash": password_hash(secret(settings, name)), "tags": tags,
                    "hashing_algorithm": "rabbit_password_hashing_sha256"} for name, tags in users],
         "permissions": [{"user": name, "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}
                         for name, _ in users],
     }
 
 
-def _hash(password):
+def password_hash(password):
     """A password as RabbitMQ stores it: base64 of four bytes of salt and the SHA-256 of salt and password."""
     salt = os.urandom(4)
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
