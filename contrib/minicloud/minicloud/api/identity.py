@@ -6,7 +6,7 @@ from minicloud.api.schema import check, fields
 from minicloud.api.tokens import DOMAIN, stamp
 from minicloud.api.web import Fault, Route, Service, reply
 
-_DOMAIN = {"type": "object"}
+_DOMAIN = fields(id={"type": "string"}, name={"type": "string"})
 _NAMED = fields(id={"type": "string"}, name={"type": "string"}, domain=_DOMAIN)
 _AUTH = fields(
     ("auth",),

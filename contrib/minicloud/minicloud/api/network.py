@@ -3,8 +3,7 @@
 import functools
 import ipaddress
 
-from minicloud.api import network_schemas, networks, schema, security_groups
-from minicloud.api.network_checks import check_rule, matches
+from minicloud.api import network_checks, network_schemas, networks, schema, security_groups
 from minicloud.api.network_misc import NetworkMisc
 from minicloud.api.web import Fault, Route, Service, page, reply
 from minicloud.store import now
@@ -147,7 +146,7 @@ class Network(Service):
         for name in request.args:
             if name in ("marker", "limit", "fields", "sort_key", "sort_dir", "page_reverse"):
                 continue
-            found = [d for d in found if matches(d, name, request.args.getlist(name))]
+            found = [d for d in found if network_checks.matches(d, name, request.args.getlist(name))]
         keys, directions = request.args.getlist("sort_key"), request.args.getlist("sort_dir")
         for n, key in reversed(list(enumerate(keys))):
             found.sort(
@@ -225,11 +224,12 @@ class Network(Service):
     def _create_port(self, request, project, body, add):
         network = self._get(request, "network", body["network_id"])
         self._check_groups(request, body.get("security_groups"))
-        try:
-            for ip in body.get("fixed_ips", []):
-                ipaddress.ip_address(ip.get("ip_address", self.cloud.config.gateway))
-        except ValueError as error:
-            raise Fault(400, f"Invalid input for fixed_ips. Reason: {error}.") from error
+        for ip in body.get("fixed_ips", []):
+            if "ip_address" in ip and not network_checks.is_address(ip["ip_address"]):
+                raise Fault(
+                    400,
+                    f"Invalid input for fixed_ips. Reason: '{ip['ip_address']}' is not a valid IP address.",
+                )
         self._check_owner(request, body)
         port = networks.add_port(self.cloud, project, network, body)
         security_groups.refresh_rules(self.cloud, add, port["security_groups"])
@@ -252,7 +252,7 @@ class Network(Service):
 
     def _create_security_group_rule(self, request, project, body, add):
         group = self._get(request, "security_group", body["security_group_id"])
-        rule = check_rule(body)
+        rule = network_checks.check_rule(body)
         if rule.get("remote_group_id"):
             self._get(request, "security_group", rule["remote_group_id"])
         same = (

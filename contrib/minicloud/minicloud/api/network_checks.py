@@ -30,6 +30,15 @@ def matches(document, name, values):
     return ("" if value is None else str(value)) in values
 
 
+def is_address(text):
+    """Whether a text is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def check_rule(body):
     """A rule of a POST with its members in their one form. :raises Fault: 400 as Neutron answers it."""
     rule = {"ethertype": "IPv4", **body}

@@ -11,6 +11,7 @@ from minicloud.api import (
     compute_flavors,
     compute_misc,
     images,
+    network_checks,
     networks,
     schema,
     security_groups,
@@ -227,6 +228,8 @@ def _reserve_port(cloud, context, body, record, add):
         port = cloud.store.change("port", port["id"], **owner)
     else:
         network = cloud.store.find("network", nic.get("uuid") or "")
+        if nic.get("fixed_ip") and not network_checks.is_address(nic["fixed_ip"]):
+            raise Fault(400, f"Invalid fixed IP Address {nic['fixed_ip']} in request")
         if not network or not networks.usable(context, network):
             raise Fault(400, f"Network {nic.get('uuid')} could not be found.")
         if not cloud.store.list("subnet", network_id=network["id"]):
