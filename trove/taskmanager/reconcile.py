@@ -21,23 +21,31 @@ _BATCH = 200
 
 
 def look_at_servers():
-    """Bring status and addresses of all instances' servers up to date; a server that is gone counts as SHUTDOWN."""
+    """Bring status and addresses of all instances' servers up to date; a server that is gone counts as SHUTDOWN.
+
+    A server of an instance that was deleted is deleted: a task manager that was suspended in the middle of a request
+    and woke up after its lease may have made one.
+    """
     # Read before Nova is asked: a server that was made since then must not be taken for a missing one.
     with get_db_api().reader() as session:
         expected = {row.compute_instance_id: row.id for row in session.execute(sqlalchemy.select(
             DBInstance.id, DBInstance.compute_instance_id).where(
             DBInstance.deleted.is_(False), DBInstance.compute_instance_id.is_not(None)))}
-    if not expected:
-        return
-    batch = []
+    batch, strays = [], []
     for server in compute.all_servers(remote.nova_client()):
         if expected.pop(server.id, None):
             batch.append(server)
+        elif compute.TAG in server.metadata:
+            strays.append(server)
         if len(batch) == _BATCH:
             _record(batch)
             batch = []
     _record(batch)
     _record_missing(list(expected))
+    for server in strays:
+        if _is_of_deleted(server.metadata[compute.TAG]):
+            LOG.warning("The server %s of the deleted instance %s is deleted", server.id, server.metadata[compute.TAG])
+            remote.nova_client().servers.delete(server.id)
 
 
 def forget_old_operations():
@@ -70,6 +78,13 @@ def _record_missing(server_ids):
                 instance.server_status = "SHUTDOWN"
                 instance.address_list = []
                 instance.server_seen = db_models.utcnow()
+
+
+def _is_of_deleted(instance_id):
+    """Whether an instance of ours has that id and is gone for good. One that we do not know is somebody else's."""
+    with get_db_api().reader() as session:
+        instance = session.get(DBInstance, instance_id)
+        return bool(instance and instance.deleted and not operations.live_for(session, "instance", instance_id))
 
 
 def _with_servers(session, server_ids):
