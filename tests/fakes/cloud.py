@@ -1,9 +1,6 @@
 """minicloud with its fake host, in this process and over real HTTP, with what the task manager needs in it."""
-import shutil
 import socket
-import tempfile
 import time
-from pathlib import Path
 
 from keystoneauth1 import session
 from keystoneauth1.identity import v3
@@ -17,10 +14,10 @@ SERVICE_USER, SERVICE_PASSWORD = "trove", "password-of-the-service-user"
 
 
 class Cloud:
-    """A running cloud: ``server`` (with ``server.host``, the FakeHost), ``image_id``."""
+    """A running cloud: ``server`` (with ``server.host``, the FakeHost), ``image_id``; its files are in ``directory``."""
 
-    def __init__(self):
-        self.directory = Path(tempfile.mkdtemp(prefix="trove-test-cloud-"))
+    def __init__(self, directory):
+        self.directory = directory
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -35,9 +32,8 @@ class Cloud:
         self.image_id = self._make_image()
 
     def stop(self):
-        """End it and remove its files."""
+        """End it."""
         self.server.stop()
-        shutil.rmtree(self.directory)
 
     def configure(self, conf):
         """Point the options of the task manager here."""

@@ -28,8 +28,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def cloud():
-    cloud = fake_cloud.Cloud()
+def cloud(tmp_path_factory):
+    cloud = fake_cloud.Cloud(tmp_path_factory.mktemp("cloud"))
     yield cloud
     cloud.stop()
 

@@ -26,9 +26,9 @@ ONE = dict.fromkeys(NOTHING, 1)
 
 
 @pytest.fixture(scope="session")
-def running_cloud():
+def running_cloud(tmp_path_factory):
     """One cloud for all tests."""
-    cloud = fake_cloud.Cloud()
+    cloud = fake_cloud.Cloud(tmp_path_factory.mktemp("cloud"))
     yield cloud
     cloud.stop()
 
