@@ -14,7 +14,7 @@ SERVICE_USER, SERVICE_PASSWORD = "trove", "password-of-the-service-user"
 
 
 class Cloud:
-    """A running cloud: ``server`` (with ``server.host``, the FakeHost), ``image_id``; its files are in ``directory``."""
+    """A running cloud: ``server`` (its ``host`` is the FakeHost), ``image_id``; its files are in ``directory``."""
 
     def __init__(self, directory):
         self.directory = directory
