@@ -73,7 +73,8 @@ def select(host, user, password, database, timeout=30):
                 return (*cursor.fetchone(), time.monotonic() - begun)
         except pymysql.err.OperationalError as error:
             if time.monotonic() - begun > timeout:
-                raise SetupError(f"No SELECT on {host} as {user} within {timeout} s: {error}") from None
+                raise SetupError(f"No SELECT on {host} as {user} within {timeout} s: {error}. If the machine was "
+                                 "started again since, begin anew: tools/quickstart --down") from None
             time.sleep(0.02)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from onebox.command import run
 from onebox.settings import SetupError
 
-# Guests, volumes, networks, images, the bus.
+# Guests, volumes, networks, images, the bus, and the client that the tour uses.
 CLOUD = ("iproute2", "nftables", "util-linux", "e2fsprogs", "mmdebstrap", "squashfs-tools", "debian-archive-keyring",
-         "zstd", "procps", "rabbitmq-server", "python3-venv")
+         "zstd", "procps", "rabbitmq-server", "python3-venv", "mariadb-client")
 # The engines on which the infrastructure database is tested.
 TESTS = ("mariadb-server", "postgresql", "git")
 POLICY = Path("/usr/sbin/policy-rc.d")
