@@ -65,7 +65,9 @@ class ContextSerializer(messaging.NoOpSerializer):
         return ctxt.to_dict()
 
     def deserialize_context(self, ctxt):
-        return TroveContext.from_dict(ctxt)
+        context = TroveContext.from_dict(ctxt)
+        context.update_store()  # what this thread logs from now on belongs to this message
+        return context
 
 
 def broker_passwords():
@@ -207,7 +209,7 @@ def declare_queue(topic, server):
     Raises DeliveryFailure when the broker does not answer.
     """
     # A listener waits for a dead broker for ever, a sender does not. Nobody reads this topic.
-    get_client(f"{topic}.nobody", "guestagent").prepare().cast(TroveContext(), "knock")
+    get_client(f"{topic}.nobody", "guestagent").prepare().cast(TroveContext(overwrite=False), "knock")
 
     class Nobody:
         target = messaging.Target(version=RPC_API_VERSION)

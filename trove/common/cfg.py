@@ -23,6 +23,8 @@ def _register():
     for area in (*_AREAS, database, *DATASTORES):
         area.register_opts(CONF)
     logging.register_options(CONF)
+    # The library warns of an ordinary thing each time that a consumer is closed; its errors are raised to us anyway.
+    logging.set_defaults(default_log_levels=[*logging.get_default_log_levels(), "amqp=ERROR"])
 
 
 def parse_args(argv, default_config_files=None, default_config_dirs=None):

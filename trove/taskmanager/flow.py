@@ -169,7 +169,9 @@ def _look(operation_id, owner):
     if (operation is None or operation.owner != owner or operation.state not in models.LIVE_STATES
             or operation.lease_until is None or operation.lease_until < now):
         raise LeaseLost(operation_id)
-    return Work(operation, owner, now)
+    work = Work(operation, owner, now)
+    work.context.update_store()  # what this thread logs from now on belongs to the request that began the operation
+    return work
 
 
 def _entering(work, step, state):

@@ -13,6 +13,7 @@ import uuid
 from oslo_log import log as logging
 
 from trove.common.cfg import CONF
+from trove.common.context import TroveContext
 from trove.db import get_db_api
 from trove.db.sqlalchemy.session import retry_lost_races
 from trove.operation import models
@@ -172,6 +173,7 @@ class Runner:
             operation = models.claim(session, operation_id, self.owner, CONF.operation_lease)
         if operation is None:
             return False
+        TroveContext.from_dict(operation.request).update_store()  # for the log, as with each step
         LOG.info("%s of %s (operation %s) is claimed, attempt %d", operation.kind, operation.resource_id,
                  operation_id, operation.attempts)
         with self._changed:

@@ -43,6 +43,7 @@ def up(arguments: argparse.Namespace) -> int:
             with suppress(OSError):  # leave no empty directory behind a refusal
                 arguments.state.rmdir()
             raise
+        config.state_dir.chmod(0o700)  # volumes and objects are nobody else's to read
         config.save()
         configuration.ensure_secrets(config)
         started = services.ensure(config)

@@ -3,6 +3,7 @@ import json
 import re
 import stat
 import subprocess
+import threading
 
 import pytest
 from onebox import settings
@@ -80,3 +81,27 @@ def test_two_runs_do_not_work_on_one_state_directory(tmp_path):
         pass
     with settings.exclusive(tmp_path):
         pass
+
+
+def test_the_state_directory_is_roots_alone(tmp_path):
+    """Volumes of guests and the infrastructure database lie in it; an existing directory is closed as well."""
+    (tmp_path / "run").mkdir(mode=0o755)
+    made(tmp_path).save()
+    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o700
+
+
+def test_two_runs_make_a_thing_in_the_cache_one_after_the_other(tmp_path):
+    """The second waits, and finds what the first has made."""
+    path, seen = tmp_path / "cache/thing", []
+
+    def second():
+        with settings.making(path):
+            seen.append(path.exists())
+    with settings.making(path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive()
+        path.touch()
+    thread.join(10)
+    assert seen == [True]

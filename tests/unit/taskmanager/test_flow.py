@@ -2,6 +2,7 @@
 import dataclasses
 
 import pytest
+from oslo_context.context import get_current
 
 from trove.common import exception
 from trove.instance.tasks import InstanceTasks
@@ -233,3 +234,13 @@ def test_pauses_grow_with_the_wait(db, context, conf):
     for waited, pause in ((0, 0.1), (0.5, 0.1), (20, 2), (900, 5)):
         work.data["since"] = work.now() - waited
         assert work.again().seconds == pytest.approx(pause, abs=0.05)
+
+
+def test_what_is_logged_belongs_to_the_request_of_the_operation(db, context):
+    """A thread works on many operations; an earlier one must not lend its request id to the next."""
+    seen = []
+    for request_id in ("req-a", "req-b"):
+        context.request_id = request_id
+        toy = Toy(db, context, one=[lambda work: seen.append(get_current().request_id)]).claim()
+        toy.advance()
+    assert seen == ["req-a", "req-b"]

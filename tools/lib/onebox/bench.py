@@ -18,8 +18,9 @@ from onebox.show import Progress
 def main():
     """Run one benchmark; returns the exit status."""
     arguments = _parser().parse_args()
-    settings, progress = choose(), Progress()
+    progress = Progress()
     try:
+        settings = choose()
         with exclusive(settings.state):
             quickstart.system(settings, progress)
             before = conditions()
@@ -67,6 +68,12 @@ def _cell(value):
     return "" if value is None else str(value)
 
 
+def _count(value):
+    if not value.isdigit() or not int(value):
+        raise argparse.ArgumentTypeError(f"{value!r} is not a number from 1 on")
+    return int(value)
+
+
 def _parser():
     parser = argparse.ArgumentParser(prog="tools/bench", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -76,7 +83,7 @@ def _parser():
         command = commands.add_parser(name, help=run.__doc__.splitlines()[0])
         command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
         if count:
-            command.add_argument("--count", type=int, default=count, help="how many (default: %(default)s)")
+            command.add_argument("--count", type=_count, default=count, help="how many (default: %(default)s)")
         command.set_defaults(run=run)
     add("create", bench_guests.create, 20)
     add("burst", bench_guests.burst, 20)

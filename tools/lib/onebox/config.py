@@ -29,6 +29,7 @@ def control_plane(settings, service):
             "transport_url": broker.transport_url(settings),
             "operation_key": secret(settings, "operation_key"),
             "trove_auth_url": service["OS_AUTH_URL"],
+            "region": service["OS_REGION_NAME"],
             "nova_proxy_admin_user": service["OS_USERNAME"],
             "nova_proxy_admin_pass": service["OS_PASSWORD"],
             "nova_proxy_admin_tenant_name": service["OS_PROJECT_NAME"],

@@ -16,7 +16,7 @@ from pathlib import Path
 from minicloud import image
 
 from onebox.command import run
-from onebox.settings import CHECKOUT, write
+from onebox.settings import CHECKOUT, making, write
 from onebox.venv import PIP
 
 RECIPES = CHECKOUT / "tools/image"
@@ -76,7 +76,9 @@ def _libraries(settings):
     """A directory with the agent's libraries, made once per content of the requirements."""
     requirements, constraints = CHECKOUT / "guest-requirements.txt", CHECKOUT / "constraints.txt"
     directory = settings.cache / f"agent-libraries-{_digest(requirements, constraints)}"
-    if not (directory / "complete").exists():
+    with making(directory):
+        if (directory / "complete").exists():
+            return directory
         shutil.rmtree(directory, ignore_errors=True)  # of a run that was interrupted
         run([sys.executable, *PIP, "--target", str(directory / "lib"), "--no-compile", "--only-binary", ":all:",
              "--python-version", "3.11", "-c", str(constraints), "-r", str(requirements)], timeout=1200)

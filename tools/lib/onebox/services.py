@@ -108,7 +108,7 @@ def _options(settings):
 
 
 def _digest(settings):
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(sys.prefix.encode())  # other libraries are another environment
     for path in sorted((CHECKOUT / "trove").rglob("*.py")):
         digest.update(path.read_bytes())
     for path in (CHECKOUT / "etc/trove/api-paste.ini", *sorted(settings.etc.glob("*.conf"))):

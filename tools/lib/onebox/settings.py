@@ -74,6 +74,7 @@ class Settings:
     def save(self):
         """Write the settings beside the state, so that later runs find the same names and ports."""
         self.state.mkdir(parents=True, exist_ok=True)
+        self.state.chmod(0o700)  # the volumes of guests and the infrastructure database are nobody else's to read
         fields = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
         write(self.state / SAVED, json.dumps(fields, indent=2) + "\n")
 
@@ -119,6 +120,15 @@ def exclusive(state):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SetupError(f"Another run is at work in {state}; wait for its end") from None
+        yield
+
+
+@contextmanager
+def making(path):
+    """Hold the right to make ``path`` in the cache; who makes it now is waited for (its commands have deadlines)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f".{path.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -1,11 +1,14 @@
-"""Virtual environments in the cache: made once per content of the files that describe them."""
+"""Virtual environments in the cache: made once per content of the files that describe them.
+
+One that is complete is never removed: services may run from it, and other checkouts may share the cache.
+"""
 import hashlib
 import os
 import shutil
 import sys
 
 from onebox.command import run
-from onebox.settings import CHECKOUT
+from onebox.settings import CHECKOUT, making
 
 PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--root-user-action=ignore")
 DESCRIPTION = ("requirements.txt", "test-requirements.txt", "constraints.txt", "setup.cfg",
@@ -44,11 +47,12 @@ def _directory(cache, name, content):
 
 
 def _environment(directory, fill):
-    if not (directory / "complete").exists():
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        name = directory.name.rpartition("-")[0]
-        for old in directory.parent.glob(f"{name}-" + "[0-9a-f]" * 12):  # of an earlier description, or unfinished
-            shutil.rmtree(old)
+    if (directory / "complete").exists():
+        return directory
+    with making(directory):
+        if (directory / "complete").exists():  # another run has made it meanwhile
+            return directory
+        shutil.rmtree(directory, ignore_errors=True)  # of a run that was interrupted
         run([os.path.realpath(sys.executable), "-m", "venv", str(directory)], timeout=300)
         fill(str(directory / "bin/python"))
         (directory / "complete").touch()
