@@ -25,6 +25,12 @@ def quickstart(*arguments, state, check=True):
     return json.loads(done.stdout)
 
 
+def begin_quickstart(state):
+    """Start tools/quickstart and return its process."""
+    return subprocess.Popen([str(CHECKOUT / "tools/quickstart")], env={**os.environ, "TROVE_STATE": str(state)},
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 def wait_until(condition, timeout=WAIT, pause=0.25):
     """The first true value of ``condition()``; fails the test after ``timeout`` seconds."""
     value = processes.wait(condition, timeout, pause)
@@ -177,12 +183,12 @@ class System:
         assert processes.wait(back, 30, 0.5), f"left behind: {more}"
 
 
-def remains(prefix, state, cache):
+def remains(prefix, state):
     """What a set-up has on the machine: mounts, loop devices, namespaces, links, routes, filters, processes, files."""
     def lines(*command):
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout.splitlines()
 
-    marks = (f"{prefix}-", str(state), str(cache))
+    marks = (f"{prefix}-", f"{prefix}g", str(state))
     found = [("mount", line.split()[4]) for line in Path("/proc/self/mountinfo").read_text().splitlines()
              if any(mark in line for mark in marks)]
     for kind, command in (("loop device", ("losetup", "--noheadings", "--output", "NAME,BACK-FILE")),

@@ -5,6 +5,7 @@ import signal
 import stat
 from pathlib import Path
 
+import pytest
 from onebox import processes
 from onebox.settings import load
 
@@ -54,17 +55,33 @@ def test_a_second_run_starts_what_is_missing(system):
     assert support.quickstart("--status", state=system.facts["state"])["running"] is True
 
 
-def test_down_leaves_nothing_after_kill_9_of_everything(tmp_path):
-    """A set-up beside the running one, all of whose processes are killed, in the middle of its work or not."""
-    state = tmp_path / "state"
-    facts = support.quickstart(state=state)
-    settings = load(state)
+@pytest.fixture
+def beside(tmp_path):
+    """The state directory of a set-up beside the running one; whatever a test leaves of it is removed."""
+    yield tmp_path / "state"
+    support.quickstart("--down", state=tmp_path / "state", check=False)
+
+
+def test_down_leaves_nothing_after_kill_9_of_everything(beside):
+    """All processes are killed; nothing of it is left on the machine, and saying it twice is fine."""
+    facts = support.quickstart(state=beside)
+    settings = load(beside)
     assert facts["instance"]["status"] == "ACTIVE"
-    assert support.remains(settings.prefix, state, settings.state)
+    kinds = {kind for kind, _ in support.remains(settings.prefix, beside)}
+    assert kinds == {"mount", "loop device", "namespace", "link", "route", "process", "control group", "directory"}
     support.kill(settings)
-    for pid in support.quickstart("--status", state=state, check=False)["cloud"]["services"].values():
+    for pid in support.quickstart("--status", state=beside, check=False)["cloud"]["services"].values():
         os.kill(pid, signal.SIGKILL)
-    report = support.quickstart("--down", state=state)
-    assert report == {"removed": True, "left": []}
-    assert support.remains(settings.prefix, state, settings.state) == []
-    assert support.quickstart("--down", state=state) == {"removed": True, "left": []}
+    assert support.quickstart("--down", state=beside) == {"removed": True, "left": []}
+    assert support.remains(settings.prefix, beside) == []
+    assert support.quickstart("--down", state=beside) == {"removed": True, "left": []}
+
+
+def test_an_interrupted_run_can_be_taken_down_or_repeated(beside):
+    """kill -9 of the tool itself while the instance is being made."""
+    tool = support.begin_quickstart(beside)
+    support.wait_until(lambda: load(beside) and processes.running(load(beside), "trove-api"), 300)
+    tool.kill()
+    tool.wait()
+    assert support.quickstart(state=beside)["instance"]["status"] == "ACTIVE"
+    assert support.quickstart("--down", state=beside) == {"removed": True, "left": []}
