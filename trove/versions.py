@@ -1,6 +1,10 @@
 """The version documents: ``GET /`` for everybody, ``GET /v1.0/`` at the end of the API's pipeline."""
-from trove.common import wsgi
+from trove.common import apischema, wsgi
+from trove.common.apischema import contract
 from trove.common.routing import Route, Router
+
+_VERSION = apischema.view("ApiVersion", {"id": apischema.string, "status": {"const": "CURRENT"},
+                                         "updated": apischema.string, "links": apischema.links})
 
 
 def _version(req):
@@ -11,10 +15,12 @@ def _version(req):
 class VersionsController(wsgi.Controller):
     """What people and monitors read; no client does."""
 
+    @contract(answer=apischema.answer("versions", apischema.array(_VERSION)))
     def index(self, req):
         """All versions of the API: there is one."""
         return {"versions": [_version(req)]}
 
+    @contract(answer=apischema.answer("version", _VERSION))
     def show(self, req):
         """The version whose address was asked for."""
         return {"version": _version(req)}
@@ -22,4 +28,4 @@ class VersionsController(wsgi.Controller):
 
 def app_factory(_global_conf, **_local_conf):
     """The application of the paste file for everything outside ``/v1.0``."""
-    return Router([Route("/", "GET", f"{__name__}.{VersionsController.__name__}", "index")])
+    return Router([Route("/", "GET", f"{__name__}.{VersionsController.__name__}", "index")], guarded=False)

@@ -1,7 +1,8 @@
 """A plug-in of the API: shows what a controller was given, and fails as it is told."""
 from trove.common import exception, wsgi
 from trove.common.extensions import Extension
-from trove.common.routing import ADMIN, Route
+from trove.common.policy import ADMIN
+from trove.common.routing import Route
 
 _HERE = f"{__name__}.EchoController"
 
@@ -35,6 +36,10 @@ class EchoController(wsgi.Controller):
         raise error("told to", allow="GET") if name == "MethodNotAllowed" else error("told to")
 
 
+class MgmtEchoController(EchoController):
+    """The same for administrators."""
+
+
 EXTENSION = Extension(
     "Echo", "ECHO", "http://example.org/echo", "Answers with what arrived.", "2026-01-01T00:00:00Z", (
         Route("/{tenant_id}/echo", "GET", _HERE, "show"),
@@ -43,5 +48,5 @@ EXTENSION = Extension(
         Route("/{tenant_id}/echo/{name}", "DELETE", _HERE, "delete"),
         Route("/{tenant_id}/echoes/{echo_id}", "GET", _HERE, "show"),
         Route("/{tenant_id}/fail/{name}", "GET", _HERE, "fail"),
-        Route("/{tenant_id}/mgmt/echo", "GET", _HERE, "show", ADMIN),
+        Route("/{tenant_id}/mgmt/echo", "GET", f"{__name__}.MgmtEchoController", "show", ADMIN),
     ))

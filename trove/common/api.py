@@ -1,9 +1,12 @@
 """The API's table of contents: every route with its controller, and the application at the end of the paste pipeline.
 
 Rows are data; ``trove.common.routing`` loads and checks all controllers at start. A controller's method gets the
-variables of its path by name, without the tenant, and ``body`` for POST, PUT and PATCH.
+variables of its path by name, without the tenant, and ``body`` for POST, PUT and PATCH; its ``apischema.contract`` says
+which bodies, answers and codes it has. A row's last column is who may call it by default.
 """
-from trove.common.routing import ADMIN, Route, Router
+from trove.common import policy
+from trove.common.policy import ADMIN, ADMIN_OR_NAMED
+from trove.common.routing import Route, Router
 
 VERSIONS = "trove.versions.VersionsController"
 INSTANCES = "trove.instance.service.InstanceController"
@@ -78,9 +81,14 @@ ROUTES = tuple(Route(*row) for row in (
     (_M + "/instances/{instance_id}/action", "POST", MGMT_INSTANCES, "action", ADMIN),
     (_M + "/instances/{instance_id}/root", "GET", MGMT_INSTANCES, "root", ADMIN),
     (_M + "/instances/{instance_id}/rpc_ping", "GET", MGMT_INSTANCES, "rpc_ping", ADMIN),
-    (_M + "/quotas/{tenant}", "GET", MGMT_QUOTAS, "show"),  # a tenant may read its own
+    (_M + "/quotas/{tenant}", "GET", MGMT_QUOTAS, "show", ADMIN_OR_NAMED),
     (_M + "/quotas/{tenant}", "PUT", MGMT_QUOTAS, "update", ADMIN),
 ))
+
+
+def list_policies():
+    """The rules of all routes: what ``oslopolicy-sample-generator --namespace trove`` shows."""
+    return [*policy.BASE, *policy.rules(ROUTES)]
 
 
 def app_factory(_global_conf, **_local_conf):

@@ -1,8 +1,10 @@
-"""JSON schemas of request bodies: the shapes that several resources share, and the one function that checks a body.
+"""JSON schemas of requests and answers: shapes that several resources share, and the contract of a controller's method.
 
-Schemas of a resource live in ``<resource>/schema.py``. A schema says what shape a body has; what a value means is
-checked by the resource.
+Schemas of what a resource takes live in ``<resource>/schema.py``, of what it answers beside the views that make it,
+in ``<resource>/views.py``. A schema says what shape a body has; what a value means is checked by the resource.
 """
+from typing import NamedTuple
+
 import jsonschema
 
 from trove.common import exception
@@ -27,10 +29,22 @@ size = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern
 flavor_ref = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "minLength": 1, "maxLength": 1024}]}
 host = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"\A[\w()\-.%:/]*\Z"}
 
+# What answers contain. A time is UTC, without a zone.
+timestamp = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\Z"}
+string = {"type": "string"}
+integer = {"type": "integer"}
+number = {"type": "number"}
+boolean = {"type": "boolean"}
+links = {"type": "array", "items": {
+    "type": "object", "required": ["rel", "href"], "additionalProperties": False,
+    "properties": {"rel": {"enum": ["self", "bookmark", "next"]}, "href": {"type": "string"}}}}
+# Query parameters of lists that come in pages.
+PAGE = {"limit": {"type": "integer", "minimum": 1}, "marker": string}
+
 
 def or_null(schema):
     """``schema`` or null: clients send null for what the user did not give."""
-    if "type" in schema:  # the other keywords say nothing about null
+    if "type" in schema and "title" not in schema:  # the other keywords say nothing about null
         return {**schema, "type": [schema["type"], "null"]}
     return {"anyOf": [schema, {"type": "null"}]}
 
@@ -40,10 +54,58 @@ def wrapped(key, schema):
     return {"type": "object", "required": [key], "properties": {key: schema}}
 
 
+def array(items):
+    """The schema of a list."""
+    return {"type": "array", "items": items}
+
+
+def view(title, required, optional=None):
+    """The schema of an object in answers, which has the properties named here and no others.
+
+    title: its name in the API's document; required, optional: {property: schema}.
+    """
+    return {"title": title, "type": "object", "required": sorted(required), "additionalProperties": False,
+            "properties": {**required, **(optional or {})}}
+
+
+def answer(key, schema):
+    """The schema of an answer with one top-level key."""
+    return {**wrapped(key, schema), "additionalProperties": False}
+
+
+def page(key, items):
+    """The schema of an answer that is one page of a list: the items, and ``links`` when more follows."""
+    return {"type": "object", "required": [key], "additionalProperties": False,
+            "properties": {key: array(items), "links": links}}
+
+
 def compiled(schema):
     """A validator of ``schema``, made once at import of a schema module."""
-    jsonschema.Draft7Validator.check_schema(schema)
-    return jsonschema.Draft7Validator(schema)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+class Contract(NamedTuple):
+    """What a controller's method takes and answers: the frame obeys it, and the API's document is made of it.
+
+    body: validator of the request's body (``compiled``), checked before the method is called, None for no body;
+    query: {parameter: schema}; answer: schema of the answer's body, None for an empty one; status: of that answer,
+    None when there never is one; errors: codes that the method answers beyond those that every route may.
+    """
+
+    body: jsonschema.protocols.Validator | None = None
+    query: dict = {}  # noqa: RUF012 - never changed
+    answer: dict | None = None
+    status: int | None = 200
+    errors: tuple[int, ...] = ()
+
+
+def contract(**terms):
+    """Decorator of a controller's method: its Contract, by keywords."""
+    def note(method):
+        method.contract = Contract(**terms)
+        return method
+    return note
 
 
 def _leaves(error):
@@ -55,6 +117,10 @@ def _describe(error):
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
     value = repr(error.instance)
     message = error.message
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = ", ".join(sorted(error.schema["properties"]))
+        unknown = ", ".join(repr(key) for key in error.instance if key not in error.schema["properties"])
+        message = f"{unknown[:200]} is not known here; known are {known}"
     if isinstance(error.instance, (dict, list)) or len(value) > 200 or "password" in path:
         message = message.replace(value, "the value")  # it may be long or a secret
     return f"{path.lstrip('.') or 'body'}: {message}"

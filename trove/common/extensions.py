@@ -6,7 +6,8 @@ all in ``trove.common.api``; plug-ins are asked first and cannot take over one o
 import importlib.metadata
 from typing import NamedTuple
 
-from trove.common import api, wsgi
+from trove.common import api, apischema, policy, wsgi
+from trove.common.apischema import contract
 from trove.common.routing import Route, Router
 
 ENTRY_POINTS = "trove.api.extensions"
@@ -31,9 +32,15 @@ OWN = (
 )
 
 
+_string = apischema.string
+LIST = apischema.answer("extensions", apischema.array(apischema.view("Extension", {
+    **dict.fromkeys(("name", "alias", "namespace", "description", "updated"), _string), "links": apischema.links})))
+
+
 class ExtensionsController(wsgi.Controller):
     """GET /extensions."""
 
+    @contract(answer=LIST)
     def index(self, req):
         """Every extension, our own first."""
         return {"extensions": [
@@ -55,6 +62,9 @@ class ExtensionMiddleware:
         for row in rows:
             if (row.path, row.method) in taken:
                 raise ValueError(f"route {row.method} {row.path} of an extension exists already")
+        names = {policy.rule_name(row) for row in rows} & {policy.rule_name(row) for row in api.ROUTES}
+        if names:
+            raise ValueError(f"controllers of an extension are called as ours are: {', '.join(sorted(names))}")
         self._serve = Router(rows, otherwise=app) if rows else app
 
     def __call__(self, environ, start_response):

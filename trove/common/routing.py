@@ -7,36 +7,37 @@ from typing import NamedTuple
 
 import routes
 
-from trove.common import exception, wsgi
+from trove.common import exception, policy, wsgi
 from trove.common.cfg import CONF
 from trove.common.strategies import strategy
-
-ADMIN = "admin"
 
 
 class Route(NamedTuple):
     """One row of a route table.
 
     path: below ``/v1.0``; a variable whose name ends in ``_id`` is an id, any other may be a name with dots in it;
-    controller: dotted path of a Controller; action: its method; role: ADMIN, or None for everybody.
+    controller: dotted path of a Controller; action: its method; role: who may call it if the operator does not say
+    otherwise, a check of ``trove.common.policy``.
     """
 
     path: str
     method: str
     controller: str
     action: str
-    role: str | None = None
+    role: str = policy.MEMBER
 
 
 class Router:
     """A WSGI application over a route table; all controllers are loaded and checked when it is made.
 
-    table: iterable of Routes, the first matching path wins; otherwise: WSGI application for unknown paths, or None to
-    answer 404. Raises ValueError for a row whose controller or action does not exist.
+    table: Routes, the first matching path wins; otherwise: WSGI application for unknown paths, or None to answer 404;
+    guarded: whether requests have a context, whose caller is then checked. Raises ValueError for a row whose controller
+    or action does not exist, and as ``Policy`` does.
     """
 
-    def __init__(self, table, otherwise=None):
+    def __init__(self, table, otherwise=None, guarded=True):
         self._otherwise = otherwise
+        self._policy = policy.Policy(table) if guarded else None
         self._methods = {}
         controllers = {}
         self._mapper = routes.Mapper(register=False, explicit=True)
@@ -50,7 +51,7 @@ class Router:
             if row.path not in self._methods:
                 self._methods[row.path] = {}
                 self._mapper.connect(row.path, template=row.path)
-            self._methods[row.path][row.method] = (controller, row.action, row.role)
+            self._methods[row.path][row.method] = (controller, row)
         self._mapper.create_regs()
 
     def match(self, path):
@@ -87,11 +88,11 @@ class Router:
         if environ["REQUEST_METHOD"] not in methods:
             raise exception.MethodNotAllowed(f"The method {environ['REQUEST_METHOD']} is not allowed here.",
                                              allow=", ".join(sorted(methods)))
-        controller, action, role = methods[environ["REQUEST_METHOD"]]
-        if role == ADMIN and not environ[wsgi.CONTEXT_KEY].is_admin:
-            raise exception.Forbidden("Only administrators may do this.")
+        controller, row = methods[environ["REQUEST_METHOD"]]
         variables.pop("tenant_id", None)  # checked against the token; the context has it
-        environ[wsgi.ROUTE_KEY] = (action, variables)
+        if self._policy is not None:
+            self._policy.check(row, environ[wsgi.CONTEXT_KEY], variables)
+        environ[wsgi.ROUTE_KEY] = (row.action, variables)
         return controller
 
 

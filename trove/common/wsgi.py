@@ -1,7 +1,7 @@
 """Requests, controllers and faults of the API: the only place where an error becomes HTTP.
 
-A controller method gets ``(req, **path arguments)`` (and ``body`` where the request has one), and returns a Result
-or a dict.
+A controller method gets ``(req, **path arguments)`` (and ``body`` where the request has one), and returns a dict, None
+for an empty answer, or a Result. Its ``apischema.contract`` says what bodies it takes and which status its answer has.
 """
 import json
 import logging as std_logging
@@ -14,7 +14,7 @@ import webob.dec
 import webob.exc
 from oslo_log import log as logging
 
-from trove.common import exception
+from trove.common import apischema, exception
 from trove.common.cfg import CONF
 
 LOG = logging.getLogger(__name__)
@@ -177,13 +177,17 @@ class Controller:
         try:
             req.check_accept()
             req.check_query()
+            method = getattr(self, action)
+            contract = getattr(method, "contract", apischema.Contract())
             if req.method in ("POST", "PUT", "PATCH"):
-                arguments["body"] = req.json_object()
-            result = getattr(self, action)(req, **arguments)
+                body = arguments["body"] = req.json_object()
+                if contract.body is not None:
+                    apischema.check(contract.body, body)
+            result = method(req, **arguments)
         except Exception as error:  # noqa: BLE001 - the boundary to HTTP
             return error_response(error)
-        if isinstance(result, dict):
-            result = Result(result)
+        if not isinstance(result, Result):
+            result = Result(result, contract.status)
         return result.response()
 
 

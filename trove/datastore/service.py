@@ -4,6 +4,7 @@ Lists leave out what is not active, except for administrators. A version that is
 shown to everybody: instances that were made from it still run.
 """
 from trove.common import exception, wsgi
+from trove.common.apischema import contract
 from trove.datastore import models, views
 from trove.db import get_db_api
 from trove.flavor import models as flavor_models
@@ -13,6 +14,7 @@ from trove.flavor import views as flavor_views
 class DatastoreController(wsgi.Controller):
     """Datastores and versions; ``datastore`` and ``version`` are ids or names."""
 
+    @contract(answer=views.LIST)
     def index(self, req):
         """Every datastore that the caller may see, with versions."""
         with get_db_api().reader() as session:
@@ -20,6 +22,7 @@ class DatastoreController(wsgi.Controller):
         return {"datastores": [views.datastore(req, row, versions) for row, versions in found
                                if versions or req.context.is_admin]}
 
+    @contract(answer=views.SHOW)
     def show(self, req, datastore):
         """One datastore with its versions."""
         with get_db_api().reader() as session:
@@ -29,6 +32,7 @@ class DatastoreController(wsgi.Controller):
             raise exception.NotFound(resource="datastore", id=datastore)
         return {"datastore": views.datastore(req, row, versions)}
 
+    @contract(answer=views.VERSIONS)
     def index_versions(self, req, datastore):
         """The versions of a datastore."""
         with get_db_api().reader() as session:
@@ -36,18 +40,21 @@ class DatastoreController(wsgi.Controller):
             versions = models.load_versions(session, row, only_active=not req.context.is_admin)
         return {"versions": [views.version(req, each) for each in versions]}
 
+    @contract(answer=views.VERSION)
     def show_version(self, req, datastore, version):
         """One version of a datastore."""
         with get_db_api().reader() as session:
             row = models.find_version(session, models.find_datastore(session, datastore), version)
         return {"version": views.version(req, row)}
 
+    @contract(answer=views.VERSION)
     def show_version_by_id(self, req, version_id):
         """One version, whatever its datastore."""
         with get_db_api().reader() as session:
             row = models.DBDatastoreVersion.get(session, version_id)
         return {"version": views.version(req, row)}
 
+    @contract(answer=flavor_views.LIST, errors=(503,))
     def index_version_flavors(self, req, datastore, version):
         """The flavors that a version may be used with: those bound to it, all if none is."""
         with get_db_api().reader() as session:
@@ -60,23 +67,27 @@ class DatastoreController(wsgi.Controller):
 class ParametersController(wsgi.Controller):
     """The parameters that configuration groups of a version may set."""
 
+    @contract(answer=views.PARAMETERS)
     def index(self, req, datastore, version):
         """The parameters of a version of a datastore."""
         with get_db_api().reader() as session:
             row = models.find_version(session, models.find_datastore(session, datastore), version)
             return _parameters(session, row)
 
+    @contract(answer=views.PARAMETER)
     def show(self, req, datastore, version, name):
         """One of them, without a wrapper."""
         with get_db_api().reader() as session:
             row = models.find_version(session, models.find_datastore(session, datastore), version)
             return views.parameter(models.find_parameter(session, row, name))
 
+    @contract(answer=views.PARAMETERS)
     def index_by_version(self, req, version_id):
         """The parameters of a version."""
         with get_db_api().reader() as session:
             return _parameters(session, models.DBDatastoreVersion.get(session, version_id))
 
+    @contract(answer=views.PARAMETER)
     def show_by_version(self, req, version_id, name):
         """One of them, without a wrapper."""
         with get_db_api().reader() as session:

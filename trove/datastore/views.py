@@ -1,5 +1,22 @@
 """Datastores, versions and parameters as tenants and administrators see them (rest-api 3.2)."""
-from trove.common import wsgi
+from trove.common import apischema, wsgi
+
+_boolean, _integer, _string = apischema.boolean, apischema.integer, apischema.string
+_VERSION = {"id": apischema.uuid, "name": _string, "links": apischema.links, "version": _string}
+_VERSION_MAY = {"active": _boolean, "packages": _string, "image": apischema.or_null(_string)}
+_DATASTORE = apischema.view(
+    "Datastore", {"id": apischema.uuid, "name": _string, "links": apischema.links},
+    {"versions": apischema.array(apischema.view("VersionInDatastore", _VERSION, _VERSION_MAY)),
+     "default_version": apischema.uuid})
+_WHOLE_VERSION = apischema.view("Version", {**_VERSION, "datastore": apischema.uuid}, _VERSION_MAY)
+LIST = apischema.answer("datastores", apischema.array(_DATASTORE))
+SHOW = apischema.answer("datastore", _DATASTORE)
+VERSIONS = apischema.answer("versions", apischema.array(_WHOLE_VERSION))
+VERSION = apischema.answer("version", _WHOLE_VERSION)
+PARAMETER = apischema.view(
+    "Parameter", {"name": _string, "datastore_version_id": apischema.uuid, "restart_required": _boolean,
+                  "type": _string}, dict.fromkeys(("max", "max_size", "min", "min_size"), _integer))
+PARAMETERS = apischema.answer("configuration-parameters", apischema.array(PARAMETER))
 
 
 def datastore(req, row, versions):

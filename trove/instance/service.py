@@ -2,6 +2,7 @@
 from oslo_log import log as logging
 
 from trove.common import apischema, exception, wsgi
+from trove.common.apischema import contract
 from trove.common.cfg import CONF
 from trove.db import get_db_api
 from trove.instance import actions, create, loading, models, schema, usage, views
@@ -12,6 +13,7 @@ LOG = logging.getLogger(__name__)
 class InstanceController(wsgi.Controller):
     """/instances and /instances/{id}, with its actions."""
 
+    @contract(query={**apischema.PAGE, "include_clustered": apischema.boolean}, answer=views.LIST)
     def index(self, req):
         """One page of the tenant's instances."""
         limit, marker = req.page(CONF.instances_page_size)
@@ -20,50 +22,42 @@ class InstanceController(wsgi.Controller):
                                                req.flag("include_clustered"))
         return {"instances": [views.item(req, loaded) for loaded in page], **wsgi.next_links(req, following)}
 
+    @contract(answer=views.SHOW)
     def show(self, req, instance_id):
         """One instance, with the space used on its data volume if the guest tells it in time."""
         with get_db_api().reader() as session:
             details = loading.load_details(session, instance_id, req.context)
         return {"instance": views.detail(req, details, used=usage.used_gb(req.context, details.loaded))}
 
+    @contract(body=schema.create, answer=views.SHOW, errors=(404, 409, 422, 501, 503))
     def create(self, req, body):
         """Begin to build an instance."""
-        apischema.check(schema.create, body)
         instance_id, password = create.create(req.context, create.parse(body["instance"]))
         with get_db_api().reader() as session:
             details = loading.load_details(session, instance_id, req.context)
         return {"instance": views.detail(req, details, password=password)}
 
+    @contract(body=schema.put, status=202, errors=(422, 501))
     def update(self, req, instance_id, body):
         """PUT: change what is named; an empty object detaches the configuration group."""
-        apischema.check(schema.put, body)
         if "access" in body["instance"]:
             raise exception.NotImplementedHere("access: public access cannot be changed in this cloud.")
         actions.update(req.context, instance_id, body["instance"])
-        return wsgi.Result(status=202)
 
+    @contract(body=schema.patch, status=202, errors=(422, 501))
     def edit(self, req, instance_id, body):
         """PATCH: as PUT, but unknown keys are refused."""
-        apischema.check(schema.patch, body)
         actions.update(req.context, instance_id, body["instance"])
-        return wsgi.Result(status=202)
 
+    @contract(status=202, errors=(422, 501))
     def delete(self, req, instance_id):
         """Begin to delete an instance."""
         actions.delete(req.context, instance_id)
-        return wsgi.Result(status=202)
 
+    @contract(body=schema.action, status=202, errors=(422, 501))
     def action(self, req, instance_id, body):
         """Do the one action that the body names."""
-        known = ", ".join(schema.ACTIONS)
-        if len(body) != 1:
-            raise exception.BadRequest(f"The body must name exactly one action: one of {known}.")
-        name = next(iter(body))
-        if name not in schema.ACTIONS:
-            raise exception.BadRequest(f"There is no such action; the actions are {known}.")
-        apischema.check(schema.action, body)
-        getattr(self, f"_{name}")(req.context, instance_id)
-        return wsgi.Result(status=202)
+        getattr(self, f"_{next(iter(body))}")(req.context, instance_id)
 
     def _restart(self, context, instance_id):
         actions.restart(context, instance_id)

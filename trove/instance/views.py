@@ -6,13 +6,41 @@ each listed instance.
 import functools
 import re
 
-from trove.common import wsgi
+from trove.common import apischema, wsgi
 from trove.common.cfg import CONF
 from trove.db import models
 from trove.instance import states
 from trove.operation.models import LIVE_STATES
 
 COLLECTION = "instances"
+
+_integer, _number, _string, _time = apischema.integer, apischema.number, apischema.string, apischema.timestamp
+_REFERENCE = apischema.view("Reference", {"id": _string, "links": apischema.links})
+ADDRESS = apischema.view("Address", dict.fromkeys(("address", "network", "type"), _string))
+_ITEM = {
+    "id": apischema.uuid, "name": _string, "status": _string, "operating_status": _string, "links": apischema.links,
+    "flavor": _REFERENCE, "region": _string, "created": _time, "updated": _time,
+    "datastore": apischema.view("DatastoreOfInstance", dict.fromkeys(("type", "version", "version_number"), _string)),
+    "access": apischema.view("Access", {"is_public": apischema.boolean, "allowed_cidrs": apischema.array(_string)}),
+    "addresses": apischema.array(ADDRESS),
+}
+_ITEM_MAY = {
+    "volume": apischema.view("Volume", {"size": _integer}, {"used": _number}), "hostname": _string,
+    "ip": apischema.array(_string), "replica_of": _REFERENCE,
+}
+_OPERATION = apischema.view("Operation", {
+    "kind": _string, "state": _string, "step": apischema.or_null(_string), "seconds": _number,
+    "steps": apischema.array(apischema.view("Step", {"name": _string, "seconds": _number}))}, {"error": _string})
+# What a list and what a show have, and may have; management adds to them.
+ITEM = (_ITEM, _ITEM_MAY)
+DETAIL = ({**_ITEM, "service_status_updated": apischema.or_null(_time)}, {
+    **_ITEM_MAY, "local_storage": apischema.view("LocalStorage", {"used": _number}),
+    "replicas": apischema.array(_REFERENCE), "cluster_id": _string, "shard_id": apischema.or_null(_string),
+    "fault": apischema.view("Fault", {"message": _string, "created": _time, "details": _string}),
+    "operation": _OPERATION, "tenant_id": _string, "server_id": apischema.or_null(_string),
+    "volume_id": apischema.or_null(_string), "password": _string})
+LIST = apischema.page("instances", apischema.view("InstanceInList", *ITEM))
+SHOW = apischema.answer("instance", apischema.view("Instance", *DETAIL))
 
 
 @functools.lru_cache(maxsize=32)

@@ -4,6 +4,7 @@ import datetime
 from oslo_utils import timeutils
 
 from trove.common import wsgi
+from trove.common.apischema import contract
 from trove.common.limits import LIMITER_KEY
 from trove.db import get_db_api
 from trove.limits import views
@@ -13,6 +14,7 @@ from trove.quota import quota
 class LimitsController(wsgi.Controller):
     """The limits of the caller's tenant."""
 
+    @contract(answer=views.LIST)
     def index(self, req):
         """The absolute limits come first: clients take element 0 for them."""
         tenant = req.context.project_id

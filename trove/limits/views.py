@@ -1,4 +1,14 @@
 """Limits as clients see them (rest-api 3.3)."""
+from trove.common import apischema
+
+_integer, _string = apischema.integer, apischema.string
+LIST = apischema.answer("limits", {
+    "type": "array",
+    "prefixItems": [{"type": "object", "required": ["verb"], "properties": {"verb": {"const": "ABSOLUTE"}},
+                     "additionalProperties": _integer}],
+    "items": apischema.view("RateLimit", {
+        "verb": _string, "uri": _string, "regex": _string, "value": _integer, "remaining": _integer,
+        "unit": {"const": "MINUTE"}, "nextAvailable": _string})})
 
 
 def absolute(quotas):

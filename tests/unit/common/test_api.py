@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from trove.common import api, routing, wsgi
+from trove.common import api, policy, routing, wsgi
 from trove.common.strategies import strategy
 
 
@@ -34,6 +34,13 @@ def test_no_row_hides_another():
 
 
 def test_management_is_for_administrators():
-    assert [shown(row) for row in api.ROUTES if "/mgmt/" in row.path and row.role != routing.ADMIN] == [
+    assert [shown(row) for row in api.ROUTES if "/mgmt/" in row.path and row.role != policy.ADMIN] == [
         "GET /{tenant_id}/mgmt/quotas/{tenant}"]
-    assert not [shown(row) for row in api.ROUTES if "/mgmt/" not in row.path and row.role is not None]
+    assert not [shown(row) for row in api.ROUTES if "/mgmt/" not in row.path and row.role != policy.MEMBER]
+
+
+@pytest.mark.parametrize("row", api.ROUTES, ids=shown)
+def test_the_method_of_a_row_has_a_contract(row):
+    contract = getattr(strategy.load(row.controller, wsgi.Controller), row.action).contract
+    assert (contract.body is not None) == (row.method in ("POST", "PUT", "PATCH"))
+    assert contract.status is None or 200 <= contract.status < 300

@@ -4,10 +4,11 @@ The option ``root_controller`` of a datastore names a DefaultRootController or a
 """
 from oslo_log import log as logging
 
-from trove.common import apischema, cfg, exception, wsgi
+from trove.common import cfg, exception, wsgi
+from trove.common.apischema import contract
 from trove.common.strategies import strategy
 from trove.db import get_db_api, in_transaction
-from trove.extensions.common import guest, schema
+from trove.extensions.common import guest, schema, views
 from trove.guestagent.db.models import check_password
 from trove.instance import models
 
@@ -53,25 +54,26 @@ class DefaultRootController:
 class RootController(wsgi.Controller):
     """/instances/{id}/root: hands over to the root controller of the instance's datastore."""
 
+    @contract(answer=views.ROOT_ENABLED, errors=(422, 501))
     def index(self, req, instance_id):
         """Whether root is enabled."""
         loaded, root = self._load(req, instance_id)
         return {"rootEnabled": root.enabled(loaded)}
 
+    @contract(body=schema.enable_root, answer=views.ROOT_USER, errors=(422, 501))
     def create(self, req, instance_id, body):
         """Enable root; a body may name the password."""
-        apischema.check(schema.enable_root, body)
         password = body.get("password")
         if password is not None:
             check_password(password)
         loaded, root = self._load(req, instance_id)
         return {"user": root.enable(req.context, loaded, password)}
 
+    @contract(status=204, errors=(422, 501))
     def delete(self, req, instance_id):
         """Disable root."""
         loaded, root = self._load(req, instance_id)
         root.disable(req.context, loaded)
-        return wsgi.Result(status=204)
 
     @staticmethod
     def _load(req, instance_id):

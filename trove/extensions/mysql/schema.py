@@ -3,8 +3,15 @@ from trove.common import apischema
 from trove.common.apischema import compiled, or_null, wrapped
 from trove.instance.schema import databases_def, user_databases, users_def
 
-create_databases = compiled(wrapped("databases", {**databases_def, "minItems": 1}))
+# openstacksdk sends one database alone, under the key "database".
+create_databases = compiled({
+    "type": "object", "anyOf": [{"required": ["databases"]}, {"required": ["database"]}],
+    "properties": {"databases": {**databases_def, "minItems": 1}, "database": databases_def["items"]}})
 create_users = compiled(wrapped("users", {**users_def, "minItems": 1}))
+# The address has the name, too.
+_user = {**users_def["items"], "required": ["password"]}
+create_user = compiled(wrapped("users", {"anyOf": [
+    _user, {"type": "array", "minItems": 1, "maxItems": 1, "items": _user}]}))
 change_passwords = compiled(wrapped("users", {"type": "array", "minItems": 1, "items": {
     "type": "object", "required": ["name", "password"],
     "properties": {"name": apischema.name, "password": apischema.password, "host": or_null(apischema.host)}}}))

@@ -3,13 +3,14 @@
 What the guest only takes as a cast (creating, deleting, changing) is checked before against what it lists.
 """
 from trove.common import apischema, exception, wsgi
+from trove.common.apischema import contract
 from trove.common.cfg import CONF
 from trove.extensions.common.guest import client, load_running
 from trove.extensions.mysql import schema, views
 from trove.guestagent.db import models
 from trove.guestagent.db.models import MySQLDatabase, MySQLUser
 
-ACCEPTED = 202
+_ACCEPTED = {"status": 202, "errors": (422,)}
 _BEHIND_ALL_HOSTS = "\U0010ffff"
 
 
@@ -48,6 +49,7 @@ def _existing_user(guest, name, host):
 class SchemaController(wsgi.Controller):
     """/instances/{id}/databases."""
 
+    @contract(query=apischema.PAGE, answer=views.DATABASES, errors=(422,))
     def index(self, req, instance_id):
         """One page of the databases, by name."""
         loaded = load_running(req.context, instance_id)
@@ -55,14 +57,13 @@ class SchemaController(wsgi.Controller):
         found, following = client(req.context, loaded).list_databases(limit, marker, False)
         return {"databases": [views.database(entry) for entry in found], **wsgi.next_links(req, following)}
 
+    @contract(body=schema.create_databases, **_ACCEPTED)
     def create(self, req, instance_id, body):
         """Make databases; openstacksdk sends one alone, under the key ``database``."""
-        if "databases" not in body and isinstance(body.get("database"), dict):
-            body = {"databases": [body["database"]]}
-        apischema.check(schema.create_databases, body)
+        given = body["databases"] if "databases" in body else [body["database"]]
         loaded = load_running(req.context, instance_id)
         wanted = [MySQLDatabase(item["name"], item.get("character_set"), item.get("collate")).validate(
-            loaded.manager, f"databases[{number}]") for number, item in enumerate(body["databases"])]
+            loaded.manager, f"databases[{number}]") for number, item in enumerate(given)]
         _no_duplicates([database.name for database in wanted], "databases")
         guest = client(req.context, loaded)
         for database in wanted:
@@ -71,23 +72,24 @@ class SchemaController(wsgi.Controller):
             if any(entry["_name"] == database.name for entry in page):
                 raise exception.BadRequest(f"The database '{database.name}' exists already.")
         guest.create_database([database.serialize() for database in wanted])
-        return wsgi.Result(status=ACCEPTED)
 
+    @contract(status=None, errors=(501,))
     def show(self, req, instance_id, name):
         """No server ever had this."""
         raise exception.NotImplementedHere("A single database cannot be shown; list the databases.")
 
+    @contract(**_ACCEPTED)
     def delete(self, req, instance_id, name):
         """Drop a database; whether it exists is not checked."""
         loaded = load_running(req.context, instance_id)
         models.check_database_name(name, loaded.manager)
         client(req.context, loaded).delete_database(MySQLDatabase(name).serialize())
-        return wsgi.Result(status=ACCEPTED)
 
 
 class UserController(wsgi.Controller):
     """/instances/{id}/users."""
 
+    @contract(query=apischema.PAGE, answer=views.USERS, errors=(422,))
     def index(self, req, instance_id):
         """One page of the users, by name and host."""
         loaded = load_running(req.context, instance_id)
@@ -97,40 +99,41 @@ class UserController(wsgi.Controller):
         found, following = client(req.context, loaded).list_users(limit, marker, False)
         return {"users": [views.user(entry) for entry in found], **wsgi.next_links(req, following)}
 
+    @contract(answer=views.USER, errors=(422,))
     def show(self, req, instance_id, name):
         """One user."""
         loaded = load_running(req.context, instance_id)
         found = _existing_user(client(req.context, loaded), *_parse_user_id(name, loaded.manager))
         return {"user": views.user(found)}
 
+    @contract(body=schema.create_users, **_ACCEPTED)
     def create(self, req, instance_id, body):
         """Make users with their passwords and grants."""
-        apischema.check(schema.create_users, body)
+        self._create(req, instance_id, body["users"])
+
+    @staticmethod
+    def _create(req, instance_id, given):
         loaded = load_running(req.context, instance_id)
         wanted = [MySQLUser(item["name"], item.get("host"), item["password"],
                             tuple(granted["name"] for granted in item.get("databases") or ())
                             ).validate(loaded.manager, f"users[{number}]")
-                  for number, item in enumerate(body["users"])]
+                  for number, item in enumerate(given)]
         _no_duplicates([user.id for user in wanted], "users")
         guest = client(req.context, loaded)
         for user in wanted:
             if guest.get_user(user.name, user.host):
                 raise exception.BadRequest(f"The user '{user.id}' exists already.")
         guest.create_user([user.serialize() for user in wanted])
-        return wsgi.Result(status=ACCEPTED)
 
+    @contract(body=schema.create_user, **_ACCEPTED)
     def create_named(self, req, instance_id, name, body):
         """Make one user: openstacksdk posts to the user's own address, with an object under ``users``."""
-        given = body.get("users")
-        if isinstance(given, dict):
-            given = [given]
-        if isinstance(given, list) and len(given) == 1 and isinstance(given[0], dict):
-            given = [{"name": name, **given[0]}]
-        return self.create(req, instance_id, {"users": given})
+        given = body["users"] if isinstance(body["users"], list) else [body["users"]]
+        self._create(req, instance_id, [{"name": name, **item} for item in given])
 
+    @contract(body=schema.change_passwords, **_ACCEPTED)
     def update_all(self, req, instance_id, body):
         """Change the passwords of several users."""
-        apischema.check(schema.change_passwords, body)
         loaded = load_running(req.context, instance_id)
         guest = client(req.context, loaded)
         changes = []
@@ -141,11 +144,10 @@ class UserController(wsgi.Controller):
             _existing_user(guest, name, host)
             changes.append({"name": name, "host": host, "password": item["password"]})
         guest.change_passwords(changes)
-        return wsgi.Result(status=ACCEPTED)
 
+    @contract(body=schema.update_user, **_ACCEPTED)
     def update(self, req, instance_id, name, body):
         """Change name, host or password of a user."""
-        apischema.check(schema.update_user, body)
         changes = {key: body["user"][key] for key in ("name", "host", "password") if body["user"].get(key) is not None}
         if not changes:
             raise exception.BadValue(field="user", reason="must have at least one of name, host and password.")
@@ -163,8 +165,8 @@ class UserController(wsgi.Controller):
         if new != (old_name, old_host) and guest.get_user(*new):
             raise exception.BadRequest(f"The user '{new[0]}@{new[1]}' exists already.")
         guest.update_attributes(old_name, old_host, changes)
-        return wsgi.Result(status=ACCEPTED)
 
+    @contract(**_ACCEPTED)
     def delete(self, req, instance_id, name):
         """Drop a user."""
         loaded = load_running(req.context, instance_id)
@@ -172,12 +174,12 @@ class UserController(wsgi.Controller):
         guest = client(req.context, loaded)
         _existing_user(guest, user, host)
         guest.delete_user(MySQLUser(user, host).serialize())
-        return wsgi.Result(status=ACCEPTED)
 
 
 class UserAccessController(wsgi.Controller):
     """/instances/{id}/users/{user}/databases: what a user may use."""
 
+    @contract(answer=views.GRANTS, errors=(422,))
     def index(self, req, instance_id, user):
         """The databases that a user may use."""
         loaded = load_running(req.context, instance_id)
@@ -186,9 +188,9 @@ class UserAccessController(wsgi.Controller):
         _existing_user(guest, name, host)
         return {"databases": [views.database(entry) for entry in guest.list_access(name, host)]}
 
+    @contract(body=schema.grant, **_ACCEPTED)
     def update(self, req, instance_id, user, body):
         """Let a user use databases."""
-        apischema.check(schema.grant, body)
         loaded = load_running(req.context, instance_id)
         name, host = _parse_changed_user_id(user, loaded.manager)
         names = [item["name"] for item in body["databases"]]
@@ -197,8 +199,8 @@ class UserAccessController(wsgi.Controller):
         guest = client(req.context, loaded)
         _existing_user(guest, name, host)
         guest.grant_access(name, host, names)
-        return wsgi.Result(status=ACCEPTED)
 
+    @contract(**_ACCEPTED)
     def delete(self, req, instance_id, user, database):
         """Take the right to use a database from a user."""
         loaded = load_running(req.context, instance_id)
@@ -208,4 +210,3 @@ class UserAccessController(wsgi.Controller):
         if not any(entry["_name"] == database for entry in guest.list_access(name, host)):
             raise exception.NotFound(f"The user '{name}@{host}' has no access to the database '{database}'.")
         guest.revoke_access(name, host, database)
-        return wsgi.Result(status=ACCEPTED)

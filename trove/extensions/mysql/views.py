@@ -1,4 +1,13 @@
 """What users see of databases and database users: never a password, never a character set."""
+from trove.common import apischema
+
+_DATABASE = apischema.view("Database", {"name": apischema.string})
+_USER = apischema.view("User", {"name": apischema.string, "host": apischema.string,
+                                "databases": apischema.array(_DATABASE)})
+DATABASES = apischema.page("databases", _DATABASE)
+GRANTS = apischema.answer("databases", apischema.array(_DATABASE))
+USERS = apischema.page("users", _USER)
+USER = apischema.answer("user", _USER)
 
 
 def database(entry):

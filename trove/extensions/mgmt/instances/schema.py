@@ -3,4 +3,5 @@ from trove.common.apischema import compiled, or_null
 
 _value = or_null({"type": "object"})
 ACTIONS = {"stop": _value, "reboot": _value, "migrate": _value, "reset-task-status": _value, "rebuild": _value}
-action = compiled({"type": "object", "properties": ACTIONS})
+action = compiled({"type": "object", "minProperties": 1, "maxProperties": 1, "properties": ACTIONS,
+                   "additionalProperties": False})

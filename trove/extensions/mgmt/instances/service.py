@@ -1,5 +1,6 @@
 """Controller of /mgmt/instances: the instances of all tenants, for administrators (the route table checks the role)."""
 from trove.common import apischema, exception, wsgi
+from trove.common.apischema import contract
 from trove.db import get_db_api
 from trove.extensions.common import guest
 from trove.extensions.mgmt.instances import schema, views
@@ -9,6 +10,8 @@ from trove.instance import actions, loading, models, usage
 class MgmtInstanceController(wsgi.Controller):
     """/mgmt/instances and /mgmt/instances/{id}."""
 
+    @contract(query={**apischema.PAGE, "include_clustered": apischema.boolean, "deleted": apischema.boolean,
+                     "project_id": apischema.string}, answer=views.LIST)
     def index(self, req):
         """All instances; without ``deleted`` in the query also the deleted ones, without ``limit`` on one page."""
         limit, marker = req.page(1000, cap=False) if "limit" in req.GET else (None, req.GET.get("marker"))
@@ -17,6 +20,7 @@ class MgmtInstanceController(wsgi.Controller):
                 session, req.GET.get("project_id"), limit, marker, req.flag("include_clustered"), self._deleted(req))
         return {"instances": [views.item(req, loaded) for loaded in page], **wsgi.next_links(req, following)}
 
+    @contract(query={"deleted": apischema.boolean}, answer=views.SHOW)
     def show(self, req, instance_id):
         """One instance, also a deleted one."""
         with get_db_api().reader() as session:
@@ -24,17 +28,15 @@ class MgmtInstanceController(wsgi.Controller):
             root = models.root_history(session, instance_id)
         return {"instance": views.detail(req, details, root, usage.used_gb(req.context, details.loaded))}
 
+    @contract(body=schema.action, status=202, errors=(422, 501))
     def action(self, req, instance_id, body):
         """Do the one action that the body names."""
-        if len(body) != 1 or next(iter(body)) not in schema.ACTIONS:
-            raise exception.BadRequest(f"The body must name exactly one action: one of {', '.join(schema.ACTIONS)}.")
-        apischema.check(schema.action, body)
         if "reset-task-status" not in body:
             self._load(req, instance_id)
             raise exception.NotImplementedHere(f"The action {next(iter(body))} is not supported.")
         actions.reset_task(req.context, instance_id)
-        return wsgi.Result(status=202)
 
+    @contract(answer=views.ROOT_HISTORY)
     def root(self, req, instance_id):
         """Who enabled root and when."""
         with get_db_api().reader() as session:
@@ -42,10 +44,10 @@ class MgmtInstanceController(wsgi.Controller):
             root = models.root_history(session, instance_id)
         return {"root_history": views.root_history(instance_id, root)}
 
+    @contract(status=204)
     def rpc_ping(self, req, instance_id):
         """Whether the agent answers: 204, else an error."""
         guest.client(req.context, self._load(req, instance_id)).rpc_ping()
-        return wsgi.Result(status=204)
 
     @staticmethod
     def _deleted(req):

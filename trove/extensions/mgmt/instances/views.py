@@ -1,6 +1,29 @@
 """What administrators see of an instance, beyond what its tenant sees: made of our rows, Nova is not asked."""
+from trove.common import apischema
 from trove.db import models
 from trove.instance import views
+
+_integer, _string, _time = apischema.integer, apischema.string, apischema.timestamp
+_optional = apischema.or_null(_string)
+_SERVER = {"id": _string, "name": _string, "status": _optional, "tenant_id": _string, "host": _optional}
+_MANAGEMENT = {"service_status": _string, "tenant_id": _string, "deleted": apischema.boolean,
+               "deleted_at": apischema.or_null(_time), "task_description": _optional}
+_ITEM, _ITEM_MAY = views.ITEM
+_DETAIL, _DETAIL_MAY = views.DETAIL
+LIST = apischema.page("instances", apischema.view("ManagedInstanceInList", {
+    **_ITEM, **_MANAGEMENT, "server": apischema.or_null(apischema.view("ServerInList", _SERVER))}, _ITEM_MAY))
+_VOLUME = apischema.view("ManagedVolume", {
+    "id": _optional, "size": _integer, "total": _integer, "used": apischema.or_null(apischema.number),
+    "attachments": apischema.array(apischema.view("Attachment", {"server_id": _string})),
+    "availability_zone": _optional, "created_at": _time, "status": _optional})
+SHOW = apischema.answer("instance", apischema.view("ManagedInstance", {
+    **_DETAIL, **_MANAGEMENT, "volume": apischema.or_null(_VOLUME),
+    "server": apischema.or_null(apischema.view("Server", {
+        **_SERVER, "addresses": apischema.array(views.ADDRESS)})),
+    "guest_status": apischema.view("GuestStatus", {"state_description": _string})},
+    {**_DETAIL_MAY, "root_enabled": _time, "root_enabled_by": _optional}))
+ROOT_HISTORY = apischema.answer("root_history", apischema.view("RootHistory", {
+    "id": _string, "enabled": {"anyOf": [_time, {"const": "Never"}]}, "user": _optional}))
 
 
 def _server(row):

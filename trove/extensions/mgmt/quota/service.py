@@ -1,7 +1,8 @@
-"""Controller of /mgmt/quotas/{tenant}: administrators read and set them, a tenant reads its own."""
-from trove.common import apischema, exception, wsgi
+"""Controller of /mgmt/quotas/{tenant}: the route table says that administrators set them and tenants read their own."""
+from trove.common import wsgi
+from trove.common.apischema import contract
 from trove.db import get_db_api, in_transaction
-from trove.extensions.mgmt.quota import schema
+from trove.extensions.mgmt.quota import schema, views
 from trove.quota import quota
 
 
@@ -13,17 +14,15 @@ def _set(session, tenant, limits):
 class QuotaController(wsgi.Controller):
     """/mgmt/quotas/{tenant}."""
 
+    @contract(answer=views.SHOW)
     def show(self, req, tenant):
         """Limit, use and reservations of each resource of a tenant."""
-        if not req.context.is_admin and tenant != req.context.project_id:
-            raise exception.Forbidden("Only administrators may see the quotas of another tenant.")
         with get_db_api().reader() as session:
             usages = quota.usages(session, tenant)
-        return {"quotas": [{"resource": resource, "in_use": usage.in_use, "reserved": usage.reserved,
-                            "limit": usage.limit} for resource, usage in sorted(usages.items())]}
+        return {"quotas": views.quotas(usages)}
 
+    @contract(body=schema.update, answer=views.UPDATED)
     def update(self, req, tenant, body):
         """Set limits; resources that are not named keep theirs."""
-        apischema.check(schema.update, body)
         _set(tenant, body["quotas"])
         return {"quotas": body["quotas"]}
