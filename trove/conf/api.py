@@ -9,6 +9,9 @@ opts = [
     cfg.IntOpt("trove_api_workers", min=1,
                help="Processes that serve the API; unset means one per CPU."),
     cfg.IntOpt("trove_api_threads", default=16, min=1, help="Threads in each API process."),
+    cfg.IntOpt("guest_calls_per_tenant", default=4, min=1,
+               help="Requests of an API process that may wait for guests of one tenant at the same time; further ones "
+                    "are refused with 503. Less than trove_api_threads, or guests that do not answer stop the API."),
     cfg.IntOpt("trove_api_drain_timeout", default=30, min=1,
                help="Seconds that requests in progress may take after SIGTERM before the API ends them."),
     cfg.IntOpt("backlog", default=4096, help="Length of the listening socket's queue."),

@@ -8,7 +8,10 @@ opts = [
     cfg.StrOpt("taskmanager_manager", default="trove.taskmanager.manager.Manager", help="Class of the task manager."),
     cfg.StrOpt("conductor_manager", default="trove.conductor.manager.Manager", help="Class of the conductor."),
     cfg.IntOpt("trove_conductor_workers", min=1, help="Conductor processes; unset means one per CPU."),
-    cfg.IntOpt("taskmanager_threads", default=8, min=1, help="Operations that one task manager works on at once."),
+    cfg.IntOpt("taskmanager_threads", default=24, min=1,
+               help="Operations that one task manager works on at once. A step that waits for the answer of a guest "
+                    "holds one for up to agent_call_high_timeout seconds, so there should be several times as many as "
+                    "the guests of one tenant."),
     cfg.BoolOpt("update_status_on_fail", default=True,
                 help="Whether a build that ran into its deadline sets the service status and the task to an error."),
     cfg.IntOpt("report_interval", default=10, min=1,

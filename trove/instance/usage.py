@@ -8,8 +8,9 @@ import time
 
 from oslo_log import log as logging
 
-from trove.common import exception, remote
+from trove.common import exception
 from trove.common.cfg import CONF
+from trove.instance import guests
 
 LOG = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def used_gb(context, loaded):
     if _unanswered.get(loaded.id) == loaded.last_seen:
         return None
     try:
-        used = remote.guest_client(context, loaded.id).get_filesystem_stats()["used"]
+        used = guests.client(context, loaded).get_filesystem_stats()["used"]
     except exception.GuestTimeout:
         LOG.warning("instance %s: its guest did not say how full it is; not asked again before its next sign of life",
                     loaded.id)

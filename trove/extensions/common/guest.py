@@ -1,7 +1,10 @@
 """The door to a guest for calls about its databases and users: only to one whose database runs and that reports."""
-from trove.common import exception, remote
+from trove.common import exception
 from trove.db import get_db_api
 from trove.instance import loading
+from trove.instance.guests import client
+
+__all__ = ["client", "load_running"]
 
 
 def load_running(context, instance_id):
@@ -16,7 +19,3 @@ def load_running(context, instance_id):
         raise exception.UnprocessableEntity(f"Instance {instance_id} cannot do this now: {reason}.")
     return loaded
 
-
-def client(context, loaded):
-    """The guest client of a loaded instance."""
-    return remote.guest_client(context, loaded.id)
