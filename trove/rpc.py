@@ -37,6 +37,9 @@ VERSION_ALIASES = {"icehouse": "1.0", "juno": "1.0", "kilo": "1.0", "liberty": "
 # The library registers transport_url only when a transport is made; programs check it before.
 CONF.register_opts(messaging_transport._transport_opts)
 
+# Characters of what a guest says of an error.
+_LONGEST_ERROR = 500
+
 _transport = None
 
 
@@ -237,4 +240,4 @@ class GuestErrors:
         LOG.warning("A command to a guest failed: %s", error, exc_info=LOG.logger.isEnabledFor(std_logging.DEBUG))
         # The library rebuilds exceptions of Python itself, with the guest's traceback in their text after a newline.
         original = getattr(error, "value", None) or str(error)
-        raise exception.GuestError(original=str(original).partition("\n")[0]) from error
+        raise exception.GuestError(original=str(original).partition("\n")[0][:_LONGEST_ERROR]) from error

@@ -87,3 +87,55 @@ def test_a_silent_guest_is_a_timeout(bus, context):
     bus.set_override("agent_call_low_timeout", 1)
     with pytest.raises(exception.GuestTimeout):
         api.API(context, "i-9").rpc_ping()
+
+
+NAN, USER = float("nan"), {"_name": "u", "_host": "%", "_password": "p", "_databases": [{"_name": "d"}]}
+# Commands with answers of the right shape, then with ones that only somebody else's agent can give.
+ANSWERS = [
+    ("list_databases", (), [[[{"_name": "d"}], "d"], [[], None]],
+     [None, [], {}, [[{"_name": "d"}]], [[{"name": "d"}], None], [["d"], None], [[{"_name": 1}], None], [[], 7]]),
+    ("list_users", (), [[[USER], None]],
+     [[[{**USER, "_host": 1}], None], [[{**USER, "_databases": ["d"]}], None], [[{**USER, "_databases": "d"}], None]]),
+    ("get_user", ("u", "%"), [None, USER, {"_name": "u"}], ["u", [], {}, {"_name": None}]),
+    ("list_access", ("u", "%"), [[], [{"_name": "d"}]], [None, "d", [1], {"_name": "d"}]),
+    ("enable_root", (), [USER], [None, {}, {"_name": "root"}, {"_name": "root", "_password": 1}]),
+    ("enable_root_with_password", ("x",), [USER], [None, {"_name": "root"}]),
+    ("get_filesystem_stats", (), [{"total": 1, "free": 0.5, "used": 0.5}],
+     [None, [], {}, {"total": 1, "free": 1}, {"total": 1, "free": 1, "used": "much"},
+      {"total": 1, "free": 1, "used": NAN}, {"total": 1, "free": 1, "used": True}]),
+]
+
+
+class Answering:
+    """Stands for the client of the bus: every call gets one answer."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def prepare(self, **_options):
+        return self
+
+    def call(self, _context, _method, **_args):
+        return self.answer
+
+
+@pytest.mark.parametrize(("method", "args", "right", "wrong"), ANSWERS, ids=[row[0] for row in ANSWERS])
+def test_an_answer_of_another_shape_is_an_error_of_the_guest(conf, context, monkeypatch, method, args, right, wrong):
+    command = getattr(api.API(context, "i-1"), method)
+    for answer in right:
+        monkeypatch.setattr(rpc, "get_client", lambda *_args, answer=answer: Answering(answer))
+        assert command(*args) == answer
+    for answer in wrong:
+        monkeypatch.setattr(rpc, "get_client", lambda *_args, answer=answer: Answering(answer))
+        with pytest.raises(exception.GuestError, match=f"its answer to {method} is not understood"):
+            command(*args)
+
+
+def test_a_long_complaint_of_a_guest_is_cut(conf, context, monkeypatch):
+    class Complaining(Answering):
+        def call(self, _context, _method, **_args):
+            raise OSError("x" * 100000)
+    monkeypatch.setattr(rpc, "get_client", lambda *_args: Complaining(None))
+    with pytest.raises(exception.GuestError) as caught:
+        api.API(context, "i-1").restart()
+    assert len(str(caught.value)) < 1000

@@ -1,13 +1,62 @@
 """RPC client of the guest agent: the control plane's only door to a guest. The methods are those of the base Manager,
-in its order. Every command carries a proof made with the guest's key, without which the agent refuses it.
+in its order. Every command carries a proof made with the guest's key, without which the agent refuses it; every
+answer is looked at before anybody relies on its shape, as whoever has root in the guest may have made it.
 """
+import math
+
 from trove import rpc
-from trove.common import crypto
+from trove.common import crypto, exception
 from trove.common.cfg import CONF
 
 CAST = None
 LOW = "agent_call_low_timeout"
 HIGH = "agent_call_high_timeout"
+
+
+def _is_database(value):
+    return isinstance(value, dict) and isinstance(value.get("_name"), str)
+
+
+def _is_user(value):
+    return (_is_database(value) and isinstance(value.get("_host") or "", str)
+            and isinstance(value.get("_password") or "", str) and _is_list(value.get("_databases") or [], _is_database))
+
+
+def _is_user_or_none(value):
+    return value is None or _is_user(value)
+
+
+def _is_user_with_password(value):
+    return _is_user(value) and bool(value.get("_password"))
+
+
+def _is_list(value, of):
+    return isinstance(value, (list, tuple)) and all(map(of, value))
+
+
+def _is_database_list(value):
+    return _is_list(value, _is_database)
+
+
+def _is_page(value, of):
+    return (isinstance(value, (list, tuple)) and len(value) == 2 and _is_list(value[0], of)
+            and (value[1] is None or isinstance(value[1], str)))
+
+
+def _is_database_page(value):
+    return _is_page(value, _is_database)
+
+
+def _is_user_page(value):
+    return _is_page(value, _is_user)
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _has_sizes(value):
+    return isinstance(value, dict) and all(_is_number(value.get(name)) for name in ("total", "free", "used"))
 
 
 class API:
@@ -22,14 +71,19 @@ class API:
         self.instance_id = instance_id
         self.topic = f"guestagent.{instance_id}"
 
-    def _send(self, timeout, method, **kwargs):
-        """Send ``method``; timeout: CAST for no answer, else the name of the option with the seconds to wait."""
+    def _send(self, timeout, method, fits=None, /, **kwargs):
+        """Send ``method``; timeout: CAST for no answer, else the name of the option with the seconds to wait; fits:
+        tells whether an answer is of the shape that the method has.
+        """
         with rpc.GuestErrors():
             client = rpc.get_client(self.topic, "guestagent")
             context = rpc.signed(self.context, crypto.guest_key(self.instance_id), method, kwargs)
             if timeout is CAST:
                 return client.prepare().cast(context, method, **kwargs)
-            return client.prepare(timeout=CONF[timeout]).call(context, method, **kwargs)
+            answer = client.prepare(timeout=CONF[timeout]).call(context, method, **kwargs)
+        if fits is not None and not fits(answer):
+            raise exception.GuestError(original=f"its answer to {method} is not understood.")
+        return answer
 
     def prepare(self, packages, databases, memory_mb, users, device_path=None, mount_point=None, backup_info=None,
                 config_contents=None, root_password=None, overrides=None, cluster_config=None, snapshot=None,
@@ -58,7 +112,8 @@ class API:
 
     def list_databases(self, limit=None, marker=None, include_marker=False):
         """A page of databases by name: (list of dicts, marker of the next page or None)."""
-        return self._send(LOW, "list_databases", limit=limit, marker=marker, include_marker=include_marker)
+        return self._send(LOW, "list_databases", _is_database_page, limit=limit, marker=marker,
+                          include_marker=include_marker)
 
     def create_user(self, users):
         """Make users (list of dicts) with their passwords and grants."""
@@ -70,11 +125,12 @@ class API:
 
     def get_user(self, username, hostname):
         """The user as a dict with its databases, or None."""
-        return self._send(LOW, "get_user", username=username, hostname=hostname)
+        return self._send(LOW, "get_user", _is_user_or_none, username=username, hostname=hostname)
 
     def list_users(self, limit=None, marker=None, include_marker=False):
         """A page of users by name@host: (list of dicts, marker of the next page or None)."""
-        return self._send(HIGH, "list_users", limit=limit, marker=marker, include_marker=include_marker)
+        return self._send(HIGH, "list_users", _is_user_page, limit=limit, marker=marker,
+                          include_marker=include_marker)
 
     def change_passwords(self, users):
         """Set passwords: list of {"name", "host", "password"}."""
@@ -86,7 +142,7 @@ class API:
 
     def list_access(self, username, hostname):
         """The databases (dicts) that a user may use. An unknown user is NotFound."""
-        return self._send(LOW, "list_access", username=username, hostname=hostname)
+        return self._send(LOW, "list_access", _is_database_list, username=username, hostname=hostname)
 
     def grant_access(self, username, hostname, databases):
         """Let a user use databases (names)."""
@@ -98,11 +154,11 @@ class API:
 
     def enable_root(self):
         """Enable root with a fresh password: the user's dict."""
-        return self._send(HIGH, "enable_root")
+        return self._send(HIGH, "enable_root", _is_user_with_password)
 
     def enable_root_with_password(self, root_password=None):
         """Enable root with a given password (None: a fresh one): the user's dict."""
-        return self._send(HIGH, "enable_root_with_password", root_password=root_password)
+        return self._send(HIGH, "enable_root_with_password", _is_user_with_password, root_password=root_password)
 
     def disable_root(self):
         """Disable root."""
@@ -142,7 +198,7 @@ class API:
 
     def get_filesystem_stats(self, fs_path=None):
         """Sizes of the data file system: block_size, total_blocks, free_blocks; total, free, used in GB."""
-        return self._send(LOW, "get_filesystem_stats", fs_path=fs_path)
+        return self._send(LOW, "get_filesystem_stats", _has_sizes, fs_path=fs_path)
 
     def get_hwinfo(self):
         """{"mem_total": kB, "num_cpus": n}."""
