@@ -23,8 +23,9 @@ _BATCH = 200
 def look_at_servers():
     """Bring status and addresses of all instances' servers up to date; a server that is gone counts as SHUTDOWN.
 
-    A server of an instance that was deleted is deleted: a task manager that was suspended in the middle of a request
-    and woke up after its lease may have made one.
+    A server that carries the mark of an instance of ours, but is not its server, is deleted: a task manager that was
+    suspended in the middle of a request and woke up after its lease may have made one. It would have the instance's
+    keys and take commands from its queue.
     """
     # Read before Nova is asked: a server that was made since then must not be taken for a missing one.
     with get_db_api().reader() as session:
@@ -43,8 +44,10 @@ def look_at_servers():
     _record(batch)
     _record_missing(list(expected))
     for server in strays:
-        if _is_of_deleted(server.metadata[compute.TAG]):
-            LOG.warning("The server %s of the deleted instance %s is deleted", server.id, server.metadata[compute.TAG])
+        instance_id = server.metadata[compute.TAG]
+        if _is_stray(server.id, instance_id):
+            LOG.warning("instance %s: the server %s is not the one it has, or had, and is deleted", instance_id,
+                        server.id)
             remote.nova_client().servers.delete(server.id)
 
 
@@ -80,11 +83,17 @@ def _record_missing(server_ids):
                 instance.server_seen = db_models.utcnow()
 
 
-def _is_of_deleted(instance_id):
-    """Whether an instance of ours has that id and is gone for good. One that we do not know is somebody else's."""
+def _is_stray(server_id, instance_id):
+    """Whether a server marked as the instance's is not its server and nobody works on the instance.
+
+    A server of an instance that we do not know is somebody else's.
+    """
     with get_db_api().reader() as session:
+        # Asked first: an operation that ends meanwhile has recorded its server by then.
+        if operations.live_for(session, "instance", instance_id):
+            return False
         instance = session.get(DBInstance, instance_id)
-        return bool(instance and instance.deleted and not operations.live_for(session, "instance", instance_id))
+        return instance is not None and (instance.deleted or instance.compute_instance_id != server_id)
 
 
 def _with_servers(session, server_ids):
