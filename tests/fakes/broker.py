@@ -59,14 +59,16 @@ class Broker:
         parts = [unquote(part) for part in urlsplit(path).path.split("/")[2:]]
         if method == "PUT":
             return self._put(parts, json.loads(body))
+        things = {"users": self.users, "queues": self.queues, "exchanges": self.exchanges}[parts[0]]
         if method == "DELETE":
-            things = {"users": self.users, "queues": self.queues, "exchanges": self.exchanges}[parts[0]]
             if parts[-1] not in things:
                 return 404, {"error": "Object Not Found"}
             things.pop(parts[-1]) if isinstance(things, dict) else things.remove(parts[-1])
             return 204, None
-        wanted = parse_qs(urlsplit(path).query)["name"][0]
-        return 200, {"items": [{"name": name} for name in sorted(self.queues) if wanted in name]}
+        query = {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
+        found = [{"name": name} for name in sorted(things) if query["name"] in name]
+        start = (int(query["page"]) - 1) * int(query["page_size"])
+        return 200, {"items": found[start:start + int(query["page_size"])]}
 
     def _put(self, parts, body):
         if parts[0] == "users":

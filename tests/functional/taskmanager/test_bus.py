@@ -49,6 +49,24 @@ def work_of(db, context, instance_id):
         return Work(held, "me", db.now(session))
 
 
+def test_however_many_things_a_guest_made_none_is_left_and_no_other_is_touched(conf, db, context):
+    broker = fake_broker.Broker()
+    try:
+        configure_bus(conf, broker.url, fake_broker.USER, fake_broker.PASSWORD, "10.77.0.1:5672")
+        for things in (broker.queues, broker.exchanges):
+            things.update(f"guestagent.{INSTANCE}.{number}" for number in range(250))
+            things.update((f"guestagent.{INSTANCE}", f"guestagent.{INSTANCE}_fanout", f"guestagent.{OTHER}"))
+        work = work_of(db, context, INSTANCE)
+        work.data["since"] = work.now()
+        for _ in range(20):
+            if bus.delete_account(work) is None:
+                break
+        assert broker.queues == {f"guestagent.{OTHER}"}
+        assert broker.exchanges == {"trove", f"guestagent.{OTHER}"}
+    finally:
+        broker.stop()
+
+
 def test_an_account_is_made_renewed_and_removed(broker, db, context):
     work = work_of(db, context, INSTANCE)
     bus.create_account(work)

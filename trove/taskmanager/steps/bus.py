@@ -16,6 +16,8 @@ from trove.common.cfg import CONF, PLACEHOLDERS
 LOG = logging.getLogger(__name__)
 
 PER_INSTANCE = "per_instance"
+# Queues or exchanges in one answer of the management API.
+_PAGE = 100
 
 
 def problems():
@@ -47,17 +49,20 @@ def create_account(work):
 
 
 def delete_account(work):
-    """Remove the guest's account, its queues and its exchange."""
+    """Remove the guest's account, its queues and its exchanges; look again while there are more."""
     if not CONF.guest_bus.management_url:
-        return
+        return None
     name, vhost = f"guestagent.{work.resource_id}", _vhost()
     with _Broker() as broker:
         broker.delete(f"users/{_user(work.resource_id)}")
-        page = broker.get(f"queues/{vhost}", {"name": name, "page": 1, "page_size": 100})
-        for queue in page.get("items", ()):
-            broker.delete(f"queues/{vhost}/{quote(queue['name'], safe='')}")
-        broker.delete(f"exchanges/{vhost}/{name}_fanout")
+        for kind in ("queues", "exchanges"):
+            found = broker.get(f"{kind}/{vhost}", {"name": name, "page": 1, "page_size": _PAGE})["items"]
+            for thing in found:
+                broker.delete(f"{kind}/{vhost}/{quote(thing['name'], safe='')}")
+            if len(found) == _PAGE:  # the guest may have made any number
+                return work.again()
     work.data.pop("bus_password", None)
+    return None
 
 
 def forget_password(work):
