@@ -15,7 +15,7 @@ class Guests:
 
     commands: [(instance id, method, arguments)]; answer: called with (instance id, method) before a command acts, may
     raise what a client raises; lost: number of prepare messages that never arrive; builds: whether prepare succeeds
-    (True), fails (False) or is never heard of again (None).
+    (True), fails (False) or is never heard of again (None); boots: whether agents report after a reboot.
     """
 
     def __init__(self):
@@ -27,6 +27,7 @@ class Guests:
         self.answer = lambda instance_id, method: None
         self.lost = 0
         self.builds = True
+        self.boots = True
 
     def called(self, method):
         """The arguments of every arrived command of that name."""

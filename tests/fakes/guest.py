@@ -129,3 +129,11 @@ class Client:
     def get_filesystem_stats(self, fs_path=None):
         used = self._guest("get_filesystem_stats").used
         return {"block_size": 4096, "total_blocks": 1, "free_blocks": 1, "total": 1.0, "free": 1.0 - used, "used": used}
+
+    def get_hwinfo(self):
+        self._guest("get_hwinfo")
+        return {"mem_total": 524288, "num_cpus": 1}
+
+    def get_diagnostics(self):
+        self._guest("get_diagnostics")
+        return {"version": "1.0", "fd_size": 64, "vm_size": 5, "vm_peak": 6, "vm_rss": 3, "vm_hwm": 4, "threads": 2}

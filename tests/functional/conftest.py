@@ -11,9 +11,11 @@ import sqlalchemy
 import webtest
 from paste import deploy
 
+from tests.fakes import cloud as fake_cloud
 from tests.fakes import guest, nova
 from tests.functional.world import World
 from trove import rpc
+from trove.common import remote
 from trove.datastore import models as datastore_models
 from trove.flavor import models as flavor_models
 
@@ -113,6 +115,24 @@ def options(conf):
     rpc.cleanup()
     yield conf
     rpc.cleanup()
+
+
+@pytest.fixture(scope="session")
+def running_cloud(tmp_path_factory):
+    """One cloud for all tests."""
+    cloud = fake_cloud.Cloud(tmp_path_factory.mktemp("cloud"))
+    yield cloud
+    cloud.stop()
+
+
+@pytest.fixture
+def cloud(options, running_cloud):
+    """minicloud behind all clients of the cloud: tests.fakes.cloud.Cloud."""
+    options.clear_override("remote_nova_client")
+    running_cloud.configure(options)
+    yield running_cloud
+    running_cloud.clear()
+    remote.reset()
 
 
 @pytest.fixture

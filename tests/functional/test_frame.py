@@ -248,7 +248,7 @@ class TestExtensions:
 
     def test_they_are_listed(self, alice):
         found = alice.get("/extensions").json["extensions"]
-        assert [each["alias"] for each in found] == ["MYSQL", "Mgmt", "ECHO"]
+        assert [each["alias"] for each in found] == ["MYSQL", "security_group", "Mgmt", "ECHO"]
         assert set(found[0]) == {"name", "alias", "namespace", "description", "updated", "links"}
 
 

@@ -22,6 +22,35 @@ def show(caller, instance_id):
     return caller.get(f"/instances/{instance_id}").json["instance"]
 
 
+class TestDetail:
+    """Row 3.1 GET /instances/detail."""
+
+    def test_a_page_of_show_views(self, world, alice, bob):
+        mine = sorted((create_active(world, alice), create_active(world, alice)))
+        create(bob)
+        world.set(mine[0], slave_of_id=mine[1])
+        with world.db.writer() as session:
+            record_fault(session, mine[0], "first")
+            record_fault(session, mine[1], "second")
+        found = alice.get("/instances/detail").json["instances"]
+        assert [view["id"] for view in found] == mine
+        for view in found:
+            alone = show(alice, view["id"])
+            for only_alone in (alone.pop("operation"), alone["volume"].pop("used")):
+                assert only_alone
+            assert view == alone
+        assert found[1]["replicas"][0]["id"] == mine[0]
+        assert found[0]["fault"]["message"] == "first"
+        assert len(alice.get("/instances/detail?limit=1").json["links"]) == 1
+
+    @pytest.mark.parametrize("number", [1, 20])
+    def test_it_costs_three_statements(self, world, alice, statements, number):
+        world.add_instances("tenant-a", number)
+        del statements[:]
+        assert len(alice.get("/instances/detail").json["instances"]) == number
+        assert len(statements) == 3
+
+
 class TestList:
     def test_what_a_list_shows(self, world, alice):
         instance_id = create_active(world, alice)

@@ -87,6 +87,25 @@ class TestInstances:
         admin.get(f"/mgmt/instances/{instance_id}/rpc_ping", status=400)
         admin.get(f"/mgmt/instances/{UNKNOWN}/rpc_ping", status=404)
 
+    def test_diagnostics_and_hwinfo(self, world, alice, admin):
+        """Rows 4 GET diagnostics and GET hwinfo."""
+        base = f"/mgmt/instances/{create_active(world, alice)}"
+        assert admin.get(f"{base}/diagnostics").json == {"diagnostics": {
+            "version": "1.0", "threads": 2, "fdSize": 64, "vmSize": 5, "vmPeak": 6, "vmRss": 3, "vmHwm": 4}}
+        assert admin.get(f"{base}/hwinfo").json == {"hwinfo": {"mem_total": 524288, "num_cpus": 1}}
+        for path in ("diagnostics", "hwinfo"):
+            admin.get(f"/mgmt/instances/{UNKNOWN}/{path}", status=404)
+        world.guest(base.rpartition("/")[2]).error = exception.GuestTimeout()
+        admin.get(f"{base}/hwinfo", status=400)
+
+    def test_upgrade_is_refused(self, world, alice, admin):
+        """Row 4 POST upgrade."""
+        body = {"upgrade": {"instance_version": "v1.0.1", "location": "http://swift/trove-guestagent-v1.0.1.tar.gz"}}
+        base = f"/mgmt/instances/{create_active(world, alice)}/upgrade"
+        admin.post(base, body, status=501)
+        admin.post(base, {"upgrade": {}}, status=400)
+        admin.post(f"/mgmt/instances/{UNKNOWN}/upgrade", body, status=404)
+
     def test_reset_task_status(self, world, alice, admin):
         instance_id = create(alice)
         world.add_backup(instance_id, "BUILDING")
@@ -103,9 +122,34 @@ class TestInstances:
         admin.post(f"/mgmt/instances/{instance_id}/action", {"reset-task-status": None}, status=202)
         assert alice.get(f"/instances/{instance_id}").json["instance"]["status"] == "ACTIVE"
 
+    @pytest.mark.parametrize(("action", "kind"), [("reboot", "instance.reboot"), ("stop", "instance.stop")])
+    def test_reboot_and_stop(self, world, alice, admin, action, kind):
+        instance_id = create_active(world, alice)
+        admin.post(f"/mgmt/instances/{instance_id}/action", {action: {}}, status=202)
+        operation = world.operations(instance_id)[-1]
+        assert (operation.kind, operation.tenant_id) == (kind, "tenant-admin")
+        assert world.casts[-1] == (action, {"instance_id": instance_id, "operation_id": operation.id})
+        word = alice.get(f"/instances/{instance_id}").json["instance"]["status"]
+        assert word == ("REBOOT" if action == "reboot" else "ACTIVE")
+        admin.post(f"/mgmt/instances/{instance_id}/action", {action: {}}, status=422)
+        assert len(world.operations(instance_id)) == 2
+        admin.post(f"/mgmt/instances/{UNKNOWN}/action", {action: {}}, status=404)
+
+    def test_the_guard_holds_for_a_reboot_and_not_for_a_stop(self, world, alice, admin):
+        instance_id = create_active(world, alice)
+        world.set(instance_id, service=ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT)
+        admin.post(f"/mgmt/instances/{instance_id}/action", {"reboot": {}}, status=422)
+        admin.post(f"/mgmt/instances/{instance_id}/action", {"stop": None}, status=202)
+
+    def test_what_is_deleted_is_not_stopped(self, world, alice, admin):
+        instance_id = create_active(world, alice)
+        alice.delete(f"/instances/{instance_id}")
+        for action in ("stop", "reboot"):
+            admin.post(f"/mgmt/instances/{instance_id}/action", {action: {}}, status=422)
+
     @pytest.mark.parametrize(("body", "code"), [
         (None, 400), ({}, 400), ({"update": {}}, 400), ({"stop": {}, "reboot": {}}, 400), ({"stop": 1}, 400),
-        ({"stop": {}}, 501), ({"reboot": {}}, 501), ({"migrate": {"host": "h"}}, 501),
+        ({"migrate": {"host": "h"}}, 501),
         ({"rebuild": {"image_id": "i"}}, 501)])
     def test_other_actions(self, world, alice, admin, body, code):
         instance_id = create_active(world, alice)

@@ -13,18 +13,28 @@ INSTANCES = "trove.instance.service.InstanceController"
 DATASTORES = "trove.datastore.service.DatastoreController"
 PARAMETERS = "trove.datastore.service.ParametersController"
 FLAVORS = "trove.flavor.service.FlavorController"
+VOLUME_TYPES = "trove.volume_type.service.VolumeTypeController"
+CLUSTERS = "trove.cluster.service.ClusterController"
 LIMITS = "trove.limits.service.LimitsController"
 EXTENSIONS = "trove.common.extensions.ExtensionsController"
 ROOT = "trove.extensions.common.service.RootController"
 SCHEMAS = "trove.extensions.mysql.service.SchemaController"
 USERS = "trove.extensions.mysql.service.UserController"
 USER_ACCESS = "trove.extensions.mysql.service.UserAccessController"
+SECURITY_GROUPS = "trove.extensions.security_group.service.SecurityGroupController"
+SECURITY_GROUP_RULES = "trove.extensions.security_group.service.SecurityGroupRuleController"
 MGMT_INSTANCES = "trove.extensions.mgmt.instances.service.MgmtInstanceController"
 MGMT_QUOTAS = "trove.extensions.mgmt.quota.service.QuotaController"
+MGMT_CLUSTERS = "trove.extensions.mgmt.clusters.service.MgmtClusterController"
+MGMT_HOSTS = "trove.extensions.mgmt.host.service.HostController"
+MGMT_STORAGE = "trove.extensions.mgmt.storage.service.StorageController"
+MGMT_ACCOUNTS = "trove.extensions.mgmt.account.service.AccountController"
+MGMT_VERSIONS = "trove.extensions.mgmt.datastore.service.DatastoreVersionController"
 
 _T = "/{tenant_id}"
 _DS = _T + "/datastores"
 _I = _T + "/instances/{instance_id}"
+_C = _T + "/clusters/{cluster_id}"
 _M = _T + "/mgmt"
 # No datastore may be called "versions".
 _V = _DS + "/versions/{version_id}"
@@ -34,6 +44,7 @@ ROUTES = tuple(Route(*row) for row in (
 
     (_T + "/instances", "GET", INSTANCES, "index"),
     (_T + "/instances", "POST", INSTANCES, "create"),
+    (_T + "/instances/detail", "GET", INSTANCES, "index_detail"),
     (_I, "GET", INSTANCES, "show"),
     (_I, "PUT", INSTANCES, "update"),
     (_I, "PATCH", INSTANCES, "edit"),
@@ -65,22 +76,57 @@ ROUTES = tuple(Route(*row) for row in (
     (_V + "/parameters", "GET", PARAMETERS, "index_by_version"),
     (_V + "/parameters/{name}", "GET", PARAMETERS, "show_by_version"),
     (_DS + "/{datastore}", "GET", DATASTORES, "show"),
+    (_DS + "/{datastore}", "DELETE", DATASTORES, "delete", ADMIN),
     (_DS + "/{datastore}/versions", "GET", DATASTORES, "index_versions"),
     (_DS + "/{datastore}/versions/{version}", "GET", DATASTORES, "show_version"),
     (_DS + "/{datastore}/versions/{version}/flavors", "GET", DATASTORES, "index_version_flavors"),
+    (_DS + "/{datastore}/versions/{version}/volume-types", "GET", DATASTORES, "index_version_volume_types"),
     (_DS + "/{datastore}/versions/{version}/parameters", "GET", PARAMETERS, "index"),
     (_DS + "/{datastore}/versions/{version}/parameters/{name}", "GET", PARAMETERS, "show"),
 
+    (_T + "/clusters", "GET", CLUSTERS, "index"),
+    (_T + "/clusters", "POST", CLUSTERS, "create"),
+    (_C, "GET", CLUSTERS, "show"),
+    (_C, "POST", CLUSTERS, "action"),
+    (_C, "DELETE", CLUSTERS, "delete"),
+    (_C + "/instances/{instance_id}", "GET", CLUSTERS, "show_instance"),
+    (_C + "/root", "GET", CLUSTERS, "root"),
+    (_C + "/root", "POST", CLUSTERS, "enable_root"),
+
     (_T + "/flavors", "GET", FLAVORS, "index"),
     (_T + "/flavors/{flavor}", "GET", FLAVORS, "show"),
+    (_T + "/volume-types", "GET", VOLUME_TYPES, "index"),
+    (_T + "/volume-types/{name}", "GET", VOLUME_TYPES, "show"),
     (_T + "/limits", "GET", LIMITS, "index"),
     (_T + "/extensions", "GET", EXTENSIONS, "index"),
+
+    (_T + "/security-groups", "GET", SECURITY_GROUPS, "index"),
+    (_T + "/security-groups/{group_id}", "GET", SECURITY_GROUPS, "show"),
+    (_T + "/security-group-rules", "POST", SECURITY_GROUP_RULES, "create"),
+    (_T + "/security-group-rules/{rule_id}", "DELETE", SECURITY_GROUP_RULES, "delete"),
 
     (_M + "/instances", "GET", MGMT_INSTANCES, "index", ADMIN),
     (_M + "/instances/{instance_id}", "GET", MGMT_INSTANCES, "show", ADMIN),
     (_M + "/instances/{instance_id}/action", "POST", MGMT_INSTANCES, "action", ADMIN),
     (_M + "/instances/{instance_id}/root", "GET", MGMT_INSTANCES, "root", ADMIN),
     (_M + "/instances/{instance_id}/rpc_ping", "GET", MGMT_INSTANCES, "rpc_ping", ADMIN),
+    (_M + "/instances/{instance_id}/diagnostics", "GET", MGMT_INSTANCES, "diagnostics", ADMIN),
+    (_M + "/instances/{instance_id}/hwinfo", "GET", MGMT_INSTANCES, "hwinfo", ADMIN),
+    (_M + "/instances/{instance_id}/upgrade", "POST", MGMT_INSTANCES, "upgrade", ADMIN),
+    (_M + "/clusters", "GET", MGMT_CLUSTERS, "index", ADMIN),
+    (_M + "/clusters/{cluster_id}", "GET", MGMT_CLUSTERS, "show", ADMIN),
+    (_M + "/clusters/{cluster_id}/action", "POST", MGMT_CLUSTERS, "action", ADMIN),
+    (_M + "/hosts", "GET", MGMT_HOSTS, "index", ADMIN),
+    (_M + "/hosts/{name}", "GET", MGMT_HOSTS, "show", ADMIN),
+    (_M + "/hosts/{name}/instances/action", "POST", MGMT_HOSTS, "action", ADMIN),
+    (_M + "/storage", "GET", MGMT_STORAGE, "index", ADMIN),
+    (_M + "/accounts", "GET", MGMT_ACCOUNTS, "index", ADMIN),
+    (_M + "/accounts/{tenant}", "GET", MGMT_ACCOUNTS, "show", ADMIN),
+    (_M + "/datastore-versions", "GET", MGMT_VERSIONS, "index", ADMIN),
+    (_M + "/datastore-versions", "POST", MGMT_VERSIONS, "create", ADMIN),
+    (_M + "/datastore-versions/{version_id}", "GET", MGMT_VERSIONS, "show", ADMIN),
+    (_M + "/datastore-versions/{version_id}", "PATCH", MGMT_VERSIONS, "edit", ADMIN),
+    (_M + "/datastore-versions/{version_id}", "DELETE", MGMT_VERSIONS, "delete", ADMIN),
     (_M + "/quotas/{tenant}", "GET", MGMT_QUOTAS, "show", ADMIN_OR_NAMED),
     (_M + "/quotas/{tenant}", "PUT", MGMT_QUOTAS, "update", ADMIN),
 ))

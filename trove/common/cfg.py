@@ -18,9 +18,6 @@ DATASTORES = (mysql, percona, mariadb)
 PLACEHOLDERS = frozenset(("", "changeme", "change_me", "secret", "password", "secret_key", "default_aes_cbc_key",
                           "module_aes_cbc_key", "guest"))
 
-# Every guest holds a value made from this key, against which whoever is root there can try keys.
-SHORTEST = {"operation_key": 32}
-
 
 def _register():
     for area in (*_AREAS, database, *DATASTORES):
@@ -41,7 +38,7 @@ def parse_args(argv, default_config_files=None, default_config_dirs=None):
 
 
 def require_secret(*options):
-    """Refuse to go on when an option of the form ``name`` or ``group.name`` is unset, a placeholder or too short.
+    """Refuse to go on when an option of the form ``name`` or ``group.name`` is unset or a placeholder.
 
     Raises SystemExit with a sentence that names the option.
     """
@@ -52,9 +49,6 @@ def require_secret(*options):
             where = f"[{group}] {name}" if group else f"[DEFAULT] {name}"
             raise SystemExit(f"Cannot start: set {where} to a secret of your own "
                              f"(it is {'not set' if not value else 'a placeholder'}).")
-        if len(value) < SHORTEST.get(option, 0):
-            raise SystemExit(f"Cannot start: set [DEFAULT] {option} to at least {SHORTEST[option]} random characters "
-                             f"(it has {len(value)}).")
 
 
 def datastore_options(manager):

@@ -27,7 +27,9 @@ class Extension(NamedTuple):
 
 OWN = (
     Extension("Mysql", "MYSQL", "http://TBD", "Databases, users and root of an instance.", "2011-01-22T13:25:27-06:00"),
-    Extension("Mgmt", "Mgmt", "http://TBD", "Management of instances and quotas by administrators.",
+    Extension("SecurityGroup", "security_group", "http://TBD", "Who may connect to an instance.",
+              "2012-02-26T17:25:27-08:00"),
+    Extension("Mgmt", "Mgmt", "http://TBD", "Management of everything by administrators.",
               "2011-01-22T13:25:27-06:00"),
 )
 

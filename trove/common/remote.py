@@ -3,12 +3,17 @@
 Each factory is also the default of its option ``remote_<name>``, which may name another. Client libraries are
 imported when first used, so that a process pays only for those it needs.
 """
+import contextlib
 import functools
 import threading
+
+from oslo_log import log as logging
 
 from trove.common import exception
 from trove.common.cfg import CONF
 from trove.common.strategies import strategy
+
+LOG = logging.getLogger(__name__)
 
 _lock = threading.RLock()
 _made = {}
@@ -156,6 +161,23 @@ def http_status(error):
         if isinstance(status, int):
             return status
     return None
+
+
+@contextlib.contextmanager
+def answering(service):
+    """Around calls of the cloud that a user waits for: what it refuses or fails becomes ServiceUnavailable.
+
+    service: what to call it in the message, as in "the image service". Our own errors pass.
+    """
+    try:
+        yield
+    except exception.TroveError:
+        raise
+    except Exception as error:
+        if http_status(error) is None and not is_passing(error):
+            raise
+        LOG.warning("The %s service did not do what was asked: %s", service, error)
+        raise exception.ServiceUnavailable(f"The {service} service of the cloud does not do it now.") from error
 
 
 def is_missing(error):

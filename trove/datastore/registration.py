@@ -1,6 +1,6 @@
 """How an administrator makes and changes datastores, versions, their flavors and configuration parameters.
 
-Called by trove-manage with a session inside one transaction. Every function may be repeated.
+Called by trove-manage and the management API with a session inside one transaction. Every function may be repeated.
 """
 import sqlalchemy
 
@@ -8,6 +8,9 @@ from trove.common import exception
 from trove.datastore import models
 from trove.db import models as db_models
 from trove.db.sqlalchemy import tables
+
+# A path with this in place of a datastore's name means versions of all datastores.
+RESERVED_NAME = "versions"
 
 _parameters = tables.datastore_configuration_parameters
 
@@ -29,6 +32,8 @@ def update_datastore(session, name, default_version=""):
     Raises NotFound for an unknown version, BadValue for an impossible name.
     """
     name = _checked(tables.datastores.c.name, "datastore_name", name)
+    if name == RESERVED_NAME:
+        raise exception.BadValue(field="datastore_name", reason=f"'{RESERVED_NAME}' is reserved.")
     row = session.execute(sqlalchemy.select(models.DBDatastore).where(
         models.DBDatastore.name == name)).scalars().first()
     if row is None:
@@ -60,6 +65,90 @@ def update_version(session, datastore, name, manager, image_id, packages, active
     for column, value in values.items():
         setattr(row, column, value)
     return row
+
+
+def _refuse_taken_name(session, datastore_id, name, except_id=None):
+    taken = session.execute(sqlalchemy.select(models.DBDatastoreVersion.id).where(
+        models.DBDatastoreVersion.datastore_id == datastore_id, models.DBDatastoreVersion.name == name)).scalar()
+    if taken is not None and taken != except_id:
+        raise exception.BadValue(field="name", reason=f"the datastore has a version '{name}' already.")
+
+
+def _checked_columns(values):
+    columns = tables.datastore_versions.c
+    for column, field in (("name", "name"), ("manager", "datastore_manager"), ("image_id", "image"),
+                          ("packages", "packages")):
+        if column in values:
+            values[column] = _checked(columns[column], field, values[column], required=column != "packages")
+    return values
+
+
+def create_version(session, datastore, values, default):
+    """Make a version, and its datastore if there is none of that name.
+
+    datastore: id or name; values: columns name, manager, image_id, active and perhaps packages; default: whether
+    requests that name no version get it. Raises BadValue for a name that is taken or an impossible value.
+    """
+    try:
+        parent = models.find_datastore(session, datastore)
+    except exception.NotFound:
+        parent = update_datastore(session, datastore)
+    values = _checked_columns(dict(values))
+    _refuse_taken_name(session, parent.id, values["name"])
+    row = models.DBDatastoreVersion(datastore_id=parent.id, **{"packages": "", **values})
+    session.add(row)
+    session.flush()
+    if default:
+        parent.default_version_id = row.id
+    return row
+
+
+def change_version(session, version_id, values, default=None):
+    """Change columns of a version; default: whether it is the default version of its datastore, None to leave that.
+
+    Raises NotFound; BadValue for a name that is taken or an impossible value.
+    """
+    row = models.DBDatastoreVersion.get(session, version_id)
+    values = _checked_columns(dict(values))
+    if "name" in values:
+        _refuse_taken_name(session, row.datastore_id, values["name"], except_id=row.id)
+    for column, value in values.items():
+        setattr(row, column, value)
+    parent = session.get(models.DBDatastore, row.datastore_id)
+    if default:
+        parent.default_version_id = row.id
+    elif default is False and parent.default_version_id == row.id:
+        parent.default_version_id = None
+
+
+def delete_version(session, version_id):
+    """Delete a version with its flavors and parameters.
+
+    Raises NotFound, and BadRequest while anything refers to it: the rows of deleted instances and backups do, too.
+    """
+    row = models.DBDatastoreVersion.get(session, version_id)
+    for table, what in ((tables.instances, "instances"), (tables.clusters, "clusters"), (tables.backups, "backups"),
+                        (tables.configurations, "configuration groups")):
+        users = session.execute(sqlalchemy.select(table.c.deleted).where(
+            table.c.datastore_version_id == row.id).order_by(table.c.deleted).limit(1)).scalars().all()
+        if users:
+            reason = f"{what} are still made from it" if not users[0] else f"deleted {what} were made from it"
+            raise exception.BadRequest(f"The version {row.name} cannot be deleted: {reason}. "
+                                       "Set active to false, so that nobody can use it any more.")
+    parent = session.get(models.DBDatastore, row.datastore_id)
+    if parent.default_version_id == row.id:
+        parent.default_version_id = None
+    for table in (tables.datastore_version_metadata, tables.datastore_configuration_parameters):
+        session.execute(sqlalchemy.delete(table).where(table.c.datastore_version_id == row.id))
+    session.delete(row)
+
+
+def delete_datastore(session, datastore):
+    """Delete a datastore (id or name). Raises NotFound, and BadRequest while it has versions."""
+    row = models.find_datastore(session, datastore)
+    if models.load_versions(session, row, only_active=False):
+        raise exception.BadRequest(f"The datastore {row.name} still has versions: delete them first.")
+    session.delete(row)
 
 
 def _version(session, datastore, version):

@@ -1,14 +1,20 @@
-"""GET of datastores, their versions and the parameters of a version.
+"""Datastores, their versions and the parameters of a version.
 
 Lists leave out what is not active, except for administrators. A version that is asked for by its own name or id is
 shown to everybody: instances that were made from it still run.
 """
+from oslo_log import log as logging
+
 from trove.common import exception, wsgi
 from trove.common.apischema import contract
-from trove.datastore import models, views
-from trove.db import get_db_api
+from trove.datastore import models, registration, views
+from trove.db import get_db_api, in_transaction
 from trove.flavor import models as flavor_models
 from trove.flavor import views as flavor_views
+from trove.volume_type import models as volume_type_models
+from trove.volume_type import views as volume_type_views
+
+LOG = logging.getLogger(__name__)
 
 
 class DatastoreController(wsgi.Controller):
@@ -62,6 +68,20 @@ class DatastoreController(wsgi.Controller):
             bound = models.bound_flavors(session, row.id)
         return {"flavors": [flavor_views.flavor(req, flavor) for flavor in flavor_models.list_flavors()
                             if not bound or flavor.id in bound]}
+
+    @contract(answer=volume_type_views.LIST, errors=(503,))
+    def index_version_volume_types(self, req, datastore, version):
+        """The volume types that a version may be used with: all, since none can be bound to one."""
+        with get_db_api().reader() as session:
+            models.find_version(session, models.find_datastore(session, datastore), version)
+        return {"volume_types": [volume_type_views.volume_type(found)
+                                 for found in volume_type_models.list_volume_types()]}
+
+    @contract(status=202)
+    def delete(self, req, datastore):
+        """Delete a datastore that has no versions (administrators)."""
+        in_transaction(registration.delete_datastore)(datastore)
+        LOG.info("datastore %s deleted by user %s", datastore, req.context.user_id)
 
 
 class ParametersController(wsgi.Controller):

@@ -23,21 +23,47 @@ def _refuse_member(row):
 
 
 @in_transaction
-def _begin_restart(session, context, instance_id):
+def _begin_rebooting(session, context, instance_id, action):
     loaded = loading.load(session, instance_id, context)
     if not context.is_admin:
         _refuse_member(loaded.row)
-    loaded.check_action("restart")
-    if not models.compare_and_set_task(session, instance_id, states.ALLOWED_TASKS["restart"], InstanceTasks.REBOOTING):
-        raise exception.UnprocessableEntity(f"Instance {instance_id} cannot do restart now: another request was first.")
-    return operations.begin(session, "instance.restart", "instance", instance_id, context).id
+    loaded.check_action(action)
+    if not models.compare_and_set_task(session, instance_id, states.ALLOWED_TASKS[action], InstanceTasks.REBOOTING):
+        raise exception.UnprocessableEntity(
+            f"Instance {instance_id} cannot do {action} now: another request was first.")
+    return operations.begin(session, f"instance.{action}", "instance", instance_id, context).id
 
 
 def restart(context, instance_id):
     """Restart the database server. Raises NotFound, NotImplementedHere (cluster member), UnprocessableEntity."""
-    operation_id = _begin_restart(context, instance_id)
+    operation_id = _begin_rebooting(context, instance_id, "restart")
     LOG.info("instance %s: -> REBOOTING (operation %s)", instance_id, operation_id)
     taskmanager.API(context).restart(instance_id, operation_id)
+
+
+def reboot(context, instance_id):
+    """Reboot the server (management API). Raises NotFound, UnprocessableEntity."""
+    operation_id = _begin_rebooting(context, instance_id, "reboot")
+    LOG.info("instance %s: -> REBOOTING (operation %s)", instance_id, operation_id)
+    taskmanager.API(context).reboot(instance_id, operation_id)
+
+
+@in_transaction
+def _begin_stop(session, context, instance_id):
+    models.lock(session, instance_id, context)
+    if _live_delete(session, instance_id) is not None:
+        raise exception.UnprocessableEntity(f"Instance {instance_id} is being deleted.")
+    return operations.begin(session, "instance.stop", "instance", instance_id, context).id
+
+
+def stop(context, instance_id):
+    """Stop the database server whatever it does (management API).
+
+    Raises NotFound, and UnprocessableEntity while another operation works on the instance.
+    """
+    operation_id = _begin_stop(context, instance_id)
+    LOG.info("instance %s: is to be stopped (operation %s)", instance_id, operation_id)
+    taskmanager.API(context).stop(instance_id, operation_id)
 
 
 def _live_delete(session, instance_id):

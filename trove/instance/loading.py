@@ -119,6 +119,11 @@ def load(session, instance_id, context=None, deleted=False):
     return found[0]
 
 
+def load_members(session, cluster_ids):
+    """The live members of clusters as Loaded, by id, in one statement; members of deleted clusters are gone."""
+    return _all_loaded(session.execute(_select().where(DBInstance.cluster_id.in_(cluster_ids)))) if cluster_ids else []
+
+
 def load_page(session, tenant_id, limit, marker=None, include_clustered=False, deleted=False):
     """One page of instances by id, in one statement.
 
@@ -156,3 +161,11 @@ def load_details(session, instance_id, context, deleted=False):
     live = newest is not None and newest.state in operations.LIVE_STATES
     return Details(loaded, models.replica_ids(session, instance_id), models.newest_fault(session, instance_id), newest,
                    get_db_api().now(session) if live else None)
+
+
+def with_details(session, page):
+    """The Details of each Loaded of a page, without operations, in two statements."""
+    ids = [loaded.id for loaded in page]
+    replicas = models.replica_ids_of(session, ids)
+    faults = models.newest_faults(session, ids)
+    return [Details(loaded, replicas.get(loaded.id, []), faults.get(loaded.id), None, None) for loaded in page]

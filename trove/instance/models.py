@@ -139,6 +139,13 @@ def newest_fault(session, instance_id):
     return session.execute(_select_newest_fault(), {"id": instance_id}).scalars().first()
 
 
+def newest_faults(session, instance_ids):
+    """{instance id: the fault that is shown for it} for those that have one, in one statement."""
+    rows = session.execute(sqlalchemy.select(InstanceFault).where(
+        InstanceFault.instance_id.in_(instance_ids)).order_by(InstanceFault.created, InstanceFault.id.desc())).scalars()
+    return {row.instance_id: row for row in rows}
+
+
 def lock(session, instance_id, context):
     """The live row of an instance, held against other writers until the end of the transaction.
 
@@ -163,6 +170,15 @@ def _select_replica_ids():
 def replica_ids(session, instance_id):
     """The ids of the live replicas of an instance."""
     return session.execute(_select_replica_ids(), {"id": instance_id}).scalars().all()
+
+
+def replica_ids_of(session, instance_ids):
+    """{instance id: ids of its live replicas} for those that have any, in one statement."""
+    found = {}
+    for source, replica in session.execute(sqlalchemy.select(DBInstance.slave_of_id, DBInstance.id).where(
+            DBInstance.slave_of_id.in_(instance_ids), DBInstance.deleted.is_(False)).order_by(DBInstance.id)):
+        found.setdefault(source, []).append(replica)
+    return found
 
 
 def set_service_status(session, instance_id, status):

@@ -16,11 +16,22 @@ class InstanceController(wsgi.Controller):
     @contract(query={**apischema.PAGE, "include_clustered": apischema.boolean}, answer=views.LIST)
     def index(self, req):
         """One page of the tenant's instances."""
-        limit, marker = req.page(CONF.instances_page_size)
         with get_db_api().reader() as session:
-            page, following = loading.load_page(session, req.context.project_id, limit, marker,
-                                               req.flag("include_clustered"))
+            page, following = self._page(session, req)
         return {"instances": [views.item(req, loaded) for loaded in page], **wsgi.next_links(req, following)}
+
+    @contract(query={**apischema.PAGE, "include_clustered": apischema.boolean}, answer=views.DETAILS)
+    def index_detail(self, req):
+        """The same page, each instance as it is shown alone but for the progress of its operation."""
+        with get_db_api().reader() as session:
+            page, following = self._page(session, req)
+            page = loading.with_details(session, page)
+        return {"instances": [views.detail(req, details) for details in page], **wsgi.next_links(req, following)}
+
+    @staticmethod
+    def _page(session, req):
+        limit, marker = req.page(CONF.instances_page_size)
+        return loading.load_page(session, req.context.project_id, limit, marker, req.flag("include_clustered"))
 
     @contract(answer=views.SHOW)
     def show(self, req, instance_id):

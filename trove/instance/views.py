@@ -40,6 +40,7 @@ DETAIL = ({**_ITEM, "service_status_updated": apischema.or_null(_time)}, {
     "operation": _OPERATION, "tenant_id": _string, "server_id": apischema.or_null(_string),
     "volume_id": apischema.or_null(_string), "password": _string})
 LIST = apischema.page("instances", apischema.view("InstanceInList", *ITEM))
+DETAILS = apischema.page("instances", apischema.view("Instance", *DETAIL))
 SHOW = apischema.answer("instance", apischema.view("Instance", *DETAIL))
 
 

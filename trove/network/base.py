@@ -27,6 +27,14 @@ class NetworkDriver(abc.ABC):
         """
 
     @abc.abstractmethod
+    def ensure_rules(self, group_id, rules):
+        """Make those of the rules (list of Rule) that the group lacks. Returns {Rule: id of the rule}."""
+
+    @abc.abstractmethod
+    def delete_rule(self, rule_id):
+        """Delete a rule; one that is gone is fine."""
+
+    @abc.abstractmethod
     def delete_security_group(self, name):
         """Delete the groups of that name. Returns whether none is left; False while one is still in use."""
 
@@ -36,10 +44,11 @@ def driver():
     return strategy.load(CONF.network_driver, base=NetworkDriver, option="network_driver")()
 
 
-def datastore_rules(manager):
+def datastore_rules(manager, cidr=None):
     """The rules that open a datastore's ports to users.
 
-    manager: name of the datastore's option group. Raises ValueError naming the option and the entry.
+    manager: name of the datastore's option group; cidr: who may connect, by default whom the option
+    trove_security_group_rule_cidr names. Raises ValueError naming the option and the entry.
     """
     rules = []
     for protocol, option in (("tcp", "tcp_ports"), ("udp", "udp_ports")):
@@ -51,5 +60,5 @@ def datastore_rules(manager):
                 ports = 0, 0
             if not 1 <= ports[0] <= ports[1] <= 65535:
                 raise ValueError(f"option [{manager}] {option}: '{entry}' is neither a port nor a range a-b of ports")
-            rules.append(Rule(protocol, *ports, CONF.trove_security_group_rule_cidr))
+            rules.append(Rule(protocol, *ports, cidr or CONF.trove_security_group_rule_cidr))
     return rules

@@ -1,4 +1,7 @@
 """Rows of security groups, their rules and the instances they belong to; ids are those of the cloud."""
+import sqlalchemy
+
+from trove.common import exception
 from trove.db import models
 from trove.db.sqlalchemy import tables
 
@@ -36,10 +39,60 @@ def keep_group(session, instance, group_id, name, description, rule_ids):
         session.add(SecurityGroup(id=group_id, name=name, description=description, tenant_id=instance.tenant_id))
         session.flush()
         session.add(SecurityGroupInstanceAssociation(security_group_id=group_id, instance_id=instance.id))
+    keep_rules(session, group_id, rule_ids)
+
+
+def load_groups(session, tenant_id=None, group_or_instance_id=None):
+    """Live groups with what their views show: [(SecurityGroup, instance id, [SecurityGroupRule])] by id.
+
+    tenant_id: None for any tenant; group_or_instance_id: None for all. Two statements.
+    """
+    query = sqlalchemy.select(SecurityGroup, SecurityGroupInstanceAssociation.instance_id).join(
+        SecurityGroupInstanceAssociation, SecurityGroupInstanceAssociation.security_group_id == SecurityGroup.id,
+    ).where(SecurityGroup.deleted.is_(False), SecurityGroupInstanceAssociation.deleted.is_(False)).order_by(
+        SecurityGroup.id)
+    if tenant_id is not None:
+        query = query.where(SecurityGroup.tenant_id == tenant_id)
+    if group_or_instance_id is not None:
+        query = query.where(sqlalchemy.or_(SecurityGroup.id == group_or_instance_id,
+                                           SecurityGroupInstanceAssociation.instance_id == group_or_instance_id))
+    found = session.execute(query).all()
+    rules = {}
+    if found:
+        for rule in session.execute(SecurityGroupRule.live().where(
+                SecurityGroupRule.group_id.in_([group.id for group, _ in found])).order_by(
+                SecurityGroupRule.created, SecurityGroupRule.id)).scalars():
+            rules.setdefault(rule.group_id, []).append(rule)
+    return [(group, instance_id, rules.get(group.id, [])) for group, instance_id in found]
+
+
+def keep_rules(session, group_id, rule_ids):
+    """Write the rows of rules of a group unless they are there; returns them.
+
+    rule_ids: {network.base.Rule: id}.
+    """
+    rows = []
     for rule, rule_id in rule_ids.items():
-        if session.get(SecurityGroupRule, rule_id) is None:
-            session.add(SecurityGroupRule(id=rule_id, group_id=group_id, protocol=rule.protocol, cidr=rule.cidr,
-                                          from_port=rule.from_port, to_port=rule.to_port))
+        row = session.get(SecurityGroupRule, rule_id)
+        if row is None:
+            row = SecurityGroupRule(id=rule_id, group_id=group_id, protocol=rule.protocol, cidr=rule.cidr,
+                                    from_port=rule.from_port, to_port=rule.to_port)
+            session.add(row)
+        rows.append(row)
+    session.flush()
+    return rows
+
+
+def load_rule(session, rule_id, context):
+    """The live SecurityGroupRule with that id; only administrators get those of other tenants. Raises NotFound."""
+    query = SecurityGroupRule.live().join(SecurityGroup, SecurityGroup.id == SecurityGroupRule.group_id).where(
+        SecurityGroupRule.id == rule_id)
+    if not context.is_admin:
+        query = query.where(SecurityGroup.tenant_id == context.project_id)
+    row = session.execute(query).scalars().one_or_none()
+    if row is None:
+        raise exception.NotFound(resource=SecurityGroupRule.label, id=rule_id)
+    return row
 
 
 def delete_groups(session, instance_id):

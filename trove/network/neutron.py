@@ -18,6 +18,12 @@ class NeutronDriver(base.NetworkDriver):
         else:
             group = self._client.create_security_group(
                 {"security_group": {"name": name, "description": description}})["security_group"]
+        return group["id"], self._ensure_rules(group, rules)
+
+    def ensure_rules(self, group_id, rules):
+        return self._ensure_rules(self._client.show_security_group(group_id)["security_group"], rules)
+
+    def _ensure_rules(self, group, rules):
         present = {_key(rule): rule["id"] for rule in group.get("security_group_rules", ())}
         ids = {}
         for rule in rules:
@@ -26,7 +32,14 @@ class NeutronDriver(base.NetworkDriver):
                     "port_range_max": rule.to_port, "remote_ip_prefix": rule.cidr}
             ids[rule] = present.get(_key(body)) or self._client.create_security_group_rule(
                 {"security_group_rule": body})["security_group_rule"]["id"]
-        return group["id"], ids
+        return ids
+
+    def delete_rule(self, rule_id):
+        try:
+            self._client.delete_security_group_rule(rule_id)
+        except Exception as error:  # noqa: BLE001 - told apart by their status
+            if not remote.is_missing(error):
+                raise
 
     def delete_security_group(self, name):
         for group in self._groups(name):

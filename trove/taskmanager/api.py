@@ -33,3 +33,11 @@ class API:
     def restart(self, instance_id, operation_id):
         """Restart the database server of an instance."""
         self._cast("restart", instance_id=instance_id, operation_id=operation_id)
+
+    def reboot(self, instance_id, operation_id):
+        """Reboot the server of an instance."""
+        self._cast("reboot", instance_id=instance_id, operation_id=operation_id)
+
+    def stop(self, instance_id, operation_id):
+        """Stop the database server of an instance."""
+        self._cast("stop", instance_id=instance_id, operation_id=operation_id)

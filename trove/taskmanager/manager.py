@@ -22,3 +22,13 @@ class Manager:
     def restart(self, context, instance_id, operation_id):
         """Restart the database server of an instance."""
         self._runner.wake(operation_id)
+
+    @rpc.expose
+    def reboot(self, context, instance_id, operation_id):
+        """Reboot the server of an instance."""
+        self._runner.wake(operation_id)
+
+    @rpc.expose
+    def stop(self, context, instance_id, operation_id):
+        """Stop the database server of an instance."""
+        self._runner.wake(operation_id)

@@ -25,14 +25,6 @@ NOTHING = {"servers": 0, "volumes": 0, "ports": 0, "groups": 0, "guests": 0, "ac
 ONE = dict.fromkeys(NOTHING, 1)
 
 
-@pytest.fixture(scope="session")
-def running_cloud(tmp_path_factory):
-    """One cloud for all tests."""
-    cloud = fake_cloud.Cloud(tmp_path_factory.mktemp("cloud"))
-    yield cloud
-    cloud.stop()
-
-
 def configure_bus(conf, url, user, password, address):
     """Point the options of guests' accounts at a broker."""
     for name, value in (("management_url", url), ("management_user", user), ("management_password", password),
@@ -114,9 +106,21 @@ class World:
 
     def restart(self, instance_id):
         """What the API writes when an instance is restarted. Returns the operation id."""
+        return self._take_rebooting(instance_id, "instance.restart")
+
+    def _take_rebooting(self, instance_id, kind):
         with self.db.writer() as session:
             assert models.compare_and_set_task(session, instance_id, [InstanceTasks.NONE], InstanceTasks.REBOOTING)
-            return operations.begin(session, "instance.restart", "instance", instance_id, self.context).id
+            return operations.begin(session, kind, "instance", instance_id, self.context).id
+
+    def reboot(self, instance_id):
+        """What the API writes when the server of an instance is rebooted. Returns the operation id."""
+        return self._take_rebooting(instance_id, "instance.reboot")
+
+    def stop(self, instance_id):
+        """What the API writes when the database of an instance is stopped. Returns the operation id."""
+        with self.db.writer() as session:
+            return operations.begin(session, "instance.stop", "instance", instance_id, self.context).id
 
     def run(self, operation_id, owner="runner", all_flows=None, looks=400):
         """Claim an operation whose holder, if any, is dead and carry it on to its end, waiting as it says."""
@@ -132,9 +136,20 @@ class World:
     def advance(self, operation_id, owner="runner", all_flows=None):
         """Carry on once; like the runner, wait as long as it says."""
         outcome = flow.advance(all_flows or flows.FLOWS, operation_id, owner)
+        if outcome is not None and GUESTS.boots:
+            self._report_after_boot()
         if outcome is not None:
             time.sleep(min(outcome.seconds, 0.05))
         return outcome
+
+    def _report_after_boot(self):
+        """The agents of guests that were rebooted report that their databases run."""
+        with self.db.reader() as session:
+            paused = session.execute(models.InstanceServiceStatus.live().where(
+                models.InstanceServiceStatus.status_id == ServiceStatuses.PAUSED.code)).scalars().all()
+        for row in paused:
+            with self.db.writer() as session:
+                models.set_service_status(session, row.instance_id, ServiceStatuses.RUNNING)
 
     def end_lease(self, operation_id):
         """Let the time pass after which a dead holder's operation may be taken."""

@@ -49,6 +49,18 @@ def restart(world):
     return instance_id, world.restart(instance_id)
 
 
+def reboot(world):
+    """A reboot of an instance that is ACTIVE."""
+    instance_id = world.built()
+    return instance_id, world.reboot(instance_id)
+
+
+def stop(world):
+    """A stop of an instance that is ACTIVE."""
+    instance_id = world.built()
+    return instance_id, world.stop(instance_id)
+
+
 def delete(world):
     """A deletion of an instance that is ACTIVE."""
     instance_id = world.built()
@@ -60,6 +72,14 @@ def check_built(world, instance_id, operation):
     assert world.instance(instance_id).task is InstanceTasks.NONE
     assert world.instance(instance_id).server_status == "ACTIVE"
     assert world.service_status(instance_id) is ServiceStatuses.RUNNING
+    assert world.fault(instance_id) is None
+    assert world.counts() == ONE
+
+
+def check_stopped(world, instance_id, operation):
+    assert operation.state == operations.DONE, operation.error
+    assert world.instance(instance_id).task is InstanceTasks.NONE
+    assert world.service_status(instance_id) is ServiceStatuses.SHUTDOWN
     assert world.fault(instance_id) is None
     assert world.counts() == ONE
 
@@ -91,6 +111,8 @@ class Scenario:
 SCENARIOS = {
     "instance.create": Scenario(create, check_built),
     "instance.restart": Scenario(restart, check_built),
+    "instance.reboot": Scenario(reboot, check_built),
+    "instance.stop": Scenario(stop, check_stopped),
     "instance.delete": Scenario(delete, check_deleted),
 }
 UNDO_SCENARIOS = {"instance.create": Scenario(failing_create, check_undone)}
@@ -362,7 +384,8 @@ def test_a_step_that_never_ends_meets_its_deadline(world, conf, kind, step, verb
     assert calls
     text = operation.error if verb == "do" else operation.data["not_undone"][0]["message"]
     assert f"did not happen within 0 s (option {option})" in text
-    expected = {"instance.restart": InstanceTasks.NONE, "instance.delete": InstanceTasks.DELETING_ERROR}
+    expected = {"instance.restart": InstanceTasks.NONE, "instance.reboot": InstanceTasks.NONE,
+                "instance.stop": InstanceTasks.NONE, "instance.delete": InstanceTasks.DELETING_ERROR}
     assert world.instance(instance_id).task is expected.get(kind, world.instance(instance_id).task)
     assert world.fault(instance_id) is not None
     world.check_quota()

@@ -36,6 +36,40 @@ def test_create_then_restart_then_delete(world):
     assert world.counts() == NOTHING
 
 
+def test_a_reboot_stops_the_database_first(world):
+    instance_id = world.built()
+    world.run(world.reboot(instance_id))
+    assert GUESTS.called("stop_db") == [{"do_not_start_on_reboot": False}]
+    assert "started" in world.cloud.server.host.guest(world.instance(instance_id).compute_instance_id)["console"][1]
+    assert world.instance(instance_id).task is InstanceTasks.NONE
+    assert world.service_status(instance_id) is ServiceStatuses.RUNNING
+
+
+def test_a_guest_that_does_not_come_back_from_a_reboot_is_a_fault(world, conf):
+    instance_id = world.built()
+    GUESTS.boots = False
+    conf.set_override("reboot_time_out", 1)
+    operation_id = world.reboot(instance_id)
+    world.run(operation_id)
+    assert world.operation(operation_id).error_step == "guest"
+    assert world.instance(instance_id).task is InstanceTasks.NONE
+    assert world.service_status(instance_id) is ServiceStatuses.UNKNOWN
+    assert "reboot_time_out" in world.fault(instance_id).message
+
+
+def test_stop_tells_the_guest_and_says_so_when_it_fails(world):
+    instance_id = world.built()
+    world.run(world.stop(instance_id))
+    assert world.service_status(instance_id) is ServiceStatuses.SHUTDOWN
+    assert world.fault(instance_id) is None
+
+    def refuse(_instance_id, _method):
+        raise exception.GuestTimeout()
+    GUESTS.answer = refuse
+    world.run(world.stop(instance_id))
+    assert "did not answer" in world.fault(instance_id).message
+
+
 def fail_host(world, verb, times=1):
     """Let the cloud's host refuse a verb."""
     left = [verb] * times

@@ -1,4 +1,4 @@
 """The flows of all kinds of operations, each in a module of its own that reads like a recipe."""
-from trove.taskmanager.flows import create, delete, restart
+from trove.taskmanager.flows import create, delete, reboot, restart, stop
 
-FLOWS = {flow.kind: flow for flow in (create.FLOW, restart.FLOW, delete.FLOW)}
+FLOWS = {flow.kind: flow for flow in (create.FLOW, restart.FLOW, reboot.FLOW, stop.FLOW, delete.FLOW)}

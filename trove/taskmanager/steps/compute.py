@@ -5,13 +5,15 @@ from oslo_log import log as logging
 
 from trove.common import exception, remote
 from trove.common.cfg import CONF
+from trove.common.instance import ServiceStatuses
 from trove.db import models as db_models
-from trove.instance.models import DBInstance
+from trove.instance.models import DBInstance, set_service_status
 from trove.taskmanager.steps import files, network
 
 LOG = logging.getLogger(__name__)
 
 TAG = "trove_instance_id"
+_REBOOTING = ("REBOOT", "HARD_REBOOT")
 _GONE = ("DELETED", "SOFT_DELETED")
 
 
@@ -56,6 +58,16 @@ def check_server(work):
         fault = getattr(server, "fault", None) or {}
         raise exception.CloudError(reason=f"the server {server_id} failed: {fault.get('message', 'no cause given')}")
     return server
+
+
+def reboot_server(work):
+    """Ask for a reboot unless the server is in one; until its guest reports again, the database counts as paused."""
+    server = check_server(work)
+    if server.status in _REBOOTING:
+        return
+    with work.writing() as session:
+        set_service_status(session, work.resource_id, ServiceStatuses.PAUSED)
+    server.reboot("SOFT")
 
 
 def delete_server(work):

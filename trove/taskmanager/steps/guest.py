@@ -56,6 +56,18 @@ def restart(work):
     _client(work).restart()
 
 
+def wait_for_running(work):
+    """Look again until the guest has reported that its database runs."""
+    with work.reading() as session:
+        row = service_status(session, work.resource_id)
+    return None if row is not None and row.status == ServiceStatuses.RUNNING else work.again()
+
+
+def stop(work):
+    """Stop the database server; the guest answers when it is down."""
+    _client(work).stop_db()
+
+
 def stop_database(work):
     """Let the database server end cleanly before its server is deleted, if the guest is alive; errors do not matter."""
     with work.reading() as session:

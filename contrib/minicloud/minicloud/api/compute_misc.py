@@ -2,6 +2,7 @@
 
 import datetime
 import functools
+import os
 
 from minicloud.api import schema
 from minicloud.api.web import Fault
@@ -230,6 +231,7 @@ class ComputeMisc:
                     "host_ip": self.cloud.config.gateway,
                     "running_vms": have["instances"],
                     "vcpus_used": have["cores"],
+                    "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024**2,
                     "memory_mb_used": have["ram"],
                     "service": {"id": 3, "host": "minicloud", "disabled_reason": None},
                 }

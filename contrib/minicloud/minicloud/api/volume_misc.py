@@ -1,6 +1,7 @@
 """Cinder beside volumes: types, limits, quotas, zones, services, and what there is none of."""
 
 import functools
+import shutil
 
 from minicloud.api import schema, volumes
 from minicloud.api.schema import fields
@@ -29,6 +30,7 @@ class VolumeMisc:
             ("GET", f"{quota}/defaults", self.default_quota),
             ("GET", "/os-availability-zone", self.zones),
             ("GET", "/os-services", self.services),
+            ("GET", "/scheduler-stats/get_pools", self.pools),
             ("GET", "/extensions", self.extensions),
             ("GET", "/snapshots", functools.partial(self.nothing, name="snapshots")),
             ("GET", "/snapshots/detail", functools.partial(self.nothing, name="snapshots")),
@@ -196,6 +198,23 @@ class VolumeMisc:
                 for binary in ("cinder-scheduler", "cinder-volume")
             ]
         }
+
+    def pools(self, request):
+        """For administrators: the one pool, the disk on which the state lies; sizes in GB."""
+        request.context.require_admin("scheduler_extension:scheduler_stats:get_pools")
+        disk = shutil.disk_usage(self.cloud.config.state_dir)
+        pool = {"name": "minicloud@files#files"}
+        if request.args.get("detail", "").lower() in ("true", "1"):
+            pool["capabilities"] = {
+                "volume_backend_name": "files",
+                "storage_protocol": "file",
+                "driver_version": "1",
+                "total_capacity_gb": round(disk.total / 1024**3, 2),
+                "free_capacity_gb": round(disk.free / 1024**3, 2),
+                "provisioned_capacity_gb": sum(volume["size"] for volume in self.store.list("volume")),
+                "reserved_percentage": 0,
+            }
+        return {"pools": [pool]}
 
     def extensions(self, request):
         """What Horizon asks for before it shows quotas."""

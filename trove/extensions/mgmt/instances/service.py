@@ -1,10 +1,12 @@
-"""Controller of /mgmt/instances: the instances of all tenants, for administrators (the route table checks the role)."""
+"""Controller of /mgmt/instances: the instances of all tenants, for administrators."""
 from trove.common import apischema, exception, wsgi
 from trove.common.apischema import contract
 from trove.db import get_db_api
 from trove.extensions.common import guest
 from trove.extensions.mgmt.instances import schema, views
 from trove.instance import actions, loading, models, usage
+
+_DONE_BY = {"stop": actions.stop, "reboot": actions.reboot, "reset-task-status": actions.reset_task}
 
 
 class MgmtInstanceController(wsgi.Controller):
@@ -31,10 +33,11 @@ class MgmtInstanceController(wsgi.Controller):
     @contract(body=schema.action, status=202, errors=(422, 501))
     def action(self, req, instance_id, body):
         """Do the one action that the body names."""
-        if "reset-task-status" not in body:
+        name = next(iter(body))
+        if name not in _DONE_BY:
             self._load(req, instance_id)
-            raise exception.NotImplementedHere(f"The action {next(iter(body))} is not supported.")
-        actions.reset_task(req.context, instance_id)
+            raise exception.NotImplementedHere(f"The action {name} is not supported.")
+        _DONE_BY[name](req.context, instance_id)
 
     @contract(answer=views.ROOT_HISTORY)
     def root(self, req, instance_id):
@@ -48,6 +51,23 @@ class MgmtInstanceController(wsgi.Controller):
     def rpc_ping(self, req, instance_id):
         """Whether the agent answers: 204, else an error."""
         guest.client(req.context, self._load(req, instance_id)).rpc_ping()
+
+    @contract(answer=views.DIAGNOSTICS)
+    def diagnostics(self, req, instance_id):
+        """Version and memory of the agent."""
+        found = guest.client(req.context, self._load(req, instance_id)).get_diagnostics()
+        return {"diagnostics": views.diagnostics(found)}
+
+    @contract(answer=views.HWINFO)
+    def hwinfo(self, req, instance_id):
+        """Memory and processors that the guest has."""
+        return {"hwinfo": guest.client(req.context, self._load(req, instance_id)).get_hwinfo()}
+
+    @contract(body=schema.upgrade, status=None, errors=(501,))
+    def upgrade(self, req, instance_id, body):
+        """Replace the agent in a guest, which cannot be done here."""
+        self._load(req, instance_id)
+        raise exception.NotImplementedHere("Agents cannot be upgraded in place; build an instance from a newer image.")
 
     @staticmethod
     def _deleted(req):

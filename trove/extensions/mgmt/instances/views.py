@@ -24,6 +24,9 @@ SHOW = apischema.answer("instance", apischema.view("ManagedInstance", {
     {**_DETAIL_MAY, "root_enabled": _time, "root_enabled_by": _optional}))
 ROOT_HISTORY = apischema.answer("root_history", apischema.view("RootHistory", {
     "id": _string, "enabled": {"anyOf": [_time, {"const": "Never"}]}, "user": _optional}))
+DIAGNOSTICS = apischema.answer("diagnostics", apischema.view("Diagnostics", {
+    "version": _string, **dict.fromkeys(("threads", "fdSize", "vmSize", "vmPeak", "vmRss", "vmHwm"), _integer)}))
+HWINFO = apischema.answer("hwinfo", apischema.view("Hardware", {"mem_total": _integer, "num_cpus": _integer}))
 
 
 def _server(row):
@@ -76,3 +79,12 @@ def root_history(instance_id, root):
     """
     return {"id": instance_id, "enabled": models.iso(root.created) if root else "Never",
             "user": root.user if root else "Nobody"}
+
+
+def diagnostics(found):
+    """Version and memory (kB) of the agent, with the names that clients know.
+
+    found: dict as guests give it.
+    """
+    return {"version": found["version"], "threads": found["threads"], "fdSize": found["fd_size"],
+            "vmSize": found["vm_size"], "vmPeak": found["vm_peak"], "vmRss": found["vm_rss"], "vmHwm": found["vm_hwm"]}

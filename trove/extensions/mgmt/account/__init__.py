@@ -1,0 +1,1 @@
+"""Tenants that have instances, for administrators."""

@@ -1,0 +1,1 @@
+"""Datastores and their versions as administrators make and change them."""

@@ -1,0 +1,1 @@
+"""The storage that data volumes come from, for administrators."""

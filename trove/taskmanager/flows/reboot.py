@@ -1,0 +1,30 @@
+"""Reboot the server of an instance; its agent starts the database again and reports it."""
+from trove.common.instance import ServiceStatuses
+from trove.instance import models
+from trove.instance.tasks import InstanceTasks
+from trove.taskmanager.flow import Flow, Step
+from trove.taskmanager.steps import compute, guest
+
+
+def done(session, work):
+    """The instance is free again, and nothing waits for a restart any more."""
+    models.compare_and_set_task(session, work.resource_id, [InstanceTasks.REBOOTING], InstanceTasks.NONE)
+    models.clear_faults(session, work.resource_id)
+
+
+def failed(session, work, step, _error, message):
+    """Free the instance all the same; a guest that was not heard of again does not look as if it still rebooted."""
+    models.compare_and_set_task(session, work.resource_id, [InstanceTasks.REBOOTING], step.error_task)
+    status = models.service_status(session, work.resource_id)
+    if status is not None and status.status == ServiceStatuses.PAUSED:
+        status.status = ServiceStatuses.UNKNOWN
+    models.record_fault(session, work.resource_id, message, step.name, work.context.request_id)
+    return False
+
+
+FLOW = Flow("instance.reboot", done=done, failed=failed, steps=(
+    Step("stop_database", guest.stop_database, "agent_call_high_timeout", InstanceTasks.NONE),
+    Step("reboot", compute.reboot_server, "reboot_time_out", InstanceTasks.NONE),
+    Step("server_active", compute.wait_for_server, "reboot_time_out", InstanceTasks.NONE),
+    Step("guest", guest.wait_for_running, "reboot_time_out", InstanceTasks.NONE),
+))

@@ -1,0 +1,1 @@
+"""The volume types of the cloud, as users choose one for their data."""
