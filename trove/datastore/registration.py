@@ -2,6 +2,8 @@
 
 Called by trove-manage and the management API with a session inside one transaction. Every function may be repeated.
 """
+import re
+
 import sqlalchemy
 
 from trove.common import exception
@@ -12,6 +14,7 @@ from trove.db.sqlalchemy import tables
 # A path with this in place of a datastore's name means versions of all datastores.
 RESERVED_NAME = "versions"
 
+_WHOLE = re.compile(r"-?[0-9]+")
 _parameters = tables.datastore_configuration_parameters
 
 
@@ -227,7 +230,7 @@ def _parameter(entry, field):
     values["restart_required"] = bool(entry["restart_required"])
     for key, column in (("max", "max_size"), ("min", "min_size")):
         size = entry.get(key)
-        if size is not None and (isinstance(size, bool) or not isinstance(size, (int, float, str))):
-            raise exception.BadValue(field=f"{field}.{key}", reason="must be a number")
+        if size is not None and (isinstance(size, bool) or not _WHOLE.fullmatch(str(size))):
+            raise exception.BadValue(field=f"{field}.{key}", reason="must be a whole number")
         values[column] = None if size is None else _checked(_parameters.c[column], f"{field}.{key}", str(size))
     return values

@@ -149,7 +149,11 @@ def test_parameters_are_loaded_updated_and_revived(run, db, version, tmp_path):
     ('{"configuration-parameters": [{"name": 1}]}', "configuration-parameters[0].name: must be a text"),
     ('{"configuration-parameters": [{"name": "a", "type": "string"}]}', "[0].restart_required: must be true, false"),
     ('{"configuration-parameters": [{"name": "a", "type": "string", "restart_required": 0, "max": []}]}',
-     "[0].max: must be a number"),
+     "[0].max: must be a whole number"),
+    ('{"configuration-parameters": [{"name": "a", "type": "integer", "restart_required": 0, "min": 0.5}]}',
+     "[0].min: must be a whole number"),
+    ('{"configuration-parameters": [{"name": "a", "type": "integer", "restart_required": 0, "max": "much"}]}',
+     "[0].max: must be a whole number"),
 ])
 def test_a_damaged_rules_file_is_refused_by_place(run, db, version, tmp_path, text, named):
     path = tmp_path / "rules.json"
