@@ -90,6 +90,7 @@ def test_a_silent_guest_is_a_timeout(bus, context):
 
 
 NAN, USER = float("nan"), {"_name": "u", "_host": "%", "_password": "p", "_databases": [{"_name": "d"}]}
+DIAGNOSTICS = {"version": "1", **dict.fromkeys(("fd_size", "vm_size", "vm_peak", "vm_rss", "vm_hwm", "threads"), 1)}
 # Commands with answers of the right shape, then with ones that only somebody else's agent can give.
 ANSWERS = [
     ("list_databases", (), [[[{"_name": "d"}], "d"], [[], None]],
@@ -103,6 +104,9 @@ ANSWERS = [
     ("get_filesystem_stats", (), [{"total": 1, "free": 0.5, "used": 0.5}],
      [None, [], {}, {"total": 1, "free": 1}, {"total": 1, "free": 1, "used": "much"},
       {"total": 1, "free": 1, "used": NAN}, {"total": 1, "free": 1, "used": True}]),
+    ("get_hwinfo", (), [{"mem_total": 1, "num_cpus": 1}],
+     [None, {}, {"mem_total": 1}, {"mem_total": 1, "num_cpus": "1"}]),
+    ("get_diagnostics", (), [DIAGNOSTICS], [None, {**DIAGNOSTICS, "version": 1}, {**DIAGNOSTICS, "threads": None}]),
 ]
 
 

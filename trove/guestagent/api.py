@@ -55,8 +55,21 @@ def _is_number(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _has_numbers(value, *names):
+    return isinstance(value, dict) and all(_is_number(value.get(name)) for name in names)
+
+
 def _has_sizes(value):
-    return isinstance(value, dict) and all(_is_number(value.get(name)) for name in ("total", "free", "used"))
+    return _has_numbers(value, "total", "free", "used")
+
+
+def _is_hardware(value):
+    return _has_numbers(value, "mem_total", "num_cpus")
+
+
+def _is_diagnostics(value):
+    return (_has_numbers(value, "fd_size", "vm_size", "vm_peak", "vm_rss", "vm_hwm", "threads")
+            and isinstance(value.get("version"), str))
 
 
 class API:
@@ -202,11 +215,11 @@ class API:
 
     def get_hwinfo(self):
         """{"mem_total": kB, "num_cpus": n}."""
-        return self._send(LOW, "get_hwinfo")
+        return self._send(LOW, "get_hwinfo", _is_hardware)
 
     def get_diagnostics(self):
         """Version and memory of the agent: version, fd_size, vm_size, vm_peak, vm_rss, vm_hwm, threads."""
-        return self._send(LOW, "get_diagnostics")
+        return self._send(LOW, "get_diagnostics", _is_diagnostics)
 
     def cluster_complete(self):
         """Tell a member that its cluster is complete."""

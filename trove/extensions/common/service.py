@@ -60,7 +60,7 @@ class RootController(wsgi.Controller):
         loaded, root = self._load(req, instance_id)
         return {"rootEnabled": root.enabled(loaded)}
 
-    @contract(body=schema.enable_root, answer=views.ROOT_USER, errors=(422, 501))
+    @contract(body=schema.enable_root, answer=views.ROOT_USER, errors=(422, 501, 503))
     def create(self, req, instance_id, body):
         """Enable root; a body may name the password."""
         password = body.get("password")
@@ -69,7 +69,7 @@ class RootController(wsgi.Controller):
         loaded, root = self._load(req, instance_id)
         return {"user": root.enable(req.context, loaded, password)}
 
-    @contract(status=204, errors=(422, 501))
+    @contract(status=204, errors=(422, 501, 503))
     def delete(self, req, instance_id):
         """Disable root."""
         loaded, root = self._load(req, instance_id)

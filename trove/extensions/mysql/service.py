@@ -10,7 +10,7 @@ from trove.extensions.mysql import schema, views
 from trove.guestagent.db import models
 from trove.guestagent.db.models import MySQLDatabase, MySQLUser
 
-_ACCEPTED = {"status": 202, "errors": (422,)}
+_ACCEPTED = {"status": 202, "errors": (422, 503)}
 _BEHIND_ALL_HOSTS = "\U0010ffff"
 
 
@@ -49,7 +49,7 @@ def _existing_user(guest, name, host):
 class SchemaController(wsgi.Controller):
     """/instances/{id}/databases."""
 
-    @contract(query=apischema.PAGE, answer=views.DATABASES, errors=(422,))
+    @contract(query=apischema.PAGE, answer=views.DATABASES, errors=(422, 503))
     def index(self, req, instance_id):
         """One page of the databases, by name."""
         loaded = load_running(req.context, instance_id)
@@ -89,7 +89,7 @@ class SchemaController(wsgi.Controller):
 class UserController(wsgi.Controller):
     """/instances/{id}/users."""
 
-    @contract(query=apischema.PAGE, answer=views.USERS, errors=(422,))
+    @contract(query=apischema.PAGE, answer=views.USERS, errors=(422, 503))
     def index(self, req, instance_id):
         """One page of the users, by name and host."""
         loaded = load_running(req.context, instance_id)
@@ -99,7 +99,7 @@ class UserController(wsgi.Controller):
         found, following = client(req.context, loaded).list_users(limit, marker, False)
         return {"users": [views.user(entry) for entry in found], **wsgi.next_links(req, following)}
 
-    @contract(answer=views.USER, errors=(422,))
+    @contract(answer=views.USER, errors=(422, 503))
     def show(self, req, instance_id, name):
         """One user."""
         loaded = load_running(req.context, instance_id)
@@ -179,7 +179,7 @@ class UserController(wsgi.Controller):
 class UserAccessController(wsgi.Controller):
     """/instances/{id}/users/{user}/databases: what a user may use."""
 
-    @contract(answer=views.GRANTS, errors=(422,))
+    @contract(answer=views.GRANTS, errors=(422, 503))
     def index(self, req, instance_id, user):
         """The databases that a user may use."""
         loaded = load_running(req.context, instance_id)

@@ -47,21 +47,22 @@ class MgmtInstanceController(wsgi.Controller):
             root = models.root_history(session, instance_id)
         return {"root_history": views.root_history(instance_id, root)}
 
-    @contract(status=204)
+    @contract(status=204, errors=(503,))
     def rpc_ping(self, req, instance_id):
         """Whether the agent answers: 204, else an error."""
         guest.client(req.context, self._load(req, instance_id)).rpc_ping()
 
-    @contract(answer=views.DIAGNOSTICS)
+    @contract(answer=views.DIAGNOSTICS, errors=(503,))
     def diagnostics(self, req, instance_id):
         """Version and memory of the agent."""
         found = guest.client(req.context, self._load(req, instance_id)).get_diagnostics()
         return {"diagnostics": views.diagnostics(found)}
 
-    @contract(answer=views.HWINFO)
+    @contract(answer=views.HWINFO, errors=(503,))
     def hwinfo(self, req, instance_id):
         """Memory and processors that the guest has."""
-        return {"hwinfo": guest.client(req.context, self._load(req, instance_id)).get_hwinfo()}
+        found = guest.client(req.context, self._load(req, instance_id)).get_hwinfo()
+        return {"hwinfo": {name: found[name] for name in ("mem_total", "num_cpus")}}
 
     @contract(body=schema.upgrade, status=None, errors=(501,))
     def upgrade(self, req, instance_id, body):
