@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.functional.test_clusters import add as add_cluster
+from tests.functional.test_modules import add as add_module
 from tests.functional.test_security_groups import add_group
 from tests.functional.world import UNKNOWN, create_active
 from trove.common.api import ROUTES
@@ -19,6 +20,9 @@ from trove.instance.tasks import InstanceTasks
 WRITING = sorted({(route.method, route.path) for route in ROUTES if route.method in ("POST", "PUT", "PATCH")})
 CODES = {200, 201, 202, 400, 403, 404, 409, 413, 422, 501}
 USER = {"name": "bob", "password": "secret", "host": "10.0.%.%", "databases": [{"name": "db1"}]}
+MODULE = {"name": "m1", "module_type": "ping", "type": None, "contents": "bWVzc2FnZT1oaQ==", "description": "d",
+          "datastore": {"type": "mysql", "version": "5.7"}, "auto_apply": False, "all_tenants": False, "visible": 1,
+          "live_update": 0, "all_datastores": None, "all_datastore_versions": None}
 # End of a path -> a body that fits, which is then spoilt somewhere.
 FITTING = {
     "/instances": {"instance": {
@@ -39,6 +43,10 @@ FITTING = {
     "/users": {"users": [USER]},
     "/{name}": {"user": {"name": "bob", "password": "secret", "host": "10.1.%.%"}, "users": USER},
     "/upgrade": {"upgrade": {"instance_version": "1", "location": "http://h/x"}},
+    "/instances/{instance_id}/modules": {"modules": [{"id": UNKNOWN}]},
+    "/modules/{module_id}/instances": {},
+    "/modules": {"module": MODULE},
+    "/{module_id}": {"module": MODULE},
     "/clusters": {"cluster": {
         "name": "c1", "datastore": {"type": "mysql", "version": "5.7"}, "locality": "affinity", "configuration": None,
         "instances": [{"flavorRef": "1", "volume": {"size": "1", "type": None}, "nics": [{"net-id": "n"}],
@@ -54,7 +62,7 @@ FITTING = {
 # Routes of which no body is accepted, because what they ask for cannot be done here.
 REFUSED = {f"/{{tenant_id}}{path}" for path in (
     "/mgmt/instances/{instance_id}/upgrade", "/mgmt/hosts/{name}/instances/action", "/clusters",
-    "/clusters/{cluster_id}/root")}
+    "/clusters/{cluster_id}/root", "/instances/{instance_id}/modules", "/modules/{module_id}/instances")}
 # What the last name in a path must be to exist.
 NAMES = {"/{tenant_id}/mgmt/hosts/{name}/instances/action": "minicloud"}
 
@@ -109,9 +117,11 @@ def test_any_body(world, cloud, options, alice, admin, method, path):
     instance_id = create_active(world, alice)
     caller = admin if "/mgmt" in path else alice
     fitting = next(body for end, body in FITTING.items() if path.endswith(end))
-    cluster_id = add_cluster(world)[0]
+    cluster_id, module_id = add_cluster(world)[0], add_module(alice, name="m0")["id"]
     if path.endswith("/datastore-versions"):
         fitting["version"]["image"] = cloud.image_id
+    if path.endswith("/instances/{instance_id}/modules"):
+        fitting["modules"][0]["id"] = module_id
     if path.endswith("/security-group-rules"):
         fitting["security_group_rule"]["group_id"] = add_group(world, instance_id)
 
@@ -125,8 +135,10 @@ def test_any_body(world, cloud, options, alice, admin, method, path):
             for host in ("%", USER["host"]):
                 guest.users["bob", host] = MySQLUser("bob", host, "old").serialize()
         with world.db.writer() as session:
+            session.execute(tables.modules.delete().where(tables.modules.c.id != module_id))
             session.execute(tables.datastore_versions.delete().where(tables.datastore_versions.c.name == "9"))
         known = {"tenant_id": caller.tenant, "instance_id": instance_id, "cluster_id": cluster_id,
+                 "module_id": module_id,
                  "version_id": world.catalog["mysql 5.6"].id}
         url = re.sub(r"{(\w+)}", lambda found: known.get(found[1]) or parse.quote(name, safe=""), path)
         return caller(method, f"/v1.0{url}", body)  # it checks the shape of errors

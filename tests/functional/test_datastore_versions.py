@@ -73,7 +73,7 @@ class TestEdit:
         admin.patch(path, {"active": False, "image": cloud.image_id, "packages": ["a", "b"], "name": "5.7.1"})
         assert versions(admin)["mysql", "5.7.1"] == {
             **before, "active": False, "image": cloud.image_id, "packages": ["a", "b"], "name": "5.7.1"}
-        admin.patch(path, {"default": False})
+        admin.patch(path, {"default": 0})
         assert not versions(admin)["mysql", "5.7.1"]["default"]
         admin.patch(path, {"default": True})
         assert versions(admin)["mysql", "5.7.1"]["default"]

@@ -15,6 +15,8 @@ PARAMETERS = "trove.datastore.service.ParametersController"
 FLAVORS = "trove.flavor.service.FlavorController"
 VOLUME_TYPES = "trove.volume_type.service.VolumeTypeController"
 CLUSTERS = "trove.cluster.service.ClusterController"
+MODULES = "trove.module.service.ModuleController"
+INSTANCE_MODULES = "trove.module.service.InstanceModuleController"
 LIMITS = "trove.limits.service.LimitsController"
 EXTENSIONS = "trove.common.extensions.ExtensionsController"
 ROOT = "trove.extensions.common.service.RootController"
@@ -83,6 +85,17 @@ ROUTES = tuple(Route(*row) for row in (
     (_DS + "/{datastore}/versions/{version}/volume-types", "GET", DATASTORES, "index_version_volume_types"),
     (_DS + "/{datastore}/versions/{version}/parameters", "GET", PARAMETERS, "index"),
     (_DS + "/{datastore}/versions/{version}/parameters/{name}", "GET", PARAMETERS, "show"),
+
+    (_T + "/modules", "GET", MODULES, "index"),
+    (_T + "/modules", "POST", MODULES, "create"),
+    (_T + "/modules/{module_id}", "GET", MODULES, "show"),
+    (_T + "/modules/{module_id}", "PUT", MODULES, "update"),
+    (_T + "/modules/{module_id}", "DELETE", MODULES, "delete"),
+    (_T + "/modules/{module_id}/instances", "GET", MODULES, "index_instances"),
+    (_T + "/modules/{module_id}/instances", "PUT", MODULES, "reapply"),
+    (_I + "/modules", "GET", INSTANCE_MODULES, "index"),
+    (_I + "/modules", "POST", INSTANCE_MODULES, "apply"),
+    (_I + "/modules/{module_id}", "DELETE", INSTANCE_MODULES, "remove"),
 
     (_T + "/clusters", "GET", CLUSTERS, "index"),
     (_T + "/clusters", "POST", CLUSTERS, "create"),

@@ -28,6 +28,8 @@ size = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern
 # An id, or a URI that ends in it; openstacksdk sends an object with the id.
 flavor_ref = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "minLength": 1, "maxLength": 1024}]}
 host = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"\A[\w()\-.%:/]*\Z"}
+# Clients turn booleans into numbers.
+flag = {"anyOf": [{"type": "boolean"}, {"enum": [0, 1]}]}
 
 # What answers contain. A time is UTC, without a zone.
 timestamp = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\Z"}

@@ -17,13 +17,13 @@ def _cipher():
     return fernet.Fernet(base64.urlsafe_b64encode(digest))
 
 
-def encrypt(text):
-    """The text encrypted and authenticated with [DEFAULT] operation_key, as ASCII."""
-    return _cipher().encrypt(text.encode()).decode()
+def encrypt(value):
+    """The value (text or bytes) encrypted and authenticated with [DEFAULT] operation_key, as ASCII."""
+    return _cipher().encrypt(value if isinstance(value, bytes) else value.encode()).decode()
 
 
 def decrypt(token):
-    """The clear text of ``encrypt``. Raises cryptography.fernet.InvalidToken for another key or a changed token."""
+    """The clear text that was encrypted. Raises cryptography.fernet.InvalidToken for another key or a changed token."""
     return _cipher().decrypt(token.encode()).decode()
 
 

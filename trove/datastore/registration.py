@@ -120,7 +120,7 @@ def change_version(session, version_id, values, default=None):
     parent = session.get(models.DBDatastore, row.datastore_id)
     if default:
         parent.default_version_id = row.id
-    elif default is False and parent.default_version_id == row.id:
+    elif default is not None and parent.default_version_id == row.id:
         parent.default_version_id = None
 
 

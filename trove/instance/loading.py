@@ -124,6 +124,14 @@ def load_members(session, cluster_ids):
     return _all_loaded(session.execute(_select().where(DBInstance.cluster_id.in_(cluster_ids)))) if cluster_ids else []
 
 
+def load_page_among(session, ids, tenant_id, limit, marker=None):
+    """One page of the live instances whose ids the SELECT ``ids`` gives; the other arguments are ``load_page``'s."""
+    query = _select(by_tenant=tenant_id is not None, after=marker is not None, paged=True).where(DBInstance.id.in_(ids))
+    values = {"tenant": tenant_id, "marker": marker, "rows": limit + 1}
+    loaded = _all_loaded(session.execute(query, {name: value for name, value in values.items() if value is not None}))
+    return loaded[:limit], loaded[limit - 1].id if len(loaded) > limit else None
+
+
 def load_page(session, tenant_id, limit, marker=None, include_clustered=False, deleted=False):
     """One page of instances by id, in one statement.
 

@@ -12,13 +12,13 @@ _properties = {
     "packages": _packages,
     "image": _image,
     "image_tags": or_null({"type": "array", "maxItems": 20, "items": {"type": "string", "maxLength": 255}}),
-    "active": or_null({"enum": [False, True]}),
-    "default": or_null({"enum": [False, True]}),
+    "active": or_null(apischema.flag),
+    "default": or_null(apischema.flag),
 }
 
 create = compiled(wrapped("version", {
     "type": "object", "required": ["name", "datastore_name", "active"],
     "properties": {**_properties, "name": apischema.text255, "datastore_name": apischema.text255,
-                   "active": {"enum": [False, True]}}}))
+                   "active": apischema.flag}}))
 # No wrapper here.
 edit = compiled({"type": "object", "properties": {**_properties, "name": or_null(apischema.text255)}})

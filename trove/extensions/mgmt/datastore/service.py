@@ -24,7 +24,9 @@ def _changes(given):
 
     Raises BadValue for an unknown manager, image or set of tags, ServiceUnavailable.
     """
-    values = {key: given[key] for key in ("name", "active") if given.get(key) is not None}
+    values = {"name": given["name"]} if given.get("name") is not None else {}
+    if given.get("active") is not None:
+        values["active"] = bool(given["active"])
     if given.get("datastore_manager"):
         values["manager"] = _known_manager(given["datastore_manager"])
     if given.get("packages") is not None:
