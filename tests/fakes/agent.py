@@ -1,6 +1,6 @@
 """A guest agent in memory for ``remote_guest_client``: it takes the commands of flows and answers by state.
 
-Its methods are held to the signatures of ``trove.guestagent.api.API`` by tests/unit/taskmanager/test_fakes.py.
+Its methods are held to the signatures of ``trove.guestagent.api.API`` by tests/unit/test_fakes.py.
 """
 import threading
 
