@@ -2,6 +2,7 @@
 Keystone, and flavors are its Nova's.
 """
 import configparser
+import contextlib
 import json
 import os
 import signal
@@ -178,6 +179,21 @@ class TestStopping:
             assert process.process.wait(timeout=30) == 0
         finally:
             process.stop()
+
+
+def test_clients_that_stop_in_the_middle_keep_nobody_out(cloud, tmp_path):
+    sections = settings(cloud, tmp_path)
+    sections["DEFAULT"].update(trove_api_workers=1, trove_api_threads=2, client_socket_timeout=1)
+    process = Process(tmp_path, sections)
+    try:
+        process.wait_up()
+        with contextlib.ExitStack() as stack:
+            for _ in range(5):
+                stalled = stack.enter_context(socket.create_connection(("127.0.0.1", process.port), timeout=30))
+                stalled.sendall(b"GET / HTTP/1.1\r\nHost:")
+            assert requests.get(process.url, timeout=60).status_code in (200, 300)
+    finally:
+        process.stop()
 
 
 class TestRefusingToStart:

@@ -6,6 +6,7 @@ memory is shared. Nothing that a fork would break (connections, threads) exists 
 import logging
 import multiprocessing
 import socket
+import struct
 from pathlib import Path
 
 from gunicorn import glogging
@@ -89,7 +90,7 @@ class Server(BaseApplication):
             "proc_name": "trove-api",
             "logger_class": _Logger,
             "control_socket_disable": True,
-            "when_ready": _keep_alive,
+            "when_ready": _set_up_sockets,
             "post_fork": _after_fork,
         }
         if Path("/dev/shm").is_dir():  # noqa: S108 - workers touch a file there; a slow disk would look like a hang
@@ -102,9 +103,13 @@ class Server(BaseApplication):
         return self._application
 
 
-def _keep_alive(server):
-    # Accepted connections inherit these from the listening socket.
+def _set_up_sockets(server):
+    # Accepted connections inherit these from the listening socket. Without the timeouts of the kernel a client that
+    # stops in the middle of a header, token or not, holds a thread for ever.
+    patience = struct.pack("ll", CONF.client_socket_timeout, 0)
     for listener in server.LISTENERS:
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, CONF.tcp_keepidle)
 

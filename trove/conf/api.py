@@ -15,6 +15,8 @@ opts = [
     cfg.IntOpt("trove_api_drain_timeout", default=30, min=1,
                help="Seconds that requests in progress may take after SIGTERM before the API ends them."),
     cfg.IntOpt("backlog", default=4096, help="Length of the listening socket's queue."),
+    cfg.IntOpt("client_socket_timeout", default=60, min=1,
+               help="Seconds for which a client may stop in the middle of a request or of an answer."),
     cfg.IntOpt("tcp_keepidle", default=600, help="Seconds of silence before TCP keep-alive probes start."),
     cfg.IntOpt("max_header_line", default=16384,
                help="Longest accepted header line in bytes; tokens with large catalogs need more than 8 KiB."),
