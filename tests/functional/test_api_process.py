@@ -204,6 +204,7 @@ class TestRefusingToStart:
         ("DEFAULT", "transport_url", "rabbit://guest:guest@localhost/", "transport_url"),
         ("DEFAULT", "api_paste_config", "absent.ini", "absent.ini"),
         ("DEFAULT", "db_plugins", "trove.nowhere.Plugin", "db_plugins"),
+        ("DEFAULT", "quota_driver", "trove.quota.quota.Usage", "must be a subclass of trove.quota.quota.QuotaDriver"),
     ])
     def test_the_sentence_names_the_option(self, cloud, tmp_path, group, option, value, words):
         sections = settings(cloud, tmp_path)

@@ -17,6 +17,8 @@ from trove.cmd import common
 from trove.common import cfg, profile
 from trove.common.cfg import CONF
 from trove.db import get_db_api
+from trove.extensions.common.service import DefaultRootController
+from trove.quota import quota
 
 CONFIG_FILE = "/etc/trove/trove.conf"
 SECRETS = ("operation_key", "nova_proxy_admin_pass")
@@ -27,9 +29,13 @@ _KEEPALIVE = 75
 def build_application():
     """The WSGI application of the paste file, from the options as they are.
 
-    Raises SystemExit with a sentence for a paste file that is not there and for a placeholder secret, ValueError for
-    a pipeline that cannot work.
+    Raises SystemExit with a sentence for a paste file that is not there, for a placeholder secret and for an option
+    that names a class that cannot be used, ValueError for a pipeline that cannot work.
     """
+    common.check_paths(
+        (CONF.quota_driver, quota.QuotaDriver, "quota_driver"), *common.factories("nova", "guest"),
+        *((CONF[datastore.GROUP].root_controller, DefaultRootController, f"[{datastore.GROUP}] root_controller")
+          for datastore in cfg.DATASTORES if CONF[datastore.GROUP].root_controller))
     common.configure_database()
     path = CONF.find_file(CONF.api_paste_config)
     if path is None:

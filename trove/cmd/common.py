@@ -35,3 +35,23 @@ def configure_database():
     except exc.SQLAlchemyError as error:
         raise SystemExit("Cannot start: the database that [database] connection names does not answer: "
                          f"{getattr(error, 'orig', None) or error}") from error
+
+
+def check_paths(*checks):
+    """Resolve dotted paths that are used only later. checks: (path, class that it must extend or None, option).
+
+    Raises SystemExit with a sentence for each that cannot be used.
+    """
+    found = []
+    for path, base, option in checks:
+        try:
+            strategy.load(path, base=base, option=option)
+        except ValueError as error:
+            found.append(str(error))
+    if found:
+        raise SystemExit("Cannot start: " + "; ".join(found) + ".")
+
+
+def factories(*names):
+    """The checks, for ``check_paths``, of the options that name factories of clients."""
+    return [(CONF[f"remote_{name}_client"], None, f"remote_{name}_client") for name in names]

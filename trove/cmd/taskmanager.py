@@ -55,6 +55,7 @@ def _leave_bus(server, listening):
 
 def _check_options():
     """Refuse to start with options that would only fail in the middle of a build. Raises SystemExit."""
+    common.check_paths(*common.factories("nova", "cinder", "neutron", "guest"))
     found = bus.problems()
     try:
         network.driver()

@@ -18,6 +18,9 @@ DATASTORES = (mysql, percona, mariadb)
 PLACEHOLDERS = frozenset(("", "changeme", "change_me", "secret", "password", "secret_key", "default_aes_cbc_key",
                           "module_aes_cbc_key", "guest"))
 
+# Every guest holds a value made from this key, against which whoever is root there can try keys.
+SHORTEST = {"operation_key": 32}
+
 
 def _register():
     for area in (*_AREAS, database, *DATASTORES):
@@ -38,7 +41,7 @@ def parse_args(argv, default_config_files=None, default_config_dirs=None):
 
 
 def require_secret(*options):
-    """Refuse to go on when an option of the form ``name`` or ``group.name`` is unset or a placeholder.
+    """Refuse to go on when an option of the form ``name`` or ``group.name`` is unset, a placeholder or too short.
 
     Raises SystemExit with a sentence that names the option.
     """
@@ -49,6 +52,9 @@ def require_secret(*options):
             where = f"[{group}] {name}" if group else f"[DEFAULT] {name}"
             raise SystemExit(f"Cannot start: set {where} to a secret of your own "
                              f"(it is {'not set' if not value else 'a placeholder'}).")
+        if len(value) < SHORTEST.get(option, 0):
+            raise SystemExit(f"Cannot start: set [DEFAULT] {option} to at least {SHORTEST[option]} random characters "
+                             f"(it has {len(value)}).")
 
 
 def datastore_options(manager):

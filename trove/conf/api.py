@@ -10,8 +10,10 @@ opts = [
                help="Processes that serve the API; unset means one per CPU."),
     cfg.IntOpt("trove_api_threads", default=16, min=1, help="Threads in each API process."),
     cfg.IntOpt("guest_calls_per_tenant", default=4, min=1,
-               help="Requests of an API process that may wait for guests of one tenant at the same time; further ones "
-                    "are refused with 503. Less than trove_api_threads, or guests that do not answer stop the API."),
+               help="Requests of an API process that may wait for guests of one tenant at the same time. Less than "
+                    "trove_api_threads, or guests that do not answer stop the API."),
+    cfg.FloatOpt("guest_call_wait", default=2.0, min=0,
+                 help="Seconds that a further request waits for one of these to end before it is refused with 503."),
     cfg.IntOpt("trove_api_drain_timeout", default=30, min=1,
                help="Seconds that requests in progress may take after SIGTERM before the API ends them."),
     cfg.IntOpt("backlog", default=4096, help="Length of the listening socket's queue."),

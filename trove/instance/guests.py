@@ -8,15 +8,15 @@ import threading
 from trove.common import exception, remote
 from trove.common.cfg import CONF
 
-_lock = threading.Lock()
+_changed = threading.Condition()
 _waiting = collections.Counter()  # tenant -> calls under way in this process; no entry for none
 
 
 @contextlib.contextmanager
 def _place(tenant):
-    """Raises ServiceUnavailable when too many calls to guests of the tenant are under way."""
-    with _lock:
-        if _waiting[tenant] >= CONF.guest_calls_per_tenant:
+    """Raises ServiceUnavailable when too many calls to guests of the tenant are under way and none ends soon."""
+    with _changed:
+        if not _changed.wait_for(lambda: _waiting[tenant] < CONF.guest_calls_per_tenant, CONF.guest_call_wait):
             raise exception.ServiceUnavailable(
                 f"{_waiting[tenant]} requests already wait for instances of this tenant; try again when they are "
                 "answered.")
@@ -24,10 +24,11 @@ def _place(tenant):
     try:
         yield
     finally:
-        with _lock:
+        with _changed:
             _waiting[tenant] -= 1
             if not _waiting[tenant]:
                 del _waiting[tenant]
+            _changed.notify_all()
 
 
 class _Bounded:

@@ -2,6 +2,7 @@
 import pytest
 
 from trove.cmd import common
+from trove.quota import quota
 
 
 def start(conf, tmp_path, text, secrets=("operation_key",)):
@@ -14,6 +15,7 @@ def start(conf, tmp_path, text, secrets=("operation_key",)):
 @pytest.mark.parametrize("text, option", [
     ("transport_url=rabbit://u:good@h/", "operation_key"),
     ("transport_url=rabbit://u:good@h/\noperation_key=changeme", "operation_key"),
+    ("transport_url=rabbit://u:good@h/\noperation_key=0123456789abcdef0123456789abcde", "operation_key to at least 32"),
     ("operation_key=0123456789abcdef0123456789abcdef\ntransport_url=rabbit://guest:guest@h/", "transport_url"),
     ("operation_key=0123456789abcdef0123456789abcdef", "transport_url"),
     ("operation_key=0123456789abcdef0123456789abcdef\ntransport_url=rabbit://u:good@h,u:password@k/",
@@ -27,3 +29,16 @@ def test_refusals_name_the_option(conf, tmp_path, text, option):
 def test_real_secrets_are_accepted(conf, tmp_path):
     start(conf, tmp_path, "operation_key=0123456789abcdef0123456789abcdef\ntransport_url=rabbit://u:good@h:5672/v")
     assert conf.operation_key.startswith("0123")
+
+
+def test_every_path_that_cannot_be_used_is_named(conf):
+    common.check_paths(*common.factories("nova", "guest"), (conf.quota_driver, quota.QuotaDriver, "quota_driver"))
+    conf.set_override("remote_guest_client", "trove.common.remote.ghost_client")
+    with pytest.raises(SystemExit, match="^Cannot start: .*ghost_client.*; .*quota_driver.*reserve"):
+        common.check_paths(*common.factories("nova", "guest"),
+                           (f"{__name__}.Half", quota.QuotaDriver, "quota_driver"))
+
+
+class Half(quota.QuotaDriver):
+    def limits(self, session, tenant):
+        """Only this."""

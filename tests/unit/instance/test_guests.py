@@ -41,6 +41,7 @@ def of_tenant(tenant):
 
 def test_a_tenant_has_so_many_places_and_gets_them_back(conf, hanging):
     conf.set_override("guest_calls_per_tenant", 2)
+    conf.set_override("guest_call_wait", 0)
     answers = []
     waiting = [threading.Thread(target=lambda: answers.append(of_tenant("a").list_users(7))) for _ in range(2)]
     for thread in waiting:
@@ -66,6 +67,20 @@ def test_another_tenant_is_served_meanwhile(conf, hanging):
         of_tenant("b").get_user("u", "%")
     hanging.answer.set()
     thread.join(PATIENCE)
+
+
+def test_who_comes_in_a_burst_waits_for_a_place(conf, hanging):
+    conf.set_override("guest_calls_per_tenant", 1)
+    conf.set_override("guest_call_wait", PATIENCE)
+    answers = []
+    burst = [threading.Thread(target=lambda: answers.append(of_tenant("a").list_users(1))) for _ in range(5)]
+    for thread in burst:
+        thread.start()
+    assert hanging.asked.acquire(timeout=PATIENCE)
+    hanging.answer.set()
+    for thread in burst:
+        thread.join(PATIENCE)
+    assert answers == [1] * 5
 
 
 def test_a_call_that_fails_gives_its_place_back(conf, hanging):

@@ -1,4 +1,6 @@
 """Processes of a set-up are found whatever they do to themselves, and ended; those of another are not touched."""
+import os
+import socket
 import sys
 from pathlib import Path
 
@@ -62,6 +64,15 @@ def test_the_neighbours_processes_are_not_ours(setup, tmp_path):
         assert processes.running(neighbour) == {pid: "sleeper"}
     finally:
         processes.stop(neighbour)
+
+
+def test_who_listens(setup):
+    """A port may be a neighbour's."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert processes.listens([os.getpid()], port)
+        assert not processes.listens([python(setup, "sleeper", "import time; time.sleep(60)")], port)
+    assert not processes.listens([os.getpid()], port)
 
 
 def test_memory_is_that_of_the_process(setup):

@@ -1,6 +1,7 @@
 """Where a set-up lives and what it is called: stable, its own, and private where it must be."""
 import json
 import re
+import socket
 import stat
 import subprocess
 import threading
@@ -56,6 +57,14 @@ def test_a_subnet_that_is_routed_already_is_not_taken(tmp_path, monkeypatch, tak
             settings.free_subnet(tmp_path)
     else:
         assert settings.free_subnet(tmp_path) not in taken
+
+
+def test_a_port_that_is_in_use_is_not_taken(tmp_path):
+    """Another path begins its search elsewhere."""
+    first = settings.free_port(tmp_path)
+    with socket.create_server(("127.0.0.1", first)):
+        assert settings.free_port(tmp_path) != first
+    assert first in settings.API_PORTS
 
 
 def test_secrets_are_made_once_differ_and_are_private(tmp_path):

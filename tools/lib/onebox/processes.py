@@ -16,6 +16,7 @@ MARK = "TROVE_ONEBOX"  # environment variable: the state directory
 NAME = "TROVE_ONEBOX_NAME"  # and the name of the service
 # setproctitle, which servers use to name themselves, would write its titles over the environment.
 KEEP_ENVIRONMENT = {"SPT_NOENV": "1"}
+LISTEN = "0A"  # a state in /proc/net/tcp
 
 
 def start(settings, name, command, environment=None):
@@ -87,6 +88,18 @@ def wait(condition, timeout, pause=0.05):
         if time.monotonic() > deadline:
             return None
         time.sleep(pause)
+
+
+def listens(pids, port):
+    """Whether one of these processes listens on a TCP port (IPv4) in its network namespace."""
+    for pid in pids:
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            lines = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+            sockets = {f"socket:[{line[9]}]" for line in lines
+                       if line[3] == LISTEN and int(line[1].rpartition(":")[2], 16) == port}
+            if any(str(entry.readlink()) in sockets for entry in Path(f"/proc/{pid}/fd").iterdir()):
+                return True
+    return False
 
 
 def memory(pids):

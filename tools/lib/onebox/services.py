@@ -78,7 +78,8 @@ def wait_ready(settings, name):
 def ready(settings, name):
     """Whether a service answers: the API over HTTP, the others by a consumer on their queue."""
     if name == "trove-api":
-        return api_answers(settings.api_url)
+        # Something else may listen there: what answers must be ours.
+        return processes.listens(processes.running(settings, name), settings.api_port) and api_answers(settings.api_url)
     queue = {"trove-conductor": "trove-conductor", "trove-taskmanager": "taskmanager"}[name]
     try:
         found = broker.request(settings, "GET", "/api/consumers/%2F")

@@ -97,7 +97,7 @@ def load(state=None, cache=None):
         raise SetupError(f"{state / SAVED} is damaged ({error}); remove it and run tools/quickstart --down") from None
 
 
-def choose(state=None, cache=None, agent=None, prefix=None):
+def choose(state=None, cache=None, agent=None):
     """The settings of this state directory: those saved, else new ones that do not meet a neighbour's.
 
     agent: overrides the saved choice when given.
@@ -108,7 +108,7 @@ def choose(state=None, cache=None, agent=None, prefix=None):
     state, cache = locate(state, cache)
     if state.exists() and any(path.name != LOCK for path in state.iterdir()):
         raise SetupError(f"{state} holds other files; name an empty or a new directory with TROVE_STATE")
-    return Settings(state, cache, prefix or derived_prefix(state), free_subnet(state), free_port(), agent or "image")
+    return Settings(state, cache, derived_prefix(state), free_subnet(state), free_port(state), agent or "image")
 
 
 @contextmanager
@@ -149,9 +149,14 @@ def free_subnet(state):
     raise SetupError("No free subnet in 10.64.0.0-10.127.255.255: end another set-up first (tools/quickstart --down)")
 
 
-def free_port():
-    """The first port from 8779 on which nothing listens on 127.0.0.1."""
-    for port in API_PORTS:
+def free_port(state):
+    """A port on which nothing listens on 127.0.0.1: 8779 for a checkout's own set-up, else one derived from the path.
+
+    Set-ups that begin at the same moment must not choose the same: it is used only when all else is made.
+    """
+    start = 0 if state == CHECKOUT / ".run" else int(hashlib.sha256(str(state).encode()).hexdigest(), 16)
+    for step in range(len(API_PORTS)):
+        port = API_PORTS[(start + step) % len(API_PORTS)]
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
