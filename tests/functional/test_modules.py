@@ -71,6 +71,25 @@ class TestCreate:
         add(alice, name="m2")
 
 
+    def test_a_tenant_keeps_so_many(self, world, alice, bob, admin, options):
+        options.set_override("max_modules_per_tenant", 2)
+        first = add(alice)
+        add(alice, name="m2")
+        assert "modules" in alice.post("/modules", body(name="m3"), status=413).text
+        add(bob)
+        for name in ("a1", "a2", "a3"):
+            add(admin, name=name, all_tenants=True)
+        alice.delete(f"/modules/{first['id']}", status=200)
+        add(alice, name="m3")
+        options.set_override("max_modules_per_tenant", -1)
+        add(alice, name="m4")
+
+    def test_what_is_deleted_takes_no_room(self, world, alice):
+        alice.delete(f"/modules/{add(alice)['id']}", status=200)
+        [row] = world.rows(tables.modules)
+        assert (row["deleted"], row["contents"]) == (True, "")
+
+
 class TestList:
     def test_whose(self, world, alice, bob, admin):
         add(alice, name="mine")

@@ -31,6 +31,8 @@ opts = [
     cfg.IntOpt("backups_page_size", default=20, min=1, help="Backups on a page when the request sets no limit."),
     cfg.IntOpt("configurations_page_size", default=20, min=1, help="Most configuration groups on a page."),
     cfg.IntOpt("modules_page_size", default=20, min=1, help="Most modules on a page."),
+    cfg.IntOpt("max_modules_per_tenant", default=50, min=-1,
+               help="Modules that a tenant may keep, each with up to 12 MB; -1 means unlimited."),
     cfg.ListOpt("module_types", default=["ping"], help="Types of modules that can be made."),
     cfg.IntOpt("http_get_rate", default=200, help="GET requests per minute, tenant and API process."),
     cfg.IntOpt("http_post_rate", default=200, help="POST requests per minute, tenant and API process."),

@@ -77,12 +77,14 @@ def create(session, context, given):
     """Make a module; ``given`` is the ``module`` object of a body that fits the schema. Returns its id.
 
     Raises Forbidden for administrators' options, NotFound for an unknown type, datastore or version, BadValue for a
-    name that is taken or contents that are no base64.
+    name that is taken or contents that are no base64, QuotaExceeded.
     """
     _refuse_options(context, given)
     row = models.DBModule(tenant_id=None if given.get("all_tenants") else context.project_id,
                           **{"auto_apply": False, "visible": True, "live_update": False, **_columns(session, given)})
     _refuse_taken_name(session, row)
+    if row.tenant_id is not None and -1 < CONF.max_modules_per_tenant <= models.count(session, row.tenant_id):
+        raise exception.QuotaExceeded(overs="modules")
     session.add(row)
     session.flush()
     LOG.info("module %s ('%s') made by user %s", row.id, row.name, context.user_id)
@@ -123,5 +125,6 @@ def delete(session, context, module_id):
     module = _load_own(session, module_id, context)
     if module.instance_count:
         raise exception.Forbidden(f"The module {module_id} is applied to {module.instance_count} instances.")
+    module.row.contents = ""  # the row stays for the administrator, its 16 MB need not
     module.row.soft_delete()
     LOG.info("module %s deleted by user %s", module_id, context.user_id)

@@ -97,6 +97,12 @@ def select_instance_ids(module_id):
         DBInstanceModule.module_id == module_id, DBInstanceModule.deleted.is_(False))
 
 
+def count(session, tenant):
+    """How many live modules a tenant has."""
+    return session.execute(sqlalchemy.select(sqlalchemy.func.count(DBModule.id)).where(
+        DBModule.deleted.is_(False), DBModule.tenant_id == tenant)).scalar_one()
+
+
 def is_name_taken(session, row):
     """Whether another live module has the type, tenant, datastore, version and name of ``row``."""
     columns = ("type", "tenant_id", "datastore_id", "datastore_version_id", "name")

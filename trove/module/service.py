@@ -29,7 +29,7 @@ class ModuleController(wsgi.Controller):
         with get_db_api().reader() as session:
             return {"module": views.detail(models.load(session, module_id, req.context))}
 
-    @contract(body=schema.create, answer=views.SHOW, errors=(404,))
+    @contract(body=schema.create, answer=views.SHOW, errors=(404, 413))
     def create(self, req, body):
         """Make a module."""
         return self.show(req, actions.create(req.context, body["module"]))
