@@ -22,9 +22,13 @@ def utcnow():
 
 
 class Row:
-    """Mixin of the row classes. ``label`` is the word for the thing in messages."""
+    """Mixin of the row classes.
+
+    label: the word for the thing in messages; notes: columns whose change alone leaves ``updated`` as it is.
+    """
 
     label = "object"
+    notes = frozenset()
 
     @classmethod
     def live(cls):
@@ -74,8 +78,13 @@ def _stamp(session, _flush_context, _instances):
         if isinstance(row, Row):
             add_defaults(row)
     for row in session.dirty:
-        if isinstance(row, Row) and "updated" in row.__table__.c and session.is_modified(row):
+        if isinstance(row, Row) and "updated" in row.__table__.c and _changed(row):
             row.updated = utcnow()
+
+
+def _changed(row):
+    return any(attribute.history.has_changes() for attribute in sqlalchemy.inspect(row).attrs
+               if attribute.key not in row.notes)
 
 
 def page(session, query, row_class, limit, marker):

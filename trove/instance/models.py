@@ -25,6 +25,7 @@ class DBInstance(models.Row):
 
     __table__ = tables.instances
     label = "instance"
+    notes = frozenset({"server_seen"})
 
     @property
     def task(self):

@@ -12,12 +12,16 @@ from tests.functional.taskmanager.conftest import NOTHING, ONE
 from trove import rpc
 from trove.common import crypto, exception, remote
 from trove.common.instance import ServiceStatuses
+from trove.db import get_db_api
 from trove.db import models as db_models
+from trove.db.sqlalchemy import tables
 from trove.instance import models
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 from trove.taskmanager import reconcile
 from trove.taskmanager.flows import create
+
+LONG_AGO = datetime.datetime(2001, 1, 1)
 
 
 def test_create_then_restart_then_delete(world):
@@ -25,7 +29,8 @@ def test_create_then_restart_then_delete(world):
     instance = world.instance(instance_id)
     assert instance.task is InstanceTasks.NONE
     assert instance.server_status == "ACTIVE"
-    assert instance.address_list[0]["network"] == "private"
+    address = instance.address_list[0]
+    assert (address["network"], address["type"]) == ("private", "private")
     assert world.counts() == ONE
     world.run(world.restart(instance_id))
     assert world.instance(instance_id).task is InstanceTasks.NONE
@@ -244,6 +249,8 @@ def test_servers_are_looked_at_in_pages(world, conf, monkeypatch):
     host.power_off(servers[0])
     remote.nova_client().servers.delete(servers[1])
     before = world.instance(built[2]).address_list
+    with get_db_api().writer() as session:
+        session.execute(tables.instances.update().values(updated=LONG_AGO))
     listing = type(remote.nova_client().servers).list
     monkeypatch.setattr(type(remote.nova_client().servers), "list",
                         lambda *args, **kwargs: requested.append(kwargs) or listing(*args, **kwargs))
@@ -255,6 +262,8 @@ def test_servers_are_looked_at_in_pages(world, conf, monkeypatch):
     assert [world.instance(each).server_status for each in built] == ["SHUTOFF", "SHUTDOWN", "ACTIVE"]
     assert world.instance(built[1]).address_list == []
     assert world.instance(built[2]).address_list == before
+    changed = [world.instance(each).updated > LONG_AGO for each in built]
+    assert changed == [True, True, False]  # to have been looked at is no change
     for instance_id in built:
         world.run(world.delete(instance_id))
     assert world.counts() == NOTHING

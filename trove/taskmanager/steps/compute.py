@@ -109,8 +109,9 @@ def record(instance, server):
 
 
 def addresses(server):
-    """The addresses of a server: list of {"address", "network", "type"} (type: fixed or floating)."""
-    return [{"address": entry["addr"], "network": network_name, "type": entry.get("OS-EXT-IPS:type", "fixed")}
+    """The addresses of a server: list of {"address", "network", "type"} (type: private or public)."""
+    return [{"address": entry["addr"], "network": network_name,
+             "type": "public" if entry.get("OS-EXT-IPS:type") == "floating" else "private"}
             for network_name, entries in sorted(server.addresses.items()) for entry in entries]
 
 

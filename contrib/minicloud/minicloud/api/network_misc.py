@@ -41,7 +41,11 @@ class NetworkMisc:
             ("GET", "/extensions/<alias>", self.extension),
             ("GET", "/quotas/<project_id>", self.quota),
             ("PUT", "/quotas/<project_id>", self.set_quota),
-            ("GET", "/quotas/<project_id>/details.json", functools.partial(self.quota, detail=True)),
+            *(
+                ("GET", f"/quotas/<project_id>/details{suffix}", functools.partial(self.quota, detail=True))
+                for suffix in ("", ".json")
+            ),
+            ("GET", "/quotas/<project_id>/default", self.default_quota),
             ("GET", "/availability_zones", self.zones),
             ("GET", "/agents", functools.partial(self.nothing, name="agents")),
             *(
@@ -75,6 +79,10 @@ class NetworkMisc:
                 for name, n in limits.items()
             }
         return {"quota": limits}
+
+    def default_quota(self, request, project_id):
+        """The quotas of a project for which nobody set any."""
+        return {"quota": networks.QUOTAS}
 
     def set_quota(self, request, project_id):
         """For administrators."""

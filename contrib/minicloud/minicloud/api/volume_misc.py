@@ -8,6 +8,9 @@ from minicloud.api.schema import fields
 from minicloud.api.web import Fault
 from minicloud.store import new_id, now
 
+# What there is none of: the path, and the key of the list.
+NONE_OF = {"snapshots": "snapshots", "backups": "backups", "os-volume-transfer": "transfers", "groups": "groups"}
+
 
 class VolumeMisc:
     """The handlers."""
@@ -32,10 +35,11 @@ class VolumeMisc:
             ("GET", "/os-services", self.services),
             ("GET", "/scheduler-stats/get_pools", self.pools),
             ("GET", "/extensions", self.extensions),
-            ("GET", "/snapshots", functools.partial(self.nothing, name="snapshots")),
-            ("GET", "/snapshots/detail", functools.partial(self.nothing, name="snapshots")),
-            ("GET", "/backups", functools.partial(self.nothing, name="backups")),
-            ("GET", "/backups/detail", functools.partial(self.nothing, name="backups")),
+            *(
+                ("GET", f"/{path}{detail}", functools.partial(self.nothing, name=name))
+                for path, name in NONE_OF.items()
+                for detail in ("", "/detail")
+            ),
         ]
 
     def type(self, name):

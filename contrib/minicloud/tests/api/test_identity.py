@@ -152,6 +152,29 @@ def test_a_wrong_password_is_unauthorized(log_in):
         log_in("admin", "wrong", "admin").get_token()
 
 
+@pytest.mark.parametrize("user, project", [("admin", "nosuch"), ("nosuch", "admin"), ("mallory", "admin")])
+def test_a_wrong_user_or_project_is_unauthorized_and_not_told_which(log_in, keystone_admin, fake, user, project):
+    if user == "mallory":  # somebody without a role there
+        keystone_admin.users.create(user, password=fake.admin_password)
+    with pytest.raises(exceptions.Unauthorized, match="The request you have made requires authentication"):
+        log_in(user, fake.admin_password, project).get_token()
+
+
+def test_every_service_refuses_an_ended_token_and_clients_log_in_again(fake, admin, new_tenant):
+    session = new_tenant()
+    endpoints = {service["type"]: service["endpoints"][0]["url"] for service in
+                 session.get(f"{fake.base_url}/identity/v3/auth/catalog").json()["catalog"]}
+    paths = {"compute": "/servers", "volumev3": "/volumes", "network": "/v2.0/networks", "image": "/v2/images",
+             "object-store": "", "identity": "/v3/auth/projects"}
+    for kind, path in paths.items():
+        url, token = endpoints[kind] + path, session.get_token()
+        assert session.get(url).status_code < 300, url
+        admin.delete(f"{fake.base_url}/identity/v3/auth/tokens", headers={"X-Subject-Token": token})
+        assert requests.get(url, headers={"X-Auth-Token": token}).status_code == 401, url
+        assert session.get(url).status_code < 300, url
+        assert session.get_token() != token
+
+
 @pytest.mark.parametrize("tenant_name", ["admin", None])
 def test_version_2_serves_old_clients(fake, tenant_name):
     url = f"{fake.base_url}/identity/v2.0"

@@ -165,6 +165,17 @@ def test_quotas_are_enforced(neutron, neutron_admin, tenant):
         neutron.create_security_group({"security_group": {"name": "b"}})
 
 
+def test_used_and_default_quotas_are_shown_as_the_dashboard_asks(fake, neutron, neutron_admin, tenant, group):
+    project_id = tenant.get_project_id()
+    neutron.list_security_groups()  # makes the default group
+    neutron_admin.update_quota(project_id, {"quota": {"security_group": 7}})
+    url = f"{fake.base_url}/network/v2.0/quotas/{project_id}"
+    for path in (f"{url}/details", f"{url}/details.json"):
+        shown = tenant.get(path).json()["quota"]["security_group"]
+        assert shown == {"limit": 7, "used": 2, "reserved": 0}, "the default group and one more"
+    assert tenant.get(f"{url}/default").json()["quota"]["security_group"] != 7
+
+
 def test_extensions_and_version(fake, neutron):
     assert {"security-group", "quotas"} <= {e["alias"] for e in neutron.list_extensions()["extensions"]}
     assert neutron.show_extension("security-group")["extension"]["alias"] == "security-group"

@@ -174,6 +174,11 @@ def test_wrong_requests_are_refused(fake, tenant, body):
     assert answer.status_code == 400 and answer.json()["badRequest"]["code"] == 400
 
 
+def test_what_there_is_none_of_is_listed(cinder):
+    assert cinder.transfers.list() == []
+    assert cinder.volume_snapshots.list() == cinder.backups.list() == []
+
+
 def test_types_are_listed_and_made_by_administrators(cinder, cinder_admin):
     assert [t.name for t in cinder.volume_types.list(is_public=None)] == ["lvmdriver-1"]
     assert cinder.volume_types.default().name == "lvmdriver-1"
