@@ -237,6 +237,10 @@ class GuestErrors:
             return False
         if isinstance(error, messaging.MessagingTimeout):
             raise exception.GuestTimeout() from error
+        if isinstance(error, DeliveryFailure):
+            LOG.warning("A command to a guest was not sent: %s", error)
+            # The library's words name the broker's address, which is no tenant's business.
+            raise exception.GuestError(original="the message bus does not answer") from error
         LOG.warning("A command to a guest failed: %s", error, exc_info=LOG.logger.isEnabledFor(std_logging.DEBUG))
         # The library rebuilds exceptions of Python itself, with the guest's traceback in their text after a newline.
         original = getattr(error, "value", None) or str(error)

@@ -52,6 +52,12 @@ class TestEveryCall:
         assert change["service"].description in answer.text
         assert guest.calls == []
 
+    def test_422_while_it_is_restarted(self, world, alice, guest, instance, method, path, body):
+        """Its guest has not reported yet that the database is down, and would answer with an error of the driver."""
+        world.set(instance.rpartition("/")[2], task=InstanceTasks.REBOOTING)
+        assert "its status is REBOOT" in alice(method, f"{instance}{path}", body, status=422).text
+        assert guest.calls == []
+
     def test_422_while_it_builds(self, world, alice, method, path, body):
         alice(method, f"/instances/{create(alice)}{path}", body, status=422)
 

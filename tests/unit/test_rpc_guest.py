@@ -2,7 +2,7 @@
 import pytest
 
 from trove import rpc
-from trove.common import crypto, exception
+from trove.common import crypto, exception, remote
 from trove.guestagent import api
 
 
@@ -81,6 +81,12 @@ def test_what_a_guest_refuses_keeps_its_class(endpoint, context):
 def test_what_breaks_in_a_guest_is_a_guest_error(endpoint, context):
     with pytest.raises(exception.GuestError, match="no such disk"):
         api.API(context, "i-1").get_hwinfo()
+
+
+def test_a_dead_bus_is_a_guest_error_without_the_brokers_address(bus, context):
+    with pytest.raises(exception.GuestError, match="the message bus does not answer$") as caught, rpc.GuestErrors():
+        raise rpc.DeliveryFailure("Unable to connect to AMQP server on 10.1.2.3:5672 after 2 tries")
+    assert remote.is_passing(caught.value)
 
 
 def test_a_silent_guest_is_a_timeout(bus, context):

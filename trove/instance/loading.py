@@ -52,8 +52,8 @@ class Loaded:
 
     @property
     def guest_answers(self):
-        """Whether it makes sense to call the guest: its database runs and it is not silent."""
-        return self.service == ServiceStatuses.RUNNING and not self.silent
+        """Whether it makes sense to call the guest: its database runs and stays so, and it is not silent."""
+        return self.service == ServiceStatuses.RUNNING and not self.silent and self.status not in states.BUSY
 
     def check_action(self, action):
         """Refuse an action of states.ALLOWED_TASKS: UnprocessableEntity naming the offending word."""

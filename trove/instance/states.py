@@ -9,6 +9,9 @@ from trove.instance.tasks import InstanceTasks
 WORDS = ("BUILD", "ACTIVE", "BLOCKED", "BACKUP", "REBOOT", "RESIZE", "RESTART_REQUIRED", "PROMOTE", "EJECT",
          "DETACH", "LOGGING", "SHUTDOWN", "FAILED", "ERROR")
 
+# In these words a command would meet a database that is being stopped, started or built.
+BUSY = frozenset(("BUILD", "REBOOT", "RESIZE", "PROMOTE", "EJECT"))
+
 # Task actions that are shown as a word of their own, whatever server and service say.
 _TASK_WORDS = {
     "REBOOTING": "REBOOT", "RESIZING": "RESIZE", "RESTART_REQUIRED": "RESTART_REQUIRED", "PROMOTING": "PROMOTE",

@@ -14,8 +14,6 @@ from trove.instance import guests
 
 LOG = logging.getLogger(__name__)
 
-# In these words the guest is busy or not there.
-_UNASKED = frozenset(("BUILD", "REBOOT", "RESIZE", "PROMOTE", "EJECT"))
 _MOST_REMEMBERED = 10000
 
 _lock = threading.Lock()
@@ -32,7 +30,7 @@ def _remember(memory, instance_id, value):
 
 def used_gb(context, loaded):
     """GB used on the data file system, or None when it cannot be known within ``agent_call_low_timeout`` seconds."""
-    if loaded.status in _UNASKED or not loaded.guest_answers:
+    if not loaded.guest_answers:
         return None
     answered, used = _answers.get(loaded.id, (None, None))
     if answered is not None and time.monotonic() - answered < CONF.report_interval:

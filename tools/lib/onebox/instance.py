@@ -9,6 +9,7 @@ from onebox import cloud, processes
 from onebox.settings import SetupError, secret, write
 
 CREATE_TIMEOUT, DELETE_TIMEOUT = 600, 180
+RETURN_TIMEOUT = 120  # for an instance that was built once: its guest reports within seconds after a restart of the bus
 FAILED = ("ERROR", "FAILED")
 NAME, DATABASE, USER = "m1", "app", "alice"
 
@@ -106,19 +107,43 @@ def gone(api, instance_id):
     return False
 
 
+def never_built(instance):
+    """Whether its creation failed, so that there is no data in it. A guest that is only silent shows ERROR as well."""
+    operation = instance.get("operation") or {}
+    return instance["status"] in FAILED and (operation.get("kind"), operation.get("state")) == (
+        "instance.create", "failed")
+
+
+def wait_back(api, instance_id, timeout=RETURN_TIMEOUT, pause=0.25):
+    """Return an instance that was built once when it is ACTIVE again. Raises SetupError; it is never made anew."""
+    deadline = time.monotonic() + timeout
+    while (instance := api.get(f"/instances/{instance_id}").json()["instance"])["status"] != "ACTIVE":
+        if time.monotonic() > deadline:
+            raise SetupError(
+                f"Instance {NAME} ({instance_id}) is {instance['status']} and does not come back. If its server is "
+                "stopped, start it (source admin-openrc; OS_PROJECT_NAME=service openstack server start SERVER). "
+                f"To make it anew, without its data: openstack database instance delete {NAME}")
+        time.sleep(pause)
+    return instance
+
+
 def ensure_m1(settings, progress):
-    """The instance of the tour, a failed one made anew; returns (view, facts to connect, whether it was created)."""
+    """The instance of the tour, made anew if it could not be built; returns (view, facts to connect, whether created).
+
+    One that holds data is waited for, never deleted.
+    """
     api = client(settings)
     password = secret(settings, "m1_user")
     found = find(api, NAME)
-    if found and found["status"] in FAILED:
+    if found and never_built(found):
         delete(api, found["id"])
         found = None
     created = found is None
     if created:
         found = create(api, NAME, password)
         progress.say(f"        creating instance {NAME}")
-    found = wait_active(api, found["id"], progress.operation if created else lambda operation: None)
+    found = wait_active(api, found["id"], progress.operation) if created or found["status"] == "BUILD" \
+        else wait_back(api, found["id"])
     facts = {"host": address(found), "port": 3306, "user": USER, "password": password, "database": DATABASE}
     return found, facts, created
 

@@ -1,5 +1,6 @@
 """The door to a guest for calls about its databases and users: only to one whose database runs and that reports."""
 from trove.common import exception
+from trove.common.instance import ServiceStatuses
 from trove.db import get_db_api
 from trove.instance import loading
 from trove.instance.guests import client
@@ -10,12 +11,18 @@ __all__ = ["client", "load_running"]
 def load_running(context, instance_id):
     """The Loaded of an instance whose guest can be asked.
 
-    Raises NotFound, and UnprocessableEntity when its database does not run or its guest is silent.
+    Raises NotFound, and UnprocessableEntity when its database does not run, is about to be stopped, or its guest is
+    silent.
     """
     with get_db_api().reader() as session:
         loaded = loading.load(session, instance_id, context)
     if not loaded.guest_answers:
-        reason = "its guest is silent" if loaded.silent else f"its database is {loaded.service.description}"
+        if loaded.silent:
+            reason = "its guest is silent"
+        elif loaded.service == ServiceStatuses.RUNNING:
+            reason = f"its status is {loaded.status}"
+        else:
+            reason = f"its database is {loaded.service.description}"
         raise exception.UnprocessableEntity(f"Instance {instance_id} cannot do this now: {reason}.")
     return loaded
 
