@@ -33,10 +33,14 @@ def _register():
 def parse_args(argv, default_config_files=None, default_config_dirs=None):
     """Read the command line and the configuration files into ``CONF`` and set up logging.
 
-    argv: arguments without the program's name. Raises SystemExit on a bad command line, as oslo.config does.
+    argv: arguments without the program's name. Raises SystemExit on a bad command line, as oslo.config does, and with
+    a sentence on a file that is not there or cannot be read.
     """
-    CONF(argv, project="trove", version=version.version_string(), default_config_files=default_config_files,
-         default_config_dirs=default_config_dirs)
+    try:
+        CONF(argv, project="trove", version=version.version_string(), default_config_files=default_config_files,
+             default_config_dirs=default_config_dirs)
+    except cfg.Error as error:
+        raise SystemExit(f"Cannot start: {error}") from error
     logging.setup(CONF, "trove")
 
 

@@ -42,3 +42,13 @@ def test_every_path_that_cannot_be_used_is_named(conf):
 class Half(quota.QuotaDriver):
     def limits(self, session, tenant):
         """Only this."""
+
+
+@pytest.mark.parametrize("text", [None, "no section"])
+def test_a_file_that_cannot_be_read_is_a_sentence(conf, tmp_path, text):
+    """And no traceback: it is not there, or no INI file."""
+    path = tmp_path / "trove.conf"
+    if text:
+        path.write_text(text)
+    with pytest.raises(SystemExit, match=f"Cannot start: (?s:.)*{path}"):
+        common.read_configuration(str(tmp_path / "none"), ["--config-file", str(path)])
