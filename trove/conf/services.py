@@ -20,7 +20,6 @@ opts = [
                help="How often a message is sent again while the broker does not answer, before that is an error."),
     cfg.IntOpt("agent_call_low_timeout", default=5, help="Seconds for a short call to a guest."),
     cfg.IntOpt("agent_call_high_timeout", default=60, help="Seconds for a long call to a guest."),
-    cfg.IntOpt("agent_replication_snapshot_timeout", default=36000, help="Seconds for a replication snapshot."),
     cfg.IntOpt("agent_heartbeat_expiry", default=60, help="Seconds of silence after which a guest counts as dead."),
     cfg.IntOpt("usage_timeout", default=900, help="Seconds for a guest to be built, where its group sets none."),
     cfg.IntOpt("restore_usage_timeout", default=36000, help="Seconds for a guest to be built from a backup."),
@@ -56,9 +55,6 @@ opts = [
                 help="Classes that map tables of their own; each is made without arguments and has an attribute "
                      "mapper with a method map(engine)."),
     cfg.StrOpt("db_api_implementation", default="trove.db.sqlalchemy.api", help="Module of the database layer."),
-    cfg.StrOpt("exists_notification_transformer", help="Class that builds exists events; unset means none."),
-    cfg.IntOpt("exists_notification_interval", default=3600, help="Seconds between exists events."),
-    cfg.IntOpt("quota_notification_interval", default=3600, help="Seconds between quota events."),
 ]
 
 upgrade_opts = [
