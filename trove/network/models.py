@@ -105,10 +105,3 @@ def delete_groups(session, instance_id):
             *session.execute(SecurityGroupRule.live().where(SecurityGroupRule.group_id.in_(groups))).scalars()]
     for row in rows:
         row.soft_delete()
-
-
-def groups_of(session, instance_id):
-    """The live security groups of an instance."""
-    return session.execute(SecurityGroup.live().join(
-        SecurityGroupInstanceAssociation, SecurityGroupInstanceAssociation.security_group_id == SecurityGroup.id
-    ).where(SecurityGroupInstanceAssociation.instance_id == instance_id)).scalars().all()
