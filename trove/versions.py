@@ -26,6 +26,9 @@ class VersionsController(wsgi.Controller):
         return {"version": _version(req)}
 
 
+ROUTES = (Route("/", "GET", f"{__name__}.{VersionsController.__name__}", "index"),)
+
+
 def app_factory(_global_conf, **_local_conf):
     """The application of the paste file for everything outside ``/v1.0``."""
-    return Router([Route("/", "GET", f"{__name__}.{VersionsController.__name__}", "index")], guarded=False)
+    return Router(ROUTES, guarded=False)

@@ -11,6 +11,7 @@ import sqlalchemy
 import webtest
 from paste import deploy
 
+from tests import openapi
 from tests.fakes import cloud as fake_cloud
 from tests.fakes import guest, nova
 from tests.functional.world import World
@@ -135,10 +136,17 @@ def cloud(options, running_cloud):
     remote.reset()
 
 
+@pytest.fixture(scope="session")
+def document():
+    """The document of the API."""
+    return openapi.Document()
+
+
 @pytest.fixture
-def wsgi_app(options, db, tmp_path):
-    """The WSGI application of the paste file."""
-    return deploy.loadapp(f"config:{write_paste_file(tmp_path / 'api-paste.ini')}", name="trove")
+def wsgi_app(options, db, tmp_path, document):
+    """The WSGI application of the paste file; an answer that the API's document does not admit fails the test."""
+    app = deploy.loadapp(f"config:{write_paste_file(tmp_path / 'api-paste.ini')}", name="trove")
+    return openapi.Checked(app, document)
 
 
 @pytest.fixture

@@ -261,7 +261,9 @@ def test_a_create_whose_cast_fails_is_there_for_the_sweep(world, alice, monkeypa
     assert alice.get(f"/instances/{instance_id}").json["instance"]["status"] == "BUILD"
 
 
-def test_a_create_that_dies_before_the_commit_leaves_nothing(world, alice, monkeypatch):
+def test_a_create_that_dies_before_the_commit_leaves_nothing(world, alice, wsgi_app, monkeypatch):
+    wsgi_app.broken = True
+
     def die(*_args, **_kwargs):
         raise RuntimeError("killed")
     before = world.counts()

@@ -67,7 +67,7 @@ def view(title, required, optional=None):
     title: its name in the API's document; required, optional: {property: schema}.
     """
     return {"title": title, "type": "object", "required": sorted(required), "additionalProperties": False,
-            "properties": {**required, **(optional or {})}}
+            "properties": {**(optional or {}), **required}}
 
 
 def answer(key, schema):

@@ -127,7 +127,7 @@ class Request(webob.Request):
 
 
 class Result:
-    """What a controller answers: data (dict or None for an empty body), HTTP status and further headers."""
+    """What a controller answers: data (dict, bytes of JSON, or None for no body), HTTP status, further headers."""
 
     def __init__(self, data=None, status=200, headers=None):
         self.data = data
@@ -138,7 +138,9 @@ class Result:
         """The webob response; the content type is JSON for an empty body too."""
         if self.status == 204:
             return webob.Response(status=204, headers=self.headers)
-        body = b"" if self.data is None else json.dumps(self.data).encode()
+        body = b"" if self.data is None else self.data
+        if not isinstance(body, bytes):
+            body = json.dumps(body).encode()
         answer = webob.Response(body=body, status=self.status, content_type="application/json")
         answer.charset = None
         answer.headers.update(self.headers)

@@ -36,7 +36,7 @@ ITEM = (_ITEM, _ITEM_MAY)
 DETAIL = ({**_ITEM, "service_status_updated": apischema.or_null(_time)}, {
     **_ITEM_MAY, "local_storage": apischema.view("LocalStorage", {"used": _number}),
     "replicas": apischema.array(_REFERENCE), "cluster_id": _string, "shard_id": apischema.or_null(_string),
-    "fault": apischema.view("Fault", {"message": _string, "created": _time, "details": _string}),
+    "fault": apischema.view("Fault", {"message": _string, "created": _time, "details": apischema.or_null(_string)}),
     "operation": _OPERATION, "tenant_id": _string, "server_id": apischema.or_null(_string),
     "volume_id": apischema.or_null(_string), "password": _string})
 LIST = apischema.page("instances", apischema.view("InstanceInList", *ITEM))

@@ -44,7 +44,7 @@ def _checked_cidr(text):
 class SecurityGroupController(wsgi.Controller):
     """/security-groups and /security-groups/{id of a group or of its instance}."""
 
-    @contract(answer=views.LIST)
+    @contract(answer=views.LIST, errors=(404,))
     def index(self, req):
         """Every group of the tenant, on one page: a client would ask for a second one for ever."""
         _require_support()
