@@ -16,11 +16,11 @@ from onebox.show import Progress
 STATE = CHECKOUT / ".run-test"
 BIN = Path(sys.executable).parent
 PYTEST = [sys.executable, "-m", "pytest"]
-# Tests that need a machine to themselves come last and one at a time; the others share the cores.
+# Guests need the machine to themselves: the scenarios come last and one at a time; the others share the cores.
 STAGES = {
     "lint": [[str(BIN / "ruff"), "check", "."], [str(BIN / "lint-imports")]],
     "quick": [[*PYTEST, "-m", "not slow and not scenario", "-n", "2"]],
-    "slow": [[*PYTEST, "-m", "slow and not scenario"]],
+    "slow": [[*PYTEST, "-m", "slow and not scenario", "-n", "2"]],
     "scenario": [[*PYTEST, "-m", "scenario"]],
 }
 HELP = f"""usage: tools/test [{"|".join(STAGES)}] [ARGUMENT OF PYTEST ...]
