@@ -58,18 +58,19 @@ def main():
 
 def _run(command):
     """Run one command and show its output as it comes; returns its status, its last line and the seconds it took."""
-    begun, last = time.monotonic(), ""
+    begun, tail = time.monotonic(), b""
     print(f"\n$ {' '.join(Path(word).name if word.startswith('/') else word for word in command)}", flush=True)
-    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          errors="replace") as process:
+    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         try:
-            for line in process.stdout:
-                print(line, end="", flush=True)
-                last = line.strip() or last
+            while chunk := os.read(process.stdout.fileno(), 65536):
+                sys.stdout.buffer.write(chunk)
+                sys.stdout.buffer.flush()
+                tail = (tail + chunk)[-2000:]
         except BaseException:
             process.terminate()
             process.wait(60)
             raise
+    last = next((line for line in reversed(tail.decode(errors="replace").splitlines()) if line.strip()), "")
     # pytest says 5 when no test has the mark, which is no failure of the tests.
     status = 0 if process.returncode == 5 else process.returncode
     return status, last.strip("= "), time.monotonic() - begun
