@@ -11,6 +11,7 @@ BODIES = {
     ("PUT", "/instances/{instance_id}"): {"instance": {"name": "mine"}},
     ("PATCH", "/instances/{instance_id}"): {"instance": {"name": "mine"}},
     ("POST", "/instances/{instance_id}/action"): {"restart": {}},
+    ("POST", "/instances/{instance_id}/log"): {"name": "general", "enable": 1},
     ("POST", "/instances/{instance_id}/modules"): {"modules": [{"id": UNKNOWN}]},
     ("POST", "/instances/{instance_id}/databases"): {"databases": [{"name": "db1"}]},
     ("POST", "/instances/{instance_id}/users"): {"users": [{"name": "u1", "password": "p1"}]},

@@ -95,6 +95,14 @@ class TestRules:
         first, second = (alice.post("/security-group-rules", rule(group_id), status=201).json for _ in range(2))
         assert first == second
 
+    def test_not_without_end(self, grouped, alice, options):
+        _, group_id = grouped(alice)
+        options.set_override("max_security_group_rules", 2)
+        alice.post("/security-group-rules", rule(group_id), status=201)
+        alice.post("/security-group-rules", rule(group_id), status=201)
+        alice.post("/security-group-rules", rule(group_id, "10.2.0.0/16"), status=413)
+        assert "10.2.0.0/16" not in in_neutron(group_id)
+
     def test_of_another_tenant(self, grouped, alice, bob):
         _, group_id = grouped(alice)
         bob.post("/security-group-rules", rule(group_id), status=404)

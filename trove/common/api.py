@@ -23,6 +23,7 @@ ROOT = "trove.extensions.common.service.RootController"
 SCHEMAS = "trove.extensions.mysql.service.SchemaController"
 USERS = "trove.extensions.mysql.service.UserController"
 USER_ACCESS = "trove.extensions.mysql.service.UserAccessController"
+LOGS = "trove.extensions.log.service.LogController"
 SECURITY_GROUPS = "trove.extensions.security_group.service.SecurityGroupController"
 SECURITY_GROUP_RULES = "trove.extensions.security_group.service.SecurityGroupRuleController"
 MGMT_INSTANCES = "trove.extensions.mgmt.instances.service.MgmtInstanceController"
@@ -56,6 +57,9 @@ ROUTES = tuple(Route(*row) for row in (
     (_I + "/root", "GET", ROOT, "index"),
     (_I + "/root", "POST", ROOT, "create"),
     (_I + "/root", "DELETE", ROOT, "delete"),
+
+    (_I + "/log", "GET", LOGS, "index"),
+    (_I + "/log", "POST", LOGS, "action"),
 
     (_I + "/databases", "GET", SCHEMAS, "index"),
     (_I + "/databases", "POST", SCHEMAS, "create"),

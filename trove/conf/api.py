@@ -33,6 +33,8 @@ opts = [
     cfg.IntOpt("modules_page_size", default=20, min=1, help="Most modules on a page."),
     cfg.IntOpt("max_modules_per_tenant", default=50, min=-1,
                help="Modules that a tenant may keep, each with up to 12 MB; -1 means unlimited."),
+    cfg.IntOpt("max_security_group_rules", default=100, min=1,
+               help="Most rules in one security group: all of them count against the service project's quota."),
     cfg.ListOpt("module_types", default=["ping"], help="Types of modules that can be made."),
     cfg.IntOpt("http_get_rate", default=200, help="GET requests per minute, tenant and API process."),
     cfg.IntOpt("http_post_rate", default=200, help="POST requests per minute, tenant and API process."),

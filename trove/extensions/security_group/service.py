@@ -68,9 +68,12 @@ class SecurityGroupRuleController(wsgi.Controller):
         _require_support()
         given = body["security_group_rule"]
         cidr = _checked_cidr(given["cidr"])
-        group, instance_id, _rules = _load_group(req, given["group_id"])
+        group, instance_id, present = _load_group(req, given["group_id"])
         with get_db_api().reader() as session:
             manager = loading.load(session, instance_id, req.context).manager
+        if len(present) >= CONF.max_security_group_rules and cidr not in {rule.cidr for rule in present}:
+            raise exception.OverLimit(f"The security group {group.id} has {len(present)} rules already, and may have "
+                                      f"{CONF.max_security_group_rules}.")
         with remote.answering("network"):
             rule_ids = base.driver().ensure_rules(group.id, base.datastore_rules(manager, cidr))
         rows = in_transaction(models.keep_rules)(group.id, rule_ids)

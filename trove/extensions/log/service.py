@@ -1,0 +1,37 @@
+"""Controller of /instances/{id}/log."""
+from trove.common import cfg, exception, wsgi
+from trove.common.apischema import contract
+from trove.db import get_db_api
+from trove.extensions.log import schema, views
+from trove.instance import loading
+
+_ACTIONS = ("enable", "disable", "publish", "discard")
+
+
+class LogController(wsgi.Controller):
+    """/instances/{id}/log."""
+
+    @contract(answer=views.LIST, errors=(501,))
+    def index(self, req, instance_id):
+        """Every log of an instance, with what is published of it."""
+        return {"logs": self._logs(req, instance_id)}
+
+    @contract(body=schema.action, status=None, errors=(501,))
+    def action(self, req, instance_id, body):
+        """Turn a log on or off, publish or discard it: refused while guests cannot reach the object store."""
+        found = self._logs(req, instance_id)
+        name = body["name"]
+        if name not in {log["name"] for log in found}:
+            raise exception.NotFound(f"The instance {instance_id} has no log '{name}'.")
+        wanted = [action for action in _ACTIONS if body.get(action)]
+        if not wanted or {"enable", "disable"} <= set(wanted):
+            raise exception.BadRequest(f"Say what to do with the log: one of {', '.join(_ACTIONS)}, "
+                                       "and not both enable and disable.")
+        raise exception.NotImplementedHere(
+            f"The log '{name}' can be neither changed nor published: guests have no access to the object store.")
+
+    @staticmethod
+    def _logs(req, instance_id):
+        with get_db_api().reader() as session:
+            loaded = loading.load(session, instance_id, req.context)
+        return views.logs(cfg.datastore_options(loaded.manager).guest_log_exposed_logs)
