@@ -6,7 +6,9 @@ import threading
 
 from trove.common import exception
 from trove.common.instance import ServiceStatuses
+from trove.conductor import models as conductor_models
 from trove.db import get_db_api
+from trove.guestagent.strategies.storage.swift import SwiftStorage
 from trove.instance.models import service_status
 
 
@@ -72,6 +74,22 @@ class FakeAgent:
         """Stop."""
         self._take("stop_db", do_not_start_on_reboot=do_not_start_on_reboot)
         self._report(ServiceStatuses.SHUTDOWN)
+
+    def create_backup(self, backup_info):
+        """Upload something, or fail."""
+        self._take("create_backup", backup_info=backup_info)
+        columns = {"size": 0.1}
+        if GUESTS.builds:
+            storage = SwiftStorage()
+            saved = storage.save(backup_info, [b"data of " + backup_info["id"].encode()])
+            storage.save_metadata(backup_info, {"lsn": "1234", "extension": ".xbstream"})
+            columns.update(state="SAVING", checksum=saved.checksum)
+        elif GUESTS.builds is False:
+            columns.update(state="FAILED")
+        with get_db_api().writer() as session:
+            conductor_models.record_backup(session, self.instance_id, backup_info["id"], columns)
+            if "FAILED" in columns.values():
+                conductor_models.record_backup_cause(session, backup_info["id"], "the disk of the test is full")
 
     def _take(self, method, **arguments):
         GUESTS.commands.append((self.instance_id, method, arguments))

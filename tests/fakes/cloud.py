@@ -68,6 +68,14 @@ class Cloud:
                     remote.neutron_client().delete_security_group(group_id)
             time.sleep(0.02)
 
+    @staticmethod
+    def clear_objects():
+        """Remove all objects of the service's account."""
+        swift = remote.swift_client()
+        for container in swift.get_account()[1]:
+            for entry in swift.get_container(container["name"])[1]:
+                swift.delete_object(container["name"], entry["name"])
+
     def _make_service_user(self):
         keystone = f"{self.auth_url}"
         projects = self._admin.get(f"{keystone}/projects?name=service").json()["projects"]

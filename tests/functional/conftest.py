@@ -13,7 +13,7 @@ from paste import deploy
 
 from tests import openapi
 from tests.fakes import cloud as fake_cloud
-from tests.fakes import guest, nova
+from tests.fakes import guest, nova, swift
 from tests.functional.world import World
 from trove import rpc
 from trove.common import remote
@@ -111,7 +111,10 @@ def options(conf):
     rpc.messaging.TransportURL.parse(conf)  # registers the option
     conf.set_override("transport_url", "fake://")
     conf.set_override("remote_nova_client", "tests.fakes.nova.nova_client")
+    conf.set_override("remote_swift_client", "tests.fakes.swift.swift_client")
+    conf.set_override("backup_encryption_key", "a key for tests, never for a deployment")
     nova.Cloud.reset()
+    swift.ETAGS.clear()
     flavor_models.forget()
     rpc.cleanup()
     yield conf

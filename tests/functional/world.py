@@ -48,7 +48,7 @@ class World:
     def counts(self):
         """{table: number of rows} of all that a request may write."""
         watched = (tables.instances, tables.service_statuses, tables.operations, tables.reservations,
-                   tables.root_enabled_history, tables.instance_faults)
+                   tables.root_enabled_history, tables.instance_faults, tables.backups)
         return {table.name: len(self.rows(table)) for table in watched}
 
     def row(self, instance_id):
@@ -81,6 +81,13 @@ class World:
                 data = {"history": [{"step": "volume", "seconds": 1.25}, {"step": "server", "seconds": 2.5}]}
                 operations.update_held(session, operation.id, "test", step_data=json.dumps(data),
                                        **operations.end_values(state, error))
+
+    def end_backups(self):
+        """Every backup that is being taken fails."""
+        with self.db.writer() as session:
+            session.execute(tables.backups.update().values(state="FAILED"))
+            session.execute(tables.operations.update().where(tables.operations.c.resource_type == "backup").values(
+                **operations.end_values(operations.FAILED)))
 
     def report(self, instance_id, seconds_ago=0):
         """The guest's last sign of life was so long ago."""

@@ -26,6 +26,7 @@ USER_ACCESS = "trove.extensions.mysql.service.UserAccessController"
 LOGS = "trove.extensions.log.service.LogController"
 SECURITY_GROUPS = "trove.extensions.security_group.service.SecurityGroupController"
 SECURITY_GROUP_RULES = "trove.extensions.security_group.service.SecurityGroupRuleController"
+BACKUPS = "trove.backup.service.BackupController"
 MGMT_INSTANCES = "trove.extensions.mgmt.instances.service.MgmtInstanceController"
 MGMT_QUOTAS = "trove.extensions.mgmt.quota.service.QuotaController"
 MGMT_CLUSTERS = "trove.extensions.mgmt.clusters.service.MgmtClusterController"
@@ -54,6 +55,8 @@ ROUTES = tuple(Route(*row) for row in (
     (_I, "DELETE", INSTANCES, "delete"),
     (_I + "/action", "POST", INSTANCES, "action"),
 
+    (_I + "/backups", "GET", BACKUPS, "index_by_instance"),
+
     (_I + "/root", "GET", ROOT, "index"),
     (_I + "/root", "POST", ROOT, "create"),
     (_I + "/root", "DELETE", ROOT, "delete"),
@@ -76,6 +79,12 @@ ROUTES = tuple(Route(*row) for row in (
     (_I + "/users/{user}/databases", "GET", USER_ACCESS, "index"),
     (_I + "/users/{user}/databases", "PUT", USER_ACCESS, "update"),
     (_I + "/users/{user}/databases/{database}", "DELETE", USER_ACCESS, "delete"),
+
+    (_T + "/backups", "GET", BACKUPS, "index"),
+    (_T + "/backups", "POST", BACKUPS, "create"),
+    (_T + "/backups/{backup_id}", "GET", BACKUPS, "show"),
+    (_T + "/backups/{backup_id}", "POST", BACKUPS, "refuse"),
+    (_T + "/backups/{backup_id}", "DELETE", BACKUPS, "delete"),
 
     (_DS, "GET", DATASTORES, "index"),
     (_V, "GET", DATASTORES, "show_version_by_id"),

@@ -7,7 +7,7 @@ from oslo_log import log as logging
 
 from trove import version
 from trove.common import exception
-from trove.conf import api, cloud, database, guest, mariadb, mysql, percona, services
+from trove.conf import api, backup, cloud, database, guest, mariadb, mysql, percona, services
 
 CONF = cfg.CONF
 
@@ -23,7 +23,7 @@ SHORTEST = {"operation_key": 32}
 
 
 def _register():
-    for area in (*_AREAS, database, *DATASTORES):
+    for area in (*_AREAS, backup, database, *DATASTORES):
         area.register_opts(CONF)
     logging.register_options(CONF)
     # The library warns of an ordinary thing each time that a consumer is closed; its errors are raised to us anyway.
@@ -78,20 +78,21 @@ def _grouped(opts, *more):
 
 def list_opts():
     """Every option with its group, for oslo-config-generator (entry point ``oslo.config.opts``)."""
-    return _grouped((opt for area in _AREAS for opt in area.opts), ("database", database.opts),
+    return _grouped((*(opt for area in _AREAS for opt in area.opts), *backup.control_opts, *backup.guest_opts),
+                    ("database", database.opts),
                     ("upgrade_levels", services.upgrade_opts), ("guest_bus", services.guest_bus_opts))
 
 
 def list_control_opts():
     """Those of the control plane's services, for their sample file."""
-    return _grouped((*api.opts, *cloud.opts, *services.opts), ("database", database.opts),
+    return _grouped((*api.opts, *cloud.opts, *services.opts, *backup.control_opts), ("database", database.opts),
                     ("upgrade_levels", services.upgrade_opts), ("guest_bus", services.guest_bus_opts))
 
 
 def list_guest_opts():
     """Those that the agent in a guest reads, for the sample of the file that is put into guests."""
     shared = (opt for opt in services.opts if opt.name in _GUEST_TOO)
-    return _grouped((*guest.opts, *shared), ("upgrade_levels", services.upgrade_opts))
+    return _grouped((*guest.opts, *backup.guest_opts, *shared), ("upgrade_levels", services.upgrade_opts))
 
 
 _register()

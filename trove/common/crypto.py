@@ -30,3 +30,16 @@ def decrypt(token):
 def guest_key(instance_id):
     """The key with which a guest proves who it is: HMAC-SHA256 of its id with [DEFAULT] operation_key, hexadecimal."""
     return hmac.new(CONF.operation_key.encode(), f"guest:{instance_id}".encode(), hashlib.sha256).hexdigest()
+
+
+def backup_key(backup_id):
+    """The key of one backup: HMAC-SHA256 of its id with [DEFAULT] backup_encryption_key, hexadecimal.
+
+    A guest is given the keys of the backups that it takes and restores, and can make no other from them.
+    """
+    return hmac.new(CONF.backup_encryption_key.encode(), f"backup:{backup_id}".encode(), hashlib.sha256).hexdigest()
+
+
+def container_key():
+    """The key with which URLs to the objects of backups are signed: made from [DEFAULT] operation_key, hexadecimal."""
+    return hmac.new(CONF.operation_key.encode(), b"temporary URLs of backups", hashlib.sha256).hexdigest()

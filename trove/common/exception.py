@@ -22,6 +22,13 @@ class TroveError(Exception):
         super().__init__(message)
 
 
+def sentence(error):
+    """What is said of an error to those who must not see its traceback."""
+    if isinstance(error, TroveError):
+        return str(error)
+    return f"An unexpected error occurred ({type(error).__name__}); the log says more."
+
+
 class BadRequest(TroveError):
     """The request cannot be understood or asks for something impossible."""
 

@@ -41,7 +41,9 @@ class Manager:
 
     @rpc.expose
     def heartbeat(self, _context, instance_id, payload=None, sent=None, proof=None):
-        """A sign of life. payload: {"service_status": text, "agent_version": text}, both may be missing."""
+        """A sign of life. payload: {"service_status": text, "agent_version": text}, both may be missing; with a failure
+        "cause": text for the user.
+        """
         if not _is_genuine("heartbeat", sent, proof, instance_id=instance_id, payload=payload):
             return
         try:
@@ -54,6 +56,8 @@ class Manager:
             if not models.record_status(session, instance_id, status) and status is not None:
                 LOG.info("Instance %s reports %s; the status that it was given stays", instance_id, status.description)
             models.record_sign_of_life(session, instance_id, version)
+            if status == ServiceStatuses.FAILED:
+                models.record_cause(session, instance_id, payload.get("cause"))
         _apply("heartbeat", instance_id, "heartbeat", sent, effect)
 
     @rpc.expose
@@ -66,9 +70,13 @@ class Manager:
 
     @rpc.expose
     def update_backup(self, _context, instance_id, backup_id, sent=None, proof=None, **fields):
-        """News of a backup: state, size (GB), location, checksum, backup_type; other fields are ignored."""
+        """News of a backup: state, size (GB), location, checksum, backup_type; note: why it failed.
+
+        Other fields are ignored.
+        """
         if not _is_genuine("update_backup", sent, proof, instance_id=instance_id, backup_id=backup_id, **fields):
             return
+        note = fields.get("note")
         try:
             fields = models.backup_fields(fields)
         except ValueError as error:
@@ -78,6 +86,8 @@ class Manager:
         def effect(session):
             if not models.record_backup(session, instance_id, backup_id, fields):
                 LOG.error("Dropped update_backup from instance %s: it has no running backup %s", instance_id, backup_id)
+            elif fields.get("state") == "FAILED":
+                models.record_backup_cause(session, backup_id, note)
         # A slot for each backup: the last word on one must not be dropped because the next has begun.
         _apply("update_backup", instance_id, str(backup_id)[:36], sent, effect)
 

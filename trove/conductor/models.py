@@ -25,9 +25,11 @@ from trove.instance.models import (
     RUNNING_BACKUP_STATES,
     AgentHeartBeat,
     InstanceServiceStatus,
+    record_fault,
     record_root_enabled,
 )
 from trove.instance.tasks import InstanceTasks
+from trove.operation.models import LIVE_STATES
 
 NOT_FOR_GUESTS = (ServiceStatuses.NEW, ServiceStatuses.PAUSED, ServiceStatuses.DELETED,
                   ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT)
@@ -36,6 +38,8 @@ _BACKUP_STATES = (*RUNNING_BACKUP_STATES, "COMPLETED", "FAILED")
 # Seconds. A clock further ahead than this is not believed for the order of later reports: when it is set right, the
 # guest would else be unheard until the time that it once had.
 _CLOCK_ALLOWANCE = 5.0
+# Characters of a text for users that is kept.
+_LONGEST_CAUSE = 1000
 
 _instances, _statuses, _lastseen = tables.instances, tables.service_statuses, tables.conductor_lastseen
 _heartbeats, _backups = tables.agent_heartbeats, tables.backups
@@ -122,6 +126,20 @@ def record_backup(session, instance_id, backup_id, fields):
         _backups.c.id == backup_id, _backups.c.instance_id == instance_id, _backups.c.deleted.is_(False),
         _backups.c.state.in_(RUNNING_BACKUP_STATES),
     ).values(**fields, updated=models.utcnow())).rowcount == 1
+
+
+def record_backup_cause(session, backup_id, cause):
+    """Leave why a backup failed for the operation that waits for it."""
+    if isinstance(cause, str) and cause:
+        session.execute(sqlalchemy.update(tables.operations).where(
+            tables.operations.c.resource_type == "backup", tables.operations.c.resource_id == backup_id,
+            tables.operations.c.state.in_(LIVE_STATES)).values(error=cause[:_LONGEST_CAUSE]))
+
+
+def record_cause(session, instance_id, cause):
+    """Leave why a guest could not be built for the operation that waits for it, and for the user."""
+    if isinstance(cause, str) and cause:
+        record_fault(session, instance_id, cause[:_LONGEST_CAUSE], "guest")
 
 
 def backup_fields(given):

@@ -10,6 +10,10 @@ opts = datastore.datastore_opts(
     root_controller="trove.extensions.common.service.DefaultRootController",
     ignore_users=("os_admin", "root"),
     ignore_dbs=("mysql", "information_schema", "performance_schema", "sys", "lost+found", "#mysql50#lost+found"),
+    backup_strategy="InnoBackupEx",
+    backup_incremental_strategy={"InnoBackupEx": "InnoBackupExIncremental"},
+    backup_namespace=f"{datastore.BACKUP}.mysql_impl",
+    restore_namespace=f"{datastore.RESTORE}.mysql_impl",
     guest_log_exposed_logs="general,slow_query",
 )
 

@@ -129,3 +129,10 @@ def bound_flavors(session, version_id):
         DBDatastoreVersionMetadata.datastore_version_id == version_id,
         DBDatastoreVersionMetadata.key == "flavor",
         DBDatastoreVersionMetadata.deleted.is_(False))).scalars())
+
+
+def version_names(session):
+    """{version id: (name of its datastore, its name)} of all versions, in one statement."""
+    rows = session.execute(sqlalchemy.select(DBDatastoreVersion.id, DBDatastore.name, DBDatastoreVersion.name).join(
+        DBDatastore, DBDatastore.id == DBDatastoreVersion.datastore_id))
+    return {version_id: (datastore, version) for version_id, datastore, version in rows}

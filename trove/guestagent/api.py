@@ -104,7 +104,10 @@ class API:
         """Make a database server of the guest. May be sent again until the guest has reported that it is done.
 
         packages: list of names; databases, users: dicts of ``guestagent.db.models``; memory_mb: RAM of the flavor;
-        device_path: data volume or None; config_contents: text of the configuration file; overrides: dict.
+        device_path: data volume or None; backup_info: of the backup to restore or None: {"id", "instance_id",
+        "location", "type", "checksum", "chain": [of each backup, the full one first: {"id", "type", "location",
+        "checksum", "segments": [[name, size, MD5]], "key", "storage"}]};
+        config_contents: text of the configuration file; overrides: dict.
         """
         self._send(CAST, "prepare", packages=packages, databases=databases, memory_mb=memory_mb, users=users,
                    device_path=device_path, mount_point=mount_point, backup_info=backup_info,
@@ -208,6 +211,15 @@ class API:
     def resize_fs(self, device_path=None, mount_point=None):
         """Let the file system fill its (unmounted) volume."""
         self._send(HIGH, "resize_fs", device_path=device_path, mount_point=mount_point)
+
+    def create_backup(self, backup_info):
+        """Take a backup. May be sent again: one that runs goes on, one that has ended is reported again.
+
+        backup_info: {"id", "name", "description", "instance_id", "backup_type", "datastore", "datastore_version",
+        "parent": {"id", "location", "checksum", "metadata"} or None, "key": hexadecimal or None, "storage": see
+        ``backup.store.signatures``}.
+        """
+        self._send(CAST, "create_backup", backup_info=backup_info)
 
     def get_filesystem_stats(self, fs_path=None):
         """Sizes of the data file system: block_size, total_blocks, free_blocks; total, free, used in GB."""

@@ -7,6 +7,8 @@ import dataclasses
 
 from oslo_log import log as logging
 
+from trove.backup import actions as backup_actions
+from trove.backup import store
 from trove.common import cfg, exception, utils
 from trove.common.apischema import last_segment
 from trove.common.cfg import CONF
@@ -153,8 +155,8 @@ def check_users_and_databases(spec, manager):
 
 
 def _check_references(session, context, spec):
-    """Refuse what names a thing that does not exist: backups, configuration groups, modules, replica sources."""
-    for label, wanted in (("backup", spec.backup_id), ("configuration", spec.configuration_id),
+    """Refuse what names a thing that does not exist: configuration groups, modules, replica sources."""
+    for label, wanted in (("configuration", spec.configuration_id),
                           ("module", next(iter(spec.module_ids), None))):
         if wanted:
             raise exception.NotFound(resource=label, id=wanted)
@@ -201,6 +203,7 @@ def _insert(session, context, spec, datastore, version, flavor, root_password):
         "databases": [database.serialize() for database in spec.databases],
         "overrides": {},
         "configuration_id": None,
+        "backup_id": spec.backup_id,
         "root": bool(root_password),
     }
     secrets = {"users": [user.serialize() for user in spec.users], "root_password": root_password}
@@ -211,8 +214,8 @@ def _insert(session, context, spec, datastore, version, flavor, root_password):
 def create(context, spec):
     """Make the rows of an instance and wake the task manager.
 
-    Returns (instance id, password of root or None). Raises BadRequest, Forbidden, NotFound, NotImplementedHere or
-    OverLimit; then nothing was written.
+    Returns (instance id, password of root or None). Raises BadRequest, Forbidden, NotFound, Conflict,
+    NotImplementedHere, OverLimit or ServiceUnavailable; then nothing was written.
     """
     with get_db_api().reader() as session:
         datastore, version = datastore_models.for_create(session, spec.datastore, spec.version)
@@ -222,7 +225,12 @@ def create(context, spec):
         _check_references(session, context, spec)
         bound = datastore_models.bound_flavors(session, version.id)
     flavor = _find_flavor(spec.flavor_id, bound, settings)
-    root_password = utils.generate_random_password() if settings.root_on_create else None
+    if spec.backup_id:
+        with get_db_api().reader() as session:
+            backup = backup_actions.restorable(session, context, spec.backup_id, version, spec.volume_size, flavor.disk)
+        store.check(backup.location, backup.checksum)
+    # A restored server keeps the root that it had.
+    root_password = utils.generate_random_password() if settings.root_on_create and not spec.backup_id else None
     instance_id, operation_id = _insert(context, spec, datastore, version, flavor, root_password)
     LOG.info("instance %s: -> BUILDING (%s %s, flavor %s, operation %s)", instance_id, datastore.name, version.name,
              flavor.id, operation_id)

@@ -28,7 +28,7 @@ _ITEM_MAY = {
     "volume": apischema.view("Volume", {"size": _integer}, {"used": _number}), "hostname": _string,
     "ip": apischema.array(_string), "replica_of": _REFERENCE,
 }
-_OPERATION = apischema.view("Operation", {
+OPERATION = apischema.view("Operation", {
     "kind": _string, "state": _string, "step": apischema.or_null(_string), "seconds": _number,
     "steps": apischema.array(apischema.view("Step", {"name": _string, "seconds": _number}))}, {"error": _string})
 # What a list and what a show have, and may have; management adds to them.
@@ -37,7 +37,7 @@ DETAIL = ({**_ITEM, "service_status_updated": apischema.or_null(_time)}, {
     **_ITEM_MAY, "local_storage": apischema.view("LocalStorage", {"used": _number}),
     "replicas": apischema.array(_REFERENCE), "cluster_id": _string, "shard_id": apischema.or_null(_string),
     "fault": apischema.view("Fault", {"message": _string, "created": _time, "details": apischema.or_null(_string)}),
-    "operation": _OPERATION, "tenant_id": _string, "server_id": apischema.or_null(_string),
+    "operation": OPERATION, "tenant_id": _string, "server_id": apischema.or_null(_string),
     "volume_id": apischema.or_null(_string), "password": _string})
 LIST = apischema.page("instances", apischema.view("InstanceInList", *ITEM))
 DETAILS = apischema.page("instances", apischema.view("Instance", *DETAIL))

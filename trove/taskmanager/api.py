@@ -41,3 +41,11 @@ class API:
     def stop(self, instance_id, operation_id):
         """Stop the database server of an instance."""
         self._cast("stop", instance_id=instance_id, operation_id=operation_id)
+
+    def create_backup(self, instance_id, backup_id, operation_id):
+        """Take a backup of an instance."""
+        self._cast("create_backup", instance_id=instance_id, backup_id=backup_id, operation_id=operation_id)
+
+    def delete_backup(self, backup_id, operation_id):
+        """Delete a backup and its increments."""
+        self._cast("delete_backup", backup_id=backup_id, operation_id=operation_id)

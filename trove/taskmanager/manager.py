@@ -32,3 +32,13 @@ class Manager:
     def stop(self, context, instance_id, operation_id):
         """Stop the database server of an instance."""
         self._runner.wake(operation_id)
+
+    @rpc.expose
+    def create_backup(self, context, instance_id, backup_id, operation_id):
+        """Take a backup of an instance."""
+        self._runner.wake(operation_id)
+
+    @rpc.expose
+    def delete_backup(self, context, backup_id, operation_id):
+        """Delete a backup and its increments."""
+        self._runner.wake(operation_id)

@@ -3,12 +3,15 @@ import dataclasses
 import time
 
 import pytest
+from swiftclient import exceptions as swift
 
 from tests import rabbitmq
 from tests.fakes import broker as fake_broker
 from tests.fakes import cloud as fake_cloud
 from tests.fakes.agent import GUESTS
 from trove import rpc
+from trove.backup import actions as backup_actions
+from trove.backup import models as backup_models
 from trove.common import remote
 from trove.common.instance import ServiceStatuses
 from trove.datastore.models import DBDatastore, DBDatastoreVersion
@@ -47,6 +50,7 @@ def world(db, conf, context, running_cloud, tmp_path):
     GUESTS.reset()
     conf.set_override("remote_guest_client", "tests.fakes.agent.guest_client")
     conf.set_override("transport_url", "fake://")
+    conf.set_override("backup_encryption_key", "a key for tests, never for a deployment")
     conf.set_override("guest_config", str(tmp_path / "absent"))
     (tmp_path / "mysql").mkdir()
     (tmp_path / "mysql" / "config.template").write_text("buffer_pool = {{ flavor.ram }}\n")
@@ -57,6 +61,7 @@ def world(db, conf, context, running_cloud, tmp_path):
     broker.stop()
     rpc.cleanup()
     running_cloud.clear()
+    running_cloud.clear_objects()
     remote.reset()
 
 
@@ -121,6 +126,26 @@ class World:
         """What the API writes when the database of an instance is stopped. Returns the operation id."""
         with self.db.writer() as session:
             return operations.begin(session, "instance.stop", "instance", instance_id, self.context).id
+
+    def backup(self, instance_id, **more):
+        """What the API writes when a backup is wanted. Returns (backup id, operation id)."""
+        return backup_actions._insert(self.context, backup_actions.Request(instance_id, "b1", **more))
+
+    def delete_backup(self, backup_id):
+        """What the API writes when a backup is deleted. Returns the operation id."""
+        return backup_actions._begin_delete(self.context, backup_id)
+
+    def backup_rows(self):
+        """All backups, deleted or not, oldest first."""
+        with self.db.reader() as session:
+            return session.query(backup_models.DBBackup).order_by(backup_models.DBBackup.created).all()
+
+    def objects(self):
+        """The names of all objects of backups."""
+        try:
+            return [entry["name"] for entry in remote.swift_client().get_container("database_backups")[1]]
+        except swift.ClientException:
+            return []
 
     def run(self, operation_id, owner="runner", all_flows=None, looks=400):
         """Claim an operation whose holder, if any, is dead and carry it on to its end, waiting as it says."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.fakes import agent as fake_agent
 from tests.fakes.agent import GUESTS
 from tests.functional.taskmanager.conftest import NOTHING, ONE
+from trove.backup import store
 from trove.common import exception
 from trove.common.instance import ServiceStatuses
 from trove.db import get_db_api
@@ -67,6 +68,59 @@ def delete(world):
     return instance_id, world.delete(instance_id)
 
 
+def take_backup(world):
+    """An increment on a backup that is there."""
+    instance_id = world.built()
+    parent, operation_id = world.backup(instance_id)
+    world.run(operation_id)
+    return instance_id, world.backup(instance_id, parent_id=parent)[1]
+
+
+def failing_backup(world):
+    """A backup whose guest fails."""
+    instance_id = world.built()
+    GUESTS.builds = False
+    return instance_id, world.backup(instance_id)[1]
+
+
+def delete_backup(world):
+    """A deletion of a backup with an increment."""
+    instance_id, operation_id = take_backup(world)
+    world.run(operation_id)
+    parent = next(row for row in world.backup_rows() if row.parent_id is None and not row.deleted)
+    return instance_id, world.delete_backup(parent.id)
+
+
+def check_backed_up(world, _instance_id, operation):
+    assert operation.state == operations.DONE, operation.error
+    live = [row for row in world.backup_rows() if not row.deleted]
+    full, increment = sorted(live, key=lambda row: row.parent_id is not None)
+    assert (full.state, increment.state) == ("COMPLETED", "COMPLETED")
+    assert increment.parent_id == full.id
+    for row in (full, increment):
+        assert store.manifest(f"{row.id}.xbstream")[0] == row.checksum
+        assert row.location.endswith(f"/database_backups/{row.id}.xbstream")
+    metadata = store.manifest(f"{increment.id}.xbstream")[1]
+    assert (metadata["lsn"], metadata["parent_location"], metadata["segments"]) == ("1234", full.location, "1")
+    assert GUESTS.called("create_backup")[-1]["backup_info"]["parent"]["metadata"]["lsn"] == "1234"
+    world.run(world.delete_backup(full.id))
+    assert world.objects() == []
+
+
+def check_backup_undone(world, _instance_id, operation):
+    assert operation.state == operations.FAILED
+    assert "not_undone" not in operation.data
+    assert "the disk of the test is full" in operation.error
+    assert world.backup_rows()[-1].state == "FAILED"
+    assert world.objects() == []
+
+
+def check_backup_deleted(world, _instance_id, operation):
+    assert operation.state == operations.DONE, operation.error
+    assert all(row.deleted for row in world.backup_rows())
+    assert world.objects() == []
+
+
 def check_built(world, instance_id, operation):
     assert operation.state == operations.DONE, operation.error
     assert world.instance(instance_id).task is InstanceTasks.NONE
@@ -114,8 +168,11 @@ SCENARIOS = {
     "instance.reboot": Scenario(reboot, check_built),
     "instance.stop": Scenario(stop, check_stopped),
     "instance.delete": Scenario(delete, check_deleted),
+    "backup.create": Scenario(take_backup, check_backed_up),
+    "backup.delete": Scenario(delete_backup, check_backup_deleted),
 }
-UNDO_SCENARIOS = {"instance.create": Scenario(failing_create, check_undone)}
+UNDO_SCENARIOS = {"instance.create": Scenario(failing_create, check_undone),
+                  "backup.create": Scenario(failing_backup, check_backup_undone)}
 
 DO_CASES = [(kind, step.name, "do") for kind, flow in FLOWS.items() for step in flow.steps]
 UNDO_CASES = [(kind, step.name, "undo") for kind, flow in FLOWS.items() for step in flow.steps if step.undo]
@@ -387,7 +444,7 @@ def test_a_step_that_never_ends_meets_its_deadline(world, conf, kind, step, verb
     expected = {"instance.restart": InstanceTasks.NONE, "instance.reboot": InstanceTasks.NONE,
                 "instance.stop": InstanceTasks.NONE, "instance.delete": InstanceTasks.DELETING_ERROR}
     assert world.instance(instance_id).task is expected.get(kind, world.instance(instance_id).task)
-    assert world.fault(instance_id) is not None
+    assert (world.fault(instance_id) is not None) == kind.startswith("instance.")
     world.check_quota()
     conf.clear_override(option, group="mysql" if option == "usage_timeout" else None)
     world.run(world.delete(instance_id))

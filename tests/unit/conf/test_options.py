@@ -10,6 +10,9 @@ DIFFERENT = {
     "cinder_service_type": ("volumev3", "no cloud of today offers volumev2"),
     "report_interval": (10, "Kilo's: a dead guest is noticed in seconds"),
     "network_label_regex": (".*", "the network's names are the tenant's own with Neutron"),
+    "backup_aes_cbc_key": (None, "no secret has a default; new backups are not encrypted with it"),
+    "backup_segment_max_size": (16 * 1024 * 1024, "segments are held in memory, to be sent again and in parallel"),
+    "storage_namespace": ("trove.guestagent.strategies.storage.swift", "Kilo's: only guests use it"),
     "network_driver": ("trove.network.neutron.NeutronDriver", "Nova's own network is gone from Nova"),
 }
 _ENGINE = "of the MySQL family since 5.7; it must not be shown or touched"
@@ -19,10 +22,12 @@ DIFFERENT_IN_GROUPS = {
     **{(group, "ignore_dbs"): (_DBS, _ENGINE) for group in ("mysql", "percona", "mariadb")},
     ("mysql", "root_controller"): ("trove.extensions.common.service.DefaultRootController",
                                    "one class serves all that can disable root"),
-    **{(group, name): ({} if name == "backup_incremental_strategy" else None, _LATER)
+    **{(group, name): (None, _LATER)
        for group in ("mysql", "percona", "mariadb")
-       for name in ("backup_strategy", "backup_incremental_strategy", "backup_namespace", "restore_namespace",
-                    "replication_strategy", "replication_namespace")},
+       for name in ("replication_strategy", "replication_namespace")},
+    ("mariadb", "backup_strategy"): ("MariaBackup", "XtraBackup cannot read MariaDB's files any more"),
+    ("mariadb", "backup_incremental_strategy"): (
+        {"MariaBackup": "MariaBackupIncremental", "InnoBackupEx": "InnoBackupExIncremental"}, "the same"),
 }
 
 

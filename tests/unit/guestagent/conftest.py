@@ -12,6 +12,8 @@ class Reports:
         self.statuses = []
         self.times = []
         self.roots = []
+        self.causes = []
+        self.backups = []
         self.broken = False
 
     def heartbeat(self, instance_id, payload, sent=None):
@@ -19,6 +21,7 @@ class Reports:
         if self.broken:
             raise rpc.DeliveryFailure("no broker")
         self.statuses.append(payload["service_status"])
+        self.causes.append(payload.get("cause"))
         self.times.append(sent)
 
     def report_root(self, instance_id, user=None, sent=None):
@@ -26,6 +29,12 @@ class Reports:
         if self.broken:
             raise rpc.DeliveryFailure("no broker")
         self.roots.append(user)
+
+    def update_backup(self, instance_id, backup_id, sent=None, **fields):
+        """As conductor.api.API."""
+        if self.broken:
+            raise rpc.DeliveryFailure("no broker")
+        self.backups.append({"id": backup_id, **fields})
 
 
 @pytest.fixture

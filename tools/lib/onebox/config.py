@@ -28,6 +28,7 @@ def control_plane(settings, service):
             "trove_conductor_workers": 1,
             "transport_url": broker.transport_url(settings),
             "operation_key": secret(settings, "operation_key"),
+            "backup_encryption_key": secret(settings, "backup_encryption_key"),
             "trove_auth_url": service["OS_AUTH_URL"],
             "region": service["OS_REGION_NAME"],
             "nova_proxy_admin_user": service["OS_USERNAME"],

@@ -126,6 +126,8 @@ class Manager(abc.ABC):
     def update_status(self, context=None):
         """The heartbeat, called every ``report_interval`` seconds."""
         self.status.update()
+        if self.backups is not None:
+            self.backups.report_unsent()
 
     # Prepare
 
@@ -156,9 +158,9 @@ class Manager(abc.ABC):
             self.status.begin_install()
             with self._lifecycle:
                 self.do_prepare(context, request)
-        except Exception:
+        except Exception as error:
             LOG.exception("%s: prepare failed", CONF.guest_id)
-            self.status.end_install(error_occurred=True)
+            self.status.end_install(error_occurred=True, cause=exception.sentence(error))
             raise
         # Before the end is noted and reported: whoever sees the instance active finds its users, and an agent that
         # dies here does all of it again.
@@ -350,6 +352,18 @@ class Manager(abc.ABC):
         return {"version": version.version_string(), "fd_size": numbers["FDSize"], "vm_size": numbers["VmSize"],
                 "vm_peak": numbers["VmPeak"], "vm_rss": numbers["VmRSS"], "vm_hwm": numbers["VmHWM"],
                 "threads": numbers["Threads"]}
+
+    # Backups
+
+    @property
+    def backups(self):
+        """Who takes backups (BackupAgent), or None."""
+        return None
+
+    @rpc.expose
+    def create_backup(self, context, backup_info):
+        """Take a backup and report how it went."""
+        return self._call(self.backups, "create_backup", context, backup_info)
 
     # Clusters
 

@@ -58,14 +58,14 @@ class BaseDbStatus(abc.ABC):
         self.forget()
         self.set_status(ServiceStatuses.BUILDING, force=True)
 
-    def end_install(self, error_occurred=False, post_processing=False):
+    def end_install(self, error_occurred=False, post_processing=False, cause=None):
         """Called when prepare is through: notes the end and reports the real status, or what it is instead.
 
-        error_occurred: report FAILED, prepare may come again; post_processing: report INSTANCE_READY, the rest comes
-        with ``cluster_complete``.
+        error_occurred: report FAILED, prepare may come again; cause: text for the user then;
+        post_processing: report INSTANCE_READY, the rest comes with ``cluster_complete``.
         """
         if error_occurred:
-            self.set_status(ServiceStatuses.FAILED, force=True)
+            self.set_status(ServiceStatuses.FAILED, force=True, cause=cause)
         elif post_processing:
             self.set_status(ServiceStatuses.INSTANCE_READY, force=True)
         else:
@@ -92,9 +92,10 @@ class BaseDbStatus(abc.ABC):
         LOG.info("%s: the database server is %s", CONF.guest_id, status.description)
         self.set_status(status, force=force)
 
-    def set_status(self, status, force=False):
+    def set_status(self, status, force=False, cause=None):
         """Report a ServiceStatus to the conductor; before the end of prepare only with ``force``.
 
+        cause: text for the user that goes with a failure.
         A forced report that the bus does not take is kept and sent by the next ``update``.
         """
         if not (force or self.prepare_completed):
@@ -102,7 +103,9 @@ class BaseDbStatus(abc.ABC):
             return
         with self._reporting:
             payload = {"service_status": status.description, "agent_version": version.version_string()}
-            self._unsent = status if force else None
+            if cause:
+                payload["cause"] = cause
+            self._unsent = (status, cause) if force else None
             try:
                 conductor_api.API(TroveContext()).heartbeat(CONF.guest_id, payload, self._time_of_report())
             except rpc.DeliveryFailure as error:
@@ -128,7 +131,7 @@ class BaseDbStatus(abc.ABC):
             if not self.restart_mode:
                 self.set_status(status)
         elif unsent is not None:
-            self.set_status(unsent, force=True)
+            self.set_status(unsent[0], force=True, cause=unsent[1])
 
     # Waiting
 

@@ -1,4 +1,5 @@
 """The flows of all kinds of operations, each in a module of its own that reads like a recipe."""
-from trove.taskmanager.flows import create, delete, reboot, restart, stop
+from trove.taskmanager.flows import backup_create, backup_delete, create, delete, reboot, restart, stop
 
-FLOWS = {flow.kind: flow for flow in (create.FLOW, restart.FLOW, reboot.FLOW, stop.FLOW, delete.FLOW)}
+FLOWS = {flow.kind: flow for flow in (
+    create.FLOW, restart.FLOW, reboot.FLOW, stop.FLOW, delete.FLOW, backup_create.FLOW, backup_delete.FLOW)}

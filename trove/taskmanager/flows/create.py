@@ -52,5 +52,6 @@ FLOW = Flow("instance.create", done=done, failed=failed, steps=(
          undo=compute.delete_server),
     Step("prepare", guest.prepare, "guest_bus_time_out", InstanceTasks.BUILDING_ERROR_SERVER),
     Step("server_active", compute.wait_for_server, "server_create_time_out", InstanceTasks.BUILDING_ERROR_SERVER),
+    Step("restore", guest.wait_for_restore, "restore_usage_timeout", InstanceTasks.BUILDING_ERROR_TIMEOUT_GA),
     Step("guest", guest.wait_for_guest, "usage_timeout", InstanceTasks.BUILDING_ERROR_TIMEOUT_GA),
 ))

@@ -6,8 +6,8 @@ from trove.common import exception, remote, template
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.db.models import utcnow
-from trove.instance.models import DBInstance, service_status
-from trove.taskmanager.steps import compute
+from trove.instance.models import DBInstance, newest_fault, service_status
+from trove.taskmanager.steps import backup, compute
 
 LOG = logging.getLogger(__name__)
 
@@ -27,6 +27,11 @@ def prepare(work):
     work.note(prepare_sent=work.now(), prepare_pause=CONF.guest_prepare_retry)
 
 
+def wait_for_restore(work):
+    """As ``wait_for_guest``, for an instance that is made from a backup, which takes longer; else nothing."""
+    return wait_for_guest(work) if work.args.get("backup_id") else None
+
+
 def wait_for_guest(work):
     """Look again until the guest has reported that its database runs.
 
@@ -35,11 +40,13 @@ def wait_for_guest(work):
     """
     with work.reading() as session:
         row = service_status(session, work.resource_id)
+        cause = newest_fault(session, work.resource_id)
     status = row.status if row else ServiceStatuses.NEW
     if status in _BUILT:
         return None
     if status == ServiceStatuses.FAILED:
-        raise exception.GuestError("The guest could not build the database server; the log of its agent says why.")
+        raise exception.GuestError("The guest could not build the database server" + (
+            f": {cause.message}" if cause else "; the log of its agent says why."))
     if work.waited > CONF.usage_sleep_time:
         compute.check_server(work)
     if status in _SILENT and work.now() - work.data["prepare_sent"] > work.data["prepare_pause"]:
@@ -91,10 +98,15 @@ def _send_prepare(work):
     datastore, flavor = args["datastore"], args["flavor"]
     options = CONF[datastore["manager"]]
     has_volume = bool(args["volume_size"])
+    backup_info = None
+    if args.get("backup_id"):
+        with work.reading() as session:
+            chain = backup.chain(session, args["backup_id"])
+        backup_info = backup.restore_info(chain)
     _client(work).prepare(
         packages=datastore["packages"], databases=args["databases"], memory_mb=flavor["ram"],
         users=secrets.get("users", []), device_path=options.device_path if has_volume else None,
-        mount_point=options.mount_point if has_volume else None, backup_info=None,
+        mount_point=options.mount_point if has_volume else None, backup_info=backup_info,
         config_contents=template.render(datastore["manager"], datastore["name"], datastore["version"], flavor,
                                         work.resource_id),
         root_password=secrets.get("root_password"), overrides=args["overrides"], cluster_config=None, snapshot=None)

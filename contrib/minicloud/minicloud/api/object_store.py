@@ -4,7 +4,7 @@ import time
 import urllib.parse
 from email.utils import formatdate
 
-from minicloud.api import swift_http
+from minicloud.api import swift_http, temp_url
 from minicloud.api.object_manifest import parse_manifest
 from minicloud.api.objects import LISTING_LIMIT, MAX_OBJECT_BYTES, Object, Objects
 from minicloud.api.web import READ_METHODS, Fault, Response, Service, reply
@@ -25,6 +25,12 @@ INFO = {
     },
     "slo": {"max_manifest_segments": 1000, "max_manifest_size": 8388608, "min_segment_size": 1},
     "dlo": {"max_segments": LISTING_LIMIT},
+    "tempurl": {
+        "methods": list(temp_url.METHODS),
+        "incoming_remove_headers": ["x-timestamp"],
+        "outgoing_remove_headers": ["x-object-meta-*"],
+        "allowed_digests": ["sha256", "sha512"],
+    },
     "bulk_delete": {"max_deletes_per_request": 10000, "max_failed_deletes": 1000},
 }
 _REASONS = {
@@ -86,6 +92,15 @@ class ObjectStore(Service):
 
     def _authorize(self, request, account, container, name):
         headers = (self.objects.container(account, container) or {}) if container else {}
+        if name and ("temp_url_sig" in request.args or "temp_url_expires" in request.args):
+            known = (self.store.find("swift_account", account) or {"headers": {}})["headers"]
+            temp_url.check(
+                request,
+                f"/v1/{account}/{container}/{name}",
+                name,
+                temp_url.keys("container", headers) + temp_url.keys("account", known),
+            )
+            return
         reading = request.method in READ_METHODS
         access = headers.get("x-container-read" if reading else "x-container-write", "")
         rules = {rule.strip() for rule in access.split(",")}

@@ -3,7 +3,9 @@ from pathlib import Path
 
 from trove.common import exception
 from trove.common.cfg import CONF
+from trove.conductor import api as conductor_api
 from trove.guestagent import pkg
+from trove.guestagent.backup.backupagent import BackupAgent
 from trove.guestagent.datastore import manager
 from trove.guestagent.datastore.mysql_common.admin import MySqlAdmin
 from trove.guestagent.datastore.mysql_common.service import Layout, MySqlApp
@@ -16,6 +18,7 @@ class MySqlManager(manager.Manager):
         super().__init__(manager_name)
         self._app = MySqlApp(layout or Layout(Path(CONF[self.manager].mount_point)))
         self._admin = MySqlAdmin(self._app.session, self.manager)
+        self._backups = BackupAgent(self.manager, self._app)
 
     @property
     def app(self):
@@ -26,6 +29,11 @@ class MySqlManager(manager.Manager):
     def admin(self):
         """Databases, users, root (MySqlAdmin)."""
         return self._admin
+
+    @property
+    def backups(self):
+        """Who takes and restores backups (BackupAgent)."""
+        return self._backups
 
     @property
     def status(self):
@@ -39,7 +47,7 @@ class MySqlManager(manager.Manager):
 
     def do_prepare(self, context, request):
         """The recipe. Every line may be repeated after a death anywhere."""
-        for name in ("backup_info", "snapshot", "cluster_config"):
+        for name in ("snapshot", "cluster_config"):
             if getattr(request, name):
                 raise exception.DatastoreOperationNotSupported(operation=f"prepare with {name}",
                                                                datastore=self.manager)
@@ -50,6 +58,19 @@ class MySqlManager(manager.Manager):
         if request.device_path:
             app.prepare_volume(request.device_path)
         app.write_configuration(request.config_contents, request.overrides)
-        app.prepare_data()
+        info = request.backup_info
+        if info is None or self.backups.needs_server(info):
+            app.prepare_data()
+        else:
+            app.prepare_data(lambda directory: self.backups.restore(info, directory))
         app.start()
-        app.secure()
+        app.secure(keep_root=bool(info))
+        if info and self.backups.needs_server(info):
+            self.backups.restore(info)
+            # The dump has brought the administrator of the server that was backed up.
+            app.secure(keep_root=True)
+
+    def post_prepare(self, context, request):
+        """Report the root that came with a backup."""
+        if request.backup_info and self.admin.is_root_enabled():
+            conductor_api.API(context).report_root(CONF.guest_id, context.user_id)

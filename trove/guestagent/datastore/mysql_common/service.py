@@ -193,9 +193,10 @@ class MySqlApp:
             self.configuration.save_configuration(contents)
         self.configuration.apply_override(overrides)
 
-    def prepare_data(self):
+    def prepare_data(self, fill=None):
         """Make the data directory: from the image's template, or by the engine's own means. One that is there is kept.
 
+        fill: called with an empty directory instead, to put the data there.
         It appears under its name in one step when it is complete.
         """
         layout = self.layout
@@ -206,7 +207,10 @@ class MySqlApp:
         new = layout.mount_point / "data.new"
         operating_system.remove_tree(new)
         template = self._find_template()
-        if template:
+        if fill:
+            operating_system.make_directory(new, layout.user)
+            fill(new)
+        elif template:
             operating_system.copy_tree(template, new, without=("data", "data.new", "lost+found", "auto.cnf"))
         else:
             self._initialise(new)
@@ -224,8 +228,11 @@ class MySqlApp:
         operating_system.run([*argv, f"--datadir={directory}", f"--user={self.layout.user}"],
                              timeout=CONF.state_change_wait_time)
 
-    def secure(self):
-        """Make the administrator with a password of this guest; nobody else but the system's root keeps a way in."""
+    def secure(self, keep_root=False):
+        """Make the administrator with a password of this guest; nobody else but the system's root keeps a way in.
+
+        keep_root: root over the network stays if it is there, for data that came from a backup.
+        """
         if not self._admin_password():
             operating_system.write_file(
                 self.client_file, f"[client]\nuser = {ADMIN_USER}\npassword = {utils.generate_random_password()}\n"
@@ -239,7 +246,7 @@ class MySqlApp:
                 raise
             # MySQL's root was closed by a run that came further.
         with self.session() as session:
-            session.close_other_doors()
+            session.close_other_doors(keep_root)
 
     # Starting and stopping
 

@@ -65,10 +65,13 @@ class Session:
         self.set_password(name, "localhost", password)
         self.execute("GRANT ALL PRIVILEGES ON *.* TO %s@'localhost' WITH GRANT OPTION", (name,))
 
-    def close_other_doors(self):
-        """Remove anonymous accounts and root over the network; a local root without a password gets a secret one."""
+    def close_other_doors(self, keep_root=False):
+        """Remove anonymous accounts and root over the network; a local root without a password gets a secret one.
+
+        keep_root: leave root over the network.
+        """
         for name, host in self.execute("SELECT User, Host FROM mysql.user WHERE User = '' OR "
-                                       "(User = 'root' AND Host <> 'localhost')"):
+                                       "(User = 'root' AND Host <> 'localhost' AND NOT %s)", (keep_root,)):
             self.execute("DROP USER IF EXISTS %s@%s", (name, host))
         if self.execute("SELECT 1 FROM mysql.db WHERE User = ''"):
             self.execute("DELETE FROM mysql.db WHERE User = ''")

@@ -1,0 +1,57 @@
+"""Swift's TempURL: a signature in the query string stands for a token. Pure; used by object_store.py.
+
+As in Swift, the path that is signed begins at /v1, the key is metadata of the account or the container, a signature of
+GET, PUT or POST is good for HEAD too, and a signed request cannot make a manifest.
+"""
+
+import hashlib
+import hmac
+import re
+import time
+
+from minicloud.api.web import Fault
+
+KEY_NAMES = ("meta-temp-url-key", "meta-temp-url-key-2")
+METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
+FORBIDDEN_HEADERS = ("X-Object-Manifest", "X-Symlink-Target")
+_DIGESTS = {40: hashlib.sha1, 64: hashlib.sha256, 128: hashlib.sha512}
+_ALLOWED = {64, 128}  # SHA-1 is not accepted any more
+
+
+def keys(kind, headers):
+    """The keys among the stored headers of an ``account`` or a ``container``."""
+    return [headers[f"x-{kind}-{name}"] for name in KEY_NAMES if headers.get(f"x-{kind}-{name}")]
+
+
+def check(request, path, name, keys):
+    """Accept or refuse a signed request.
+
+    :param path: the whole path of the object from /v1 on.
+    :param name: the name of the object.
+    :param keys: those with which it may be signed.
+    :raises Fault: 401 for a signature that is wrong or too old, 400 for a header that is not allowed.
+    """
+    args = request.args
+    signature, expires = args.get("temp_url_sig", ""), args.get("temp_url_expires", "")
+    if not re.fullmatch(r"[0-9a-f]+", signature) or len(signature) not in _ALLOWED:
+        raise Fault(401, "Temp URL invalid")
+    if not expires.isdigit() or int(expires) < time.time():
+        raise Fault(401, "Temp URL invalid")
+    signed = path
+    if "temp_url_prefix" in args:
+        if not name.startswith(args["temp_url_prefix"]):
+            raise Fault(401, "Temp URL invalid")
+        signed = "prefix:" + path[: len(path) - len(name)] + args["temp_url_prefix"]
+    methods = ("HEAD", "GET", "PUT", "POST") if request.method == "HEAD" else (request.method,)
+    if request.method not in METHODS or not any(
+        hmac.compare_digest(
+            hmac.new(key.encode(), f"{method}\n{expires}\n{signed}".encode(), _DIGESTS[len(signature)]).hexdigest(),
+            signature,
+        )
+        for key in keys
+        for method in methods
+    ):
+        raise Fault(401, "Temp URL invalid")
+    for header in FORBIDDEN_HEADERS:
+        if header in request.headers:
+            raise Fault(400, f"The header '{header}' is not allowed in this tempurl")

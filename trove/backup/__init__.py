@@ -1,0 +1,1 @@
+"""Backups: rows, rules, and their objects in the object store."""

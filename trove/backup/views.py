@@ -1,0 +1,57 @@
+"""What users see of a backup: plain dicts made of loaded rows. Every attribute that a client prints is there."""
+from trove.common import apischema
+from trove.db import models
+from trove.instance import views as instance_views
+
+STORAGE_DRIVER = "swift"
+
+_string, _text = apischema.string, apischema.or_null(apischema.string)
+_ITEM = {
+    "id": apischema.uuid, "name": _string, "description": _text, "instance_id": _text, "parent_id": _text,
+    "locationRef": _text, "size": apischema.or_null(apischema.number), "status": _string, "project_id": _text,
+    "created": apischema.timestamp, "updated": apischema.timestamp, "storage_driver": _string,
+}
+_ITEM_MAY = {"datastore": apischema.view(
+    "DatastoreOfBackup", dict.fromkeys(("type", "version", "version_id"), _string))}
+LIST = apischema.page("backups", apischema.view("BackupInList", _ITEM, _ITEM_MAY))
+SHOW = apischema.answer("backup", apischema.view("Backup", _ITEM, {
+    **_ITEM_MAY, "operation": instance_views.OPERATION, "uploaded": apischema.integer,
+    "fault": apischema.view("FaultOfBackup", {"message": _string})}))
+
+
+def item(row, datastores):
+    """The view of a backup. datastores: {version id: (datastore name, version name)}."""
+    view = {
+        "id": row.id,
+        "name": row.name,
+        "description": row.description,
+        "instance_id": row.instance_id,
+        "parent_id": row.parent_id,
+        "locationRef": row.location,
+        "size": row.size,
+        "status": row.state,
+        "created": models.iso(row.created),
+        "updated": models.iso(row.updated),
+        "project_id": row.tenant_id,
+        "storage_driver": STORAGE_DRIVER,
+    }
+    if row.datastore_version_id in datastores:
+        name, version = datastores[row.datastore_version_id]
+        view["datastore"] = {"type": name, "version": version, "version_id": row.datastore_version_id}
+    return view
+
+
+def detail(row, datastores, newest, now):
+    """The same with the progress of the newest operation on it (row or None), the bytes uploaded so far, and why it
+    failed.
+
+    now: seconds since the epoch by the database's clock.
+    """
+    view = item(row, datastores)
+    if newest is not None:
+        view["operation"] = instance_views.operation(newest, now)
+        if "uploaded" in newest.data:
+            view["uploaded"] = newest.data["uploaded"]
+        if newest.error:
+            view["fault"] = {"message": newest.error}
+    return view

@@ -1,0 +1,49 @@
+"""[DEFAULT] options of backups: the control plane's, and those that the agent in a guest reads."""
+from oslo_config import cfg
+
+control_opts = [
+    cfg.StrOpt("backup_swift_container", default="database_backups",
+               help="Container of all backups, in the account of the service user; it is made if it is missing."),
+    cfg.BoolOpt("backup_use_openssl_encryption", default=True,
+                help="Whether new backups are encrypted (AES-256-GCM; the name is from when openssl did it)."),
+    cfg.StrOpt("backup_encryption_key", secret=True,
+               help="Secret (at least 32 characters) from which the key of each backup is made; without it no backup "
+                    "can be taken while backups are to be encrypted. Backups cannot be restored without it: keep a "
+                    "copy elsewhere. `python -c \"import secrets; print(secrets.token_urlsafe(32))\"` makes one."),
+    cfg.BoolOpt("verify_swift_checksum_on_restore", default=True,
+                help="Whether the checksum of a backup is compared with the object store's before it is restored."),
+    cfg.IntOpt("backup_time_out", default=36000,
+               help="Seconds for one backup; a guest may write to the object store for so long."),
+    cfg.IntOpt("object_store_time_out", default=600,
+               help="Seconds until the object store must have written or deleted the objects of a backup."),
+]
+
+guest_opts = [
+    cfg.StrOpt("storage_strategy", default="SwiftStorage", help="Name of the class that keeps backups."),
+    cfg.StrOpt("storage_namespace", default="trove.guestagent.strategies.storage.swift",
+               help="Module of the classes that keep backups."),
+    cfg.BoolOpt("backup_use_gzip_compression", default=True, help="Whether backups are compressed."),
+    cfg.StrOpt("backup_compressor", default="zstd", choices=["zstd", "gzip"],
+               help="Program that compresses; gzip is taken where zstd is not installed. Both are read."),
+    cfg.StrOpt("backup_aes_cbc_key", secret=True,
+               help="Pass phrase of old backups, encrypted by openssl (.enc); needed to restore those only."),
+    cfg.DictOpt("backup_runner_options", default={},
+                help="Name of a backup class -> further arguments for its program, separated by blanks."),
+    cfg.IntOpt("backup_segment_max_size", default=16 * 1024 * 1024, min=1024 * 1024,
+               help="Bytes of one object in the store. Three segments are held in memory; an object store lists at "
+                    "most 10000 of them, which limits a compressed backup to 156 GB with the default."),
+    cfg.IntOpt("backup_request_retries", default=4, min=0,
+               help="How often the agent repeats a request to the object store that failed in passing."),
+    cfg.IntOpt("backup_request_timeout", default=60, min=1,
+               help="Seconds of silence after which a request of the agent to the object store has failed."),
+    cfg.IntOpt("backup_prepare_timeout", default=7200, min=1,
+               help="Seconds for making the files of one restored backup consistent."),
+    cfg.IntOpt("backup_idle_timeout", default=600, min=1,
+               help="Seconds after which a program of a backup or restore that moves no data counts as hanging."),
+]
+
+
+def register_opts(conf):
+    """Register this area's options on ``conf``."""
+    conf.register_opts(control_opts)
+    conf.register_opts(guest_opts)

@@ -1,0 +1,1 @@
+"""Backups inside a guest: programs and pipes, encryption, and what the agent reports."""

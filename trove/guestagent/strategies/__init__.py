@@ -1,0 +1,1 @@
+"""Exchangeable ways of doing things inside a guest, chosen by options."""

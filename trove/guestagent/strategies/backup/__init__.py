@@ -1,0 +1,1 @@
+"""How a backup is taken from a server."""

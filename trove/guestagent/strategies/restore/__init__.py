@@ -1,0 +1,1 @@
+"""How a server's data is made from backups."""
