@@ -17,7 +17,9 @@ class Guests:
 
     commands: [(instance id, method, arguments)]; answer: called with (instance id, method) before a command acts, may
     raise what a client raises; lost: number of prepare messages that never arrive; builds: whether prepare succeeds
-    (True), fails (False) or is never heard of again (None); boots: whether agents report after a reboot.
+    (True), fails (False) or is never heard of again (None); boots: whether agents report after a reboot; overrides:
+    {instance id: {name: value}} of their files; variables: the same of what was set in the running servers; refused:
+    names that these do not take.
     """
 
     def __init__(self):
@@ -30,6 +32,9 @@ class Guests:
         self.lost = 0
         self.builds = True
         self.boots = True
+        self.overrides = {}
+        self.variables = {}
+        self.refused = ()
 
     def called(self, method):
         """The arguments of every arrived command of that name."""
@@ -90,6 +95,17 @@ class FakeAgent:
             conductor_models.record_backup(session, self.instance_id, backup_info["id"], columns)
             if "FAILED" in columns.values():
                 conductor_models.record_backup_cause(session, backup_info["id"], "the disk of the test is full")
+
+    def update_overrides(self, overrides, remove=False):
+        """Write the values of the group."""
+        self._take("update_overrides", overrides=overrides, remove=remove)
+        GUESTS.overrides[self.instance_id] = {} if remove else dict(overrides)
+
+    def apply_overrides(self, overrides):
+        """Set values in the running server."""
+        self._take("apply_overrides", overrides=overrides)
+        GUESTS.variables.setdefault(self.instance_id, {}).update(overrides)
+        return {name: "no such value" for name in overrides if name in GUESTS.refused}
 
     def _take(self, method, **arguments):
         GUESTS.commands.append((self.instance_id, method, arguments))

@@ -62,6 +62,9 @@ FITTING = {
         "name": "9", "datastore_name": "mysql", "active": True, "image": "i", "image_tags": None,
         "datastore_manager": "mysql", "packages": ["a"], "default": False}},
     "/{version_id}": {"name": "8", "datastore_manager": "mysql", "packages": [], "active": True, "default": True},
+    "/configurations": {"configuration": {"name": "c1", "description": None, "values": {"max_connections": 10},
+                                          "datastore": {"type": "mysql", "version": "5.7"}}},
+    "/{configuration_id}": {"configuration": {"name": "c2", "values": {"autocommit": True}}},
     "/{tenant}": {"quotas": {"instances": 5}},
 }
 # Routes of which no body is accepted, because what they ask for cannot be done here.
@@ -122,6 +125,7 @@ def test_any_body(world, cloud, options, alice, admin, method, path):
         options.set_override(f"max_{resource}_per_tenant", -1)
     instance_id = create_active(world, alice)
     caller = admin if "/mgmt" in path else alice
+    group_id = caller.post("/configurations", FITTING["/configurations"]).json["configuration"]["id"]
     fitting = copy.deepcopy(next(body for end, body in FITTING.items() if path.endswith(end)))
     if path.endswith("/backups"):
         fitting["backup"]["instance"] = instance_id
@@ -147,7 +151,7 @@ def test_any_body(world, cloud, options, alice, admin, method, path):
             session.execute(tables.modules.delete().where(tables.modules.c.id != module_id))
             session.execute(tables.datastore_versions.delete().where(tables.datastore_versions.c.name == "9"))
         known = {"tenant_id": caller.tenant, "instance_id": instance_id, "cluster_id": cluster_id,
-                 "module_id": module_id,
+                 "module_id": module_id, "configuration_id": group_id,
                  "version_id": world.catalog["mysql 5.6"].id}
         url = re.sub(r"{(\w+)}", lambda found: known.get(found[1]) or parse.quote(name, safe=""), path)
         return caller(method, f"/v1.0{url}", body)  # it checks the shape of errors

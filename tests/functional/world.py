@@ -48,7 +48,8 @@ class World:
     def counts(self):
         """{table: number of rows} of all that a request may write."""
         watched = (tables.instances, tables.service_statuses, tables.operations, tables.reservations,
-                   tables.root_enabled_history, tables.instance_faults, tables.backups)
+                   tables.root_enabled_history, tables.instance_faults, tables.backups, tables.configurations,
+                   tables.configuration_parameters)
         return {table.name: len(self.rows(table)) for table in watched}
 
     def row(self, instance_id):

@@ -17,6 +17,8 @@ VOLUME_TYPES = "trove.volume_type.service.VolumeTypeController"
 CLUSTERS = "trove.cluster.service.ClusterController"
 MODULES = "trove.module.service.ModuleController"
 INSTANCE_MODULES = "trove.module.service.InstanceModuleController"
+CONFIGURATIONS = "trove.configuration.service.ConfigurationController"
+DEFAULTS = "trove.configuration.service.DefaultController"
 LIMITS = "trove.limits.service.LimitsController"
 EXTENSIONS = "trove.common.extensions.ExtensionsController"
 ROOT = "trove.extensions.common.service.RootController"
@@ -39,6 +41,7 @@ _T = "/{tenant_id}"
 _DS = _T + "/datastores"
 _I = _T + "/instances/{instance_id}"
 _C = _T + "/clusters/{cluster_id}"
+_G = _T + "/configurations"
 _M = _T + "/mgmt"
 # No datastore may be called "versions".
 _V = _DS + "/versions/{version_id}"
@@ -54,6 +57,7 @@ ROUTES = tuple(Route(*row) for row in (
     (_I, "PATCH", INSTANCES, "edit"),
     (_I, "DELETE", INSTANCES, "delete"),
     (_I + "/action", "POST", INSTANCES, "action"),
+    (_I + "/configuration", "GET", DEFAULTS, "show"),
 
     (_I + "/backups", "GET", BACKUPS, "index_by_instance"),
 
@@ -118,6 +122,14 @@ ROUTES = tuple(Route(*row) for row in (
     (_C + "/instances/{instance_id}", "GET", CLUSTERS, "show_instance"),
     (_C + "/root", "GET", CLUSTERS, "root"),
     (_C + "/root", "POST", CLUSTERS, "enable_root"),
+
+    (_G, "GET", CONFIGURATIONS, "index"),
+    (_G, "POST", CONFIGURATIONS, "create"),
+    (_G + "/{configuration_id}", "GET", CONFIGURATIONS, "show"),
+    (_G + "/{configuration_id}", "PUT", CONFIGURATIONS, "update"),
+    (_G + "/{configuration_id}", "PATCH", CONFIGURATIONS, "edit"),
+    (_G + "/{configuration_id}", "DELETE", CONFIGURATIONS, "delete"),
+    (_G + "/{configuration_id}/instances", "GET", CONFIGURATIONS, "instances"),
 
     (_T + "/flavors", "GET", FLAVORS, "index"),
     (_T + "/flavors/{flavor}", "GET", FLAVORS, "show"),

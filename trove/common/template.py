@@ -48,3 +48,33 @@ def _find(name, manager, datastore_name, version_name):
                 return directory, candidate
     raise exception.TroveError(f"There is no template {' or '.join(candidates)} in "
                                f"{' or '.join(str(directory) for directory in directories)} (option template_path).")
+
+
+def defaults(manager, datastore_name, version_name, flavor, instance_id):
+    """The server's settings in the rendered ``config.template``: {name: text}. Arguments are those of ``render``.
+
+    Raises NotImplementedHere for a datastore whose files have another form, TroveError as ``render`` does.
+    """
+    section = _SECTIONS.get(manager)
+    if section is None:
+        raise exception.NotImplementedHere(f"The datastore {datastore_name} has no default configuration to be shown.")
+    return parse_options(render(manager, datastore_name, version_name, flavor, instance_id), section)
+
+
+# Manager -> section of the server's options in a file of the form of the MySQL family.
+_SECTIONS = {"mysql": "mysqld", "mariadb": "mysqld", "percona": "mysqld"}
+
+
+def parse_options(text, section):
+    """The options of one section of an option file: {name: text}; an option without a value is switched on ("1").
+
+    Names come as the server's variables have them: with underscores and without the prefix ``loose``.
+    """
+    found, inside = {}, False
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("["):
+            inside = line == f"[{section}]"
+        elif inside and line and line[0] not in "#;!":
+            name, equals, value = (part.strip() for part in line.partition("="))
+            found[name.lower().replace("-", "_").removeprefix("loose_")] = value if equals else "1"
+    return found

@@ -34,9 +34,12 @@ opts = [
     cfg.FloatOpt("operation_retry_interval", default=2.0,
                  help="Seconds before a step that met a passing error (cloud not reachable) is tried again."),
     cfg.IntOpt("operation_cancel_time_out", default=180,
-               help="Seconds until the other operations on an instance that is deleted must have stopped."),
+               help="Seconds until other operations on an instance that is deleted or restarted must have stopped."),
     cfg.IntOpt("operation_drain_timeout", default=30,
                help="Seconds that a task manager which was told to stop gives to the steps it is in."),
+    cfg.IntOpt("configuration_time_out", default=1800,
+               help="Seconds until an instance whose configuration group changed must have time for it; after them "
+                    "it needs a restart."),
     cfg.IntOpt("guest_bus_time_out", default=60,
                help="Seconds until the broker must have made or removed what a guest needs there."),
     cfg.IntOpt("reconcile_page_size", default=500, min=1, help="Servers in one answer of Nova when looking at all."),

@@ -200,6 +200,20 @@ class API:
         """Write a configuration ({"config_contents": text}) without touching the server."""
         self._send(HIGH, "reset_configuration", configuration=configuration)
 
+    def update_overrides(self, overrides, remove=False):
+        """Let the configuration have exactly these values ({name: value}) over the base; remove: none at all.
+
+        The server is not touched: they hold from its next start on.
+        """
+        self._send(HIGH, "update_overrides", overrides=overrides, remove=remove)
+
+    def apply_overrides(self, overrides):
+        """Set values ({name: value, None for the server's own default}) in the running server.
+
+        Returns {name: reason} of those that it did not take.
+        """
+        return self._send(HIGH, "apply_overrides", overrides=overrides)
+
     def mount_volume(self, device_path=None, mount_point=None):
         """Mount the data volume."""
         self._send(LOW, "mount_volume", device_path=device_path, mount_point=mount_point)

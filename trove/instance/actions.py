@@ -4,8 +4,11 @@ begins the operation, and then wakes the task manager. Called by ``instance.serv
 from oslo_log import log as logging
 
 from trove.common import exception
+from trove.common.apischema import last_segment
 from trove.common.instance import ServiceStatuses
-from trove.db import in_transaction
+from trove.configuration import actions as configuration
+from trove.configuration import models as configuration_models
+from trove.db import get_db_api, in_transaction
 from trove.instance import loading, models, states
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
@@ -31,7 +34,13 @@ def _begin_rebooting(session, context, instance_id, action):
     if not models.compare_and_set_task(session, instance_id, states.ALLOWED_TASKS[action], InstanceTasks.REBOOTING):
         raise exception.UnprocessableEntity(
             f"Instance {instance_id} cannot do {action} now: another request was first.")
-    return operations.begin(session, f"instance.{action}", "instance", instance_id, context).id
+    row = loaded.row
+    # With them it does what changes of the configuration group that are still under way were to do.
+    configured = row.configuration_id is not None or row.task is InstanceTasks.RESTART_REQUIRED
+    if configured:
+        configuration.stop(session, instance_id)
+    return operations.begin(session, f"instance.{action}", "instance", instance_id, context,
+                            {"configuration": configured}).id
 
 
 def restart(context, instance_id):
@@ -126,15 +135,18 @@ def reset_task(context, instance_id):
 
 
 @in_transaction
-def update(session, context, instance_id, changes):
-    """Apply the rule of PUT and PATCH on an instance (contract/rest-api.md 2e); what is absent is untouched.
+def _update(session, context, instance_id, changes, attached):
+    """Returns [(instance id, operation id)] of what was begun.
 
-    changes: the ``instance`` object of a body that fits the schema.
-    Raises NotFound (instance or configuration group), BadRequest (detach of what is no replica).
+    attached: id of the group that was seen attached; groups are locked before instances.
     """
+    wanted = changes.get("configuration")
+    wanted = last_segment(wanted) if wanted else None
+    touched = not changes or "configuration" in changes
+    groups = {}
+    for group_id in sorted({attached, wanted} - {None}) if touched else ():
+        groups[group_id] = configuration_models.lock(session, group_id, context if group_id == wanted else None)
     row = models.lock(session, instance_id, context)
-    if changes.get("configuration"):
-        raise exception.NotFound(resource="configuration", id=changes["configuration"])
     if "replica_of" in changes or "slave_of" in changes:
         if not row.slave_of_id:
             raise exception.BadRequest(f"replica_of: instance {instance_id} is not a replica.")
@@ -142,3 +154,51 @@ def update(session, context, instance_id, changes):
     if "name" in changes:
         LOG.info("instance %s: renamed from '%s' to '%s'", instance_id, row.name, changes["name"])
         row.name = changes["name"]
+    if not touched:
+        return []
+    if row.configuration_id != attached:
+        raise exception.UnprocessableEntity(f"Instance {instance_id}: another request changed its configuration.")
+    if wanted:
+        return [_attach(session, context, row, groups[wanted])]
+    return [_detach(session, context, row)] if attached else []
+
+
+def _attach(session, context, row, group):
+    if row.configuration_id:
+        raise exception.BadRequest(f"configuration: {row.configuration_id} is attached to instance {row.id} already; "
+                                   "detach it first.")
+    if group.tenant_id != row.tenant_id:
+        raise exception.NotFound(resource=group.label, id=group.id)
+    if group.datastore_version_id != row.datastore_version_id:
+        raise exception.BadRequest(f"configuration: {group.id} is for another datastore version than that of instance "
+                                   f"{row.id}.")
+    service = models.service_status(session, row.id)
+    reason = states.refusal("attach_configuration", row.task, row.server_status,
+                            service.status if service else ServiceStatuses.NEW)
+    if reason:
+        raise exception.BadRequest(f"configuration: none can be attached to instance {row.id} now: {reason}.")
+    rules = configuration_models.load_rules(session, row.datastore_version_id)
+    values = configuration_models.load_values(session, group.id, rules)
+    row.configuration_id = group.id
+    session.flush()
+    return row.id, configuration.begin(session, context, row, values, [], rules)
+
+
+def _detach(session, context, row):
+    rules = configuration_models.load_rules(session, row.datastore_version_id)
+    gone = sorted(configuration_models.load_values(session, row.configuration_id, rules))
+    row.configuration_id = None
+    session.flush()
+    return row.id, configuration.begin(session, context, row, {}, gone, rules)
+
+
+def update(context, instance_id, changes):
+    """Apply the rule of PUT and PATCH on an instance (contract/rest-api.md 2e); what is absent is untouched.
+
+    changes: the ``instance`` object of a body that fits the schema.
+    Raises NotFound (instance or configuration group), BadRequest (detach of what is no replica, attaching what cannot
+    be attached), UnprocessableEntity (another request was first).
+    """
+    with get_db_api().reader() as session:
+        attached = models.DBInstance.get(session, instance_id, context).configuration_id
+    configuration.wake(context, _update(context, instance_id, changes, attached))

@@ -13,6 +13,7 @@ from trove.common import cfg, exception, utils
 from trove.common.apischema import last_segment
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
+from trove.configuration import models as configuration_models
 from trove.datastore import models as datastore_models
 from trove.db import get_db_api, in_transaction, models
 from trove.flavor import models as flavor_models
@@ -155,11 +156,9 @@ def check_users_and_databases(spec, manager):
 
 
 def _check_references(session, context, spec):
-    """Refuse what names a thing that does not exist: configuration groups, modules, replica sources."""
-    for label, wanted in (("configuration", spec.configuration_id),
-                          ("module", next(iter(spec.module_ids), None))):
-        if wanted:
-            raise exception.NotFound(resource=label, id=wanted)
+    """Refuse what names a thing that does not exist: modules, replica sources."""
+    if spec.module_ids:
+        raise exception.NotFound(resource="module", id=spec.module_ids[0])
     if spec.source_id:
         source = DBInstance.get(session, spec.source_id, context)
         if source.slave_of_id:
@@ -181,13 +180,30 @@ def _find_flavor(flavor_id, bound, settings):
     return flavor
 
 
+def _overrides(session, context, spec, version):
+    """The values of the configuration group, which is held until the instance is attached to it.
+
+    Raises NotFound, BadRequest (group of another datastore version).
+    """
+    if not spec.configuration_id:
+        return {}
+    group = configuration_models.lock(session, spec.configuration_id, context)
+    if group.tenant_id != context.project_id:
+        raise exception.NotFound(resource=group.label, id=group.id)
+    if group.datastore_version_id != version.id:
+        raise exception.BadRequest(f"configuration: {group.id} is for another datastore version than the instance.")
+    return configuration_models.load_values(session, group.id, configuration_models.load_rules(session, version.id))
+
+
 @in_transaction
 def _insert(session, context, spec, datastore, version, flavor, root_password):
     """Charge the quota, write the rows and begin the operation: all or nothing. Returns (instance id, operation id)."""
+    overrides = _overrides(session, context, spec, version)
     quota.reserve(session, context.project_id, {"instances": 1, "volumes": spec.volume_size or 0})
     instance = DBInstance(
         id=models.new_id(), name=spec.name, tenant_id=context.project_id, flavor_id=flavor.id,
-        volume_size=spec.volume_size, datastore_version_id=version.id, task=InstanceTasks.BUILDING)
+        volume_size=spec.volume_size, datastore_version_id=version.id, task=InstanceTasks.BUILDING,
+        configuration_id=spec.configuration_id)
     session.add(instance)
     session.add(InstanceServiceStatus(instance_id=instance.id, status=ServiceStatuses.NEW))
     arguments = {
@@ -201,8 +217,8 @@ def _insert(session, context, spec, datastore, version, flavor, root_password):
         "availability_zone": spec.availability_zone,
         "nics": list(spec.nics),
         "databases": [database.serialize() for database in spec.databases],
-        "overrides": {},
-        "configuration_id": None,
+        "overrides": overrides,
+        "configuration_id": spec.configuration_id,
         "backup_id": spec.backup_id,
         "root": bool(root_password),
     }

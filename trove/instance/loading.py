@@ -11,6 +11,7 @@ import sqlalchemy
 from trove.common import exception
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatus, ServiceStatuses
+from trove.configuration.models import DBConfiguration
 from trove.datastore.models import DBDatastore, DBDatastoreVersion
 from trove.db import get_db_api
 from trove.db import models as db_models
@@ -150,9 +151,10 @@ def load_page(session, tenant_id, limit, marker=None, include_clustered=False, d
 
 @dataclasses.dataclass(frozen=True)
 class Details:
-    """What the view of one instance shows beyond a list's: replicas, fault, progress of the newest operation.
+    """What the view of one instance shows beyond a list's: replicas, fault, progress of the newest operation, group.
 
-    now: seconds since the epoch by the database's clock; None unless the operation is live.
+    now: seconds since the epoch by the database's clock, None unless the operation is live; configuration:
+    DBConfiguration or None.
     """
 
     loaded: Loaded
@@ -160,6 +162,7 @@ class Details:
     fault: models.InstanceFault | None
     operation: object
     now: float | None
+    configuration: DBConfiguration | None = None
 
 
 def load_details(session, instance_id, context, deleted=False):
@@ -168,12 +171,17 @@ def load_details(session, instance_id, context, deleted=False):
     newest = operations.newest_for(session, "instance", instance_id)
     live = newest is not None and newest.state in operations.LIVE_STATES
     return Details(loaded, models.replica_ids(session, instance_id), models.newest_fault(session, instance_id), newest,
-                   get_db_api().now(session) if live else None)
+                   get_db_api().now(session) if live else None,
+                   loaded.row.configuration_id and session.get(DBConfiguration, loaded.row.configuration_id))
 
 
 def with_details(session, page):
-    """The Details of each Loaded of a page, without operations, in two statements."""
+    """The Details of each Loaded of a page, without operations, in two or three statements."""
     ids = [loaded.id for loaded in page]
     replicas = models.replica_ids_of(session, ids)
     faults = models.newest_faults(session, ids)
-    return [Details(loaded, replicas.get(loaded.id, []), faults.get(loaded.id), None, None) for loaded in page]
+    group_ids = {loaded.row.configuration_id for loaded in page} - {None}
+    groups = {group.id: group for group in session.execute(sqlalchemy.select(DBConfiguration).where(
+        DBConfiguration.id.in_(group_ids))).scalars()} if group_ids else {}
+    return [Details(loaded, replicas.get(loaded.id, []), faults.get(loaded.id), None, None,
+                    groups.get(loaded.row.configuration_id)) for loaded in page]

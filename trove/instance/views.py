@@ -37,6 +37,8 @@ DETAIL = ({**_ITEM, "service_status_updated": apischema.or_null(_time)}, {
     **_ITEM_MAY, "local_storage": apischema.view("LocalStorage", {"used": _number}),
     "replicas": apischema.array(_REFERENCE), "cluster_id": _string, "shard_id": apischema.or_null(_string),
     "fault": apischema.view("Fault", {"message": _string, "created": _time, "details": apischema.or_null(_string)}),
+    "configuration": apischema.view(
+        "ConfigurationOfInstance", {"id": _string, "name": _string, "links": apischema.links}),
     "operation": OPERATION, "tenant_id": _string, "server_id": apischema.or_null(_string),
     "volume_id": apischema.or_null(_string), "password": _string})
 LIST = apischema.page("instances", apischema.view("InstanceInList", *ITEM))
@@ -127,6 +129,10 @@ def detail(req, details, used=None, password=None):
         view.setdefault("volume" if row.volume_size is not None else "local_storage", {})["used"] = used
     if details.replica_ids:
         view["replicas"] = [_reference(req, replica_id) for replica_id in details.replica_ids]
+    if details.configuration is not None:
+        group = details.configuration
+        view["configuration"] = {"id": group.id, "name": group.name,
+                                 "links": wsgi.object_links(req, "configurations", group.id)}
     if row.cluster_id:
         view["cluster_id"] = row.cluster_id
         view["shard_id"] = row.shard_id

@@ -30,6 +30,10 @@ class API:
         """Delete an instance and all that belongs to it."""
         self._cast("delete_instance", instance_id=instance_id, operation_id=operation_id)
 
+    def update_overrides(self, instance_id, operation_id):
+        """Bring the server of an instance to the values of its configuration group."""
+        self._cast("update_overrides", instance_id=instance_id, operation_id=operation_id)
+
     def restart(self, instance_id, operation_id):
         """Restart the database server of an instance."""
         self._cast("restart", instance_id=instance_id, operation_id=operation_id)

@@ -19,6 +19,11 @@ class Manager:
         self._runner.wake(operation_id)
 
     @rpc.expose
+    def update_overrides(self, context, instance_id, operation_id):
+        """Bring the server of an instance to the values of its configuration group."""
+        self._runner.wake(operation_id)
+
+    @rpc.expose
     def restart(self, context, instance_id, operation_id):
         """Restart the database server of an instance."""
         self._runner.wake(operation_id)

@@ -173,8 +173,10 @@ def test_a_server_that_was_to_stay_down_stays_down(guest, managers, reports, pac
     manager.stop_db(None, do_not_start_on_reboot=True)
     manager.app.start_at_boot()
     assert manager.status.get_actual_db_status() == ServiceStatuses.SHUTDOWN
-    manager.start_db_with_conf_changes(None, guest.config_contents() + "\n[mysqld]\nmax_connections = 55\n")
-    assert rows(guest, "SELECT @@max_connections") == ((55,),)
+    changed = guest.config_contents().replace("wait_timeout", "#").replace("[mysqld]", "[mysqld]\nwait_timeout = 55")
+    manager.start_db_with_conf_changes(None, changed.replace("max_connections = ", "max_connections = 5"))
+    # What lies over the base configuration stays.
+    assert rows(guest, "SELECT @@global.wait_timeout, @@max_connections") == ((55, 77),)
     manager.stop_db(None)
     manager.app.start_at_boot()
     assert manager.status.get_actual_db_status() == ServiceStatuses.RUNNING

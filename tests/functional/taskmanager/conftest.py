@@ -14,9 +14,11 @@ from trove.backup import actions as backup_actions
 from trove.backup import models as backup_models
 from trove.common import remote
 from trove.common.instance import ServiceStatuses
-from trove.datastore.models import DBDatastore, DBDatastoreVersion
+from trove.configuration import actions as configuration
+from trove.configuration import models as configuration_models
+from trove.datastore.models import DBDatastore, DBDatastoreConfigurationParameter, DBDatastoreVersion
 from trove.db import models as db_models
-from trove.instance import models
+from trove.instance import actions, models
 from trove.instance.tasks import InstanceTasks
 from trove.network import models as network_models
 from trove.operation import models as operations
@@ -26,6 +28,8 @@ from trove.taskmanager import flow, flows
 # World.counts of nothing at all, and of one instance that was built.
 NOTHING = {"servers": 0, "volumes": 0, "ports": 0, "groups": 0, "guests": 0, "accounts": 0, "group rows": 0}
 ONE = dict.fromkeys(NOTHING, 1)
+# Names of parameters that the version has, beside those of the groups.
+PARAMETERS = ("max_connections", "wait_timeout")
 
 
 def configure_bus(conf, url, user, password, address):
@@ -111,16 +115,11 @@ class World:
 
     def restart(self, instance_id):
         """What the API writes when an instance is restarted. Returns the operation id."""
-        return self._take_rebooting(instance_id, "instance.restart")
-
-    def _take_rebooting(self, instance_id, kind):
-        with self.db.writer() as session:
-            assert models.compare_and_set_task(session, instance_id, [InstanceTasks.NONE], InstanceTasks.REBOOTING)
-            return operations.begin(session, kind, "instance", instance_id, self.context).id
+        return actions._begin_rebooting(self.context, instance_id, "restart")
 
     def reboot(self, instance_id):
         """What the API writes when the server of an instance is rebooted. Returns the operation id."""
-        return self._take_rebooting(instance_id, "instance.reboot")
+        return actions._begin_rebooting(self.context, instance_id, "reboot")
 
     def stop(self, instance_id):
         """What the API writes when the database of an instance is stopped. Returns the operation id."""
@@ -146,6 +145,30 @@ class World:
             return [entry["name"] for entry in remote.swift_client().get_container("database_backups")[1]]
         except swift.ClientException:
             return []
+
+    def attach(self, instance_id, values, restart_required=()):
+        """Rows of a configuration group with these values, attached to an instance."""
+        with self.db.writer() as session:
+            version_id = models.DBInstance.get(session, instance_id).datastore_version_id
+            known = {name for name, _ in configuration_models.load_rules(session, version_id).items()}
+            for name in {*PARAMETERS, *values} - known:
+                session.add(DBDatastoreConfigurationParameter(
+                    datastore_version_id=version_id, name=name, data_type="integer",
+                    restart_required=name in restart_required))
+            group = configuration_models.DBConfiguration(
+                id=db_models.new_id(), name="c1", tenant_id=self.context.project_id, datastore_version_id=version_id)
+            session.add(group)
+            session.flush()
+            configuration_models.save_values(session, group.id, values)
+            models.DBInstance.get(session, instance_id).configuration_id = group.id
+
+    def configure(self, instance_id, removed=()):
+        """What the API writes when the group of an instance has changed. Returns the operation id."""
+        with self.db.writer() as session:
+            instance = models.DBInstance.get(session, instance_id)
+            rules = configuration_models.load_rules(session, instance.datastore_version_id)
+            values = configuration_models.load_values(session, instance.configuration_id, rules)
+            return configuration.begin(session, self.context, instance, values, list(removed), rules)
 
     def run(self, operation_id, owner="runner", all_flows=None, looks=400):
         """Claim an operation whose holder, if any, is dead and carry it on to its end, waiting as it says."""

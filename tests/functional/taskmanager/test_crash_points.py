@@ -44,15 +44,29 @@ def create(world):
     return world.create()
 
 
-def restart(world):
-    """A restart of an instance that is ACTIVE."""
+def configure(world):
+    """A change of the group that is attached to an instance which is ACTIVE: one value given, one taken away."""
     instance_id = world.built()
+    world.attach(instance_id, {"max_connections": 100})
+    return instance_id, world.configure(instance_id, ["wait_timeout"])
+
+
+def restart_configured(world):
+    """A restart of an instance that waits for it, since a value of its group needs it."""
+    instance_id = world.built()
+    world.attach(instance_id, {"max_connections": 100}, restart_required=["max_connections"])
+    world.run(world.configure(instance_id))
+    assert world.instance(instance_id).task is InstanceTasks.RESTART_REQUIRED
+    GUESTS.overrides.clear()
     return instance_id, world.restart(instance_id)
 
 
-def reboot(world):
-    """A reboot of an instance that is ACTIVE."""
+def reboot_configured(world):
+    """The same with a reboot."""
     instance_id = world.built()
+    world.attach(instance_id, {"max_connections": 100}, restart_required=["max_connections"])
+    world.run(world.configure(instance_id))
+    GUESTS.overrides.clear()
     return instance_id, world.reboot(instance_id)
 
 
@@ -138,6 +152,17 @@ def check_stopped(world, instance_id, operation):
     assert world.counts() == ONE
 
 
+def check_configured(world, instance_id, operation):
+    check_built(world, instance_id, operation)
+    assert GUESTS.overrides[instance_id] == {"max_connections": 100}
+    assert GUESTS.variables[instance_id] == {"max_connections": 100, "wait_timeout": None}
+
+
+def check_restarted(world, instance_id, operation):
+    check_built(world, instance_id, operation)
+    assert GUESTS.overrides[instance_id] == {"max_connections": 100}
+
+
 def check_undone(world, instance_id, operation):
     assert operation.state == operations.FAILED
     assert "not_undone" not in operation.data
@@ -164,8 +189,9 @@ class Scenario:
 
 SCENARIOS = {
     "instance.create": Scenario(create, check_built),
-    "instance.restart": Scenario(restart, check_built),
-    "instance.reboot": Scenario(reboot, check_built),
+    "instance.configure": Scenario(configure, check_configured),
+    "instance.restart": Scenario(restart_configured, check_restarted),
+    "instance.reboot": Scenario(reboot_configured, check_restarted),
     "instance.stop": Scenario(stop, check_stopped),
     "instance.delete": Scenario(delete, check_deleted),
     "backup.create": Scenario(take_backup, check_backed_up),
@@ -441,7 +467,8 @@ def test_a_step_that_never_ends_meets_its_deadline(world, conf, kind, step, verb
     assert calls
     text = operation.error if verb == "do" else operation.data["not_undone"][0]["message"]
     assert f"did not happen within 0 s (option {option})" in text
-    expected = {"instance.restart": InstanceTasks.NONE, "instance.reboot": InstanceTasks.NONE,
+    expected = {"instance.configure": InstanceTasks.RESTART_REQUIRED,
+                "instance.restart": InstanceTasks.RESTART_REQUIRED, "instance.reboot": InstanceTasks.RESTART_REQUIRED,
                 "instance.stop": InstanceTasks.NONE, "instance.delete": InstanceTasks.DELETING_ERROR}
     assert world.instance(instance_id).task is expected.get(kind, world.instance(instance_id).task)
     assert (world.fault(instance_id) is not None) == kind.startswith("instance.")

@@ -148,7 +148,7 @@ NEEDS_A_COLLABORATOR = {
     "update_attributes": ("u", "%", {}), "list_access": ("u", "%"), "grant_access": ("u", "%", []),
     "revoke_access": ("u", "%", "db"), "enable_root": (), "enable_root_with_password": (), "disable_root": (),
     "is_root_enabled": (), "restart": (), "stop_db": (), "start_db_with_conf_changes": ("",),
-    "reset_configuration": ({"config_contents": ""},),
+    "reset_configuration": ({"config_contents": ""},), "update_overrides": ({},), "apply_overrides": ({},),
 }
 
 

@@ -110,7 +110,8 @@ def _options(settings):
 
 def _digest(settings):
     digest = hashlib.sha256(sys.prefix.encode())  # other libraries are another environment
-    for path in sorted((CHECKOUT / "trove").rglob("*.py")):
+    for path in sorted(path for path in (CHECKOUT / "trove").rglob("*")
+                       if path.suffix in (".py", ".template", ".json")):
         digest.update(path.read_bytes())
     for path in (CHECKOUT / "etc/trove/api-paste.ini", *sorted(settings.etc.glob("*.conf"))):
         digest.update(path.read_bytes())

@@ -16,11 +16,11 @@ from onebox.show import Progress
 STATE = CHECKOUT / ".run-test"
 BIN = Path(sys.executable).parent
 PYTEST = [sys.executable, "-m", "pytest"]
-# Guests need the machine to themselves: the scenarios come last and one at a time; the others share the cores.
+# Tests that need a machine to themselves come last and one at a time; the others share the cores.
 STAGES = {
     "lint": [[str(BIN / "ruff"), "check", "."], [str(BIN / "lint-imports")]],
     "quick": [[*PYTEST, "-m", "not slow and not scenario", "-n", "2"]],
-    "slow": [[*PYTEST, "-m", "slow and not scenario", "-n", "2"]],
+    "slow": [[*PYTEST, "-m", "slow and not scenario"]],
     "scenario": [[*PYTEST, "-m", "scenario"]],
 }
 HELP = f"""usage: tools/test [{"|".join(STAGES)}] [ARGUMENT OF PYTEST ...]
@@ -58,19 +58,18 @@ def main():
 
 def _run(command):
     """Run one command and show its output as it comes; returns its status, its last line and the seconds it took."""
-    begun, tail = time.monotonic(), b""
+    begun, last = time.monotonic(), ""
     print(f"\n$ {' '.join(Path(word).name if word.startswith('/') else word for word in command)}", flush=True)
-    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace") as process:
         try:
-            while chunk := os.read(process.stdout.fileno(), 65536):
-                sys.stdout.buffer.write(chunk)
-                sys.stdout.buffer.flush()
-                tail = (tail + chunk)[-2000:]
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                last = line.strip() or last
         except BaseException:
             process.terminate()
             process.wait(60)
             raise
-    last = next((line for line in reversed(tail.decode(errors="replace").splitlines()) if line.strip()), "")
     # pytest says 5 when no test has the mark, which is no failure of the tests.
     status = 0 if process.returncode == 5 else process.returncode
     return status, last.strip("= "), time.monotonic() - begun

@@ -45,10 +45,11 @@ class ConfigurationManager:
         self.owner = owner
         self.extension = extension
 
-    def save_configuration(self, contents):
-        """Replace the base file; all layers are removed."""
-        for path in self._layers("*"):
-            path.unlink()
+    def save_configuration(self, contents, keep_overrides=False):
+        """Replace the base file; the layers over it are removed first, unless they are to be kept."""
+        if not keep_overrides:
+            for path in self._layers("*"):
+                path.unlink()
         self.base.parent.mkdir(parents=True, exist_ok=True)
         operating_system.write_file(self.base, contents, owner=self.owner)
 

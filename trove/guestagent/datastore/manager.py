@@ -304,6 +304,16 @@ class Manager(abc.ABC):
         with self._lifecycle:
             return self._call(self.configuration_manager, "reset_configuration", configuration)
 
+    @rpc.expose
+    def update_overrides(self, context, overrides, remove=False):
+        """Write the values of the configuration group."""
+        return self._operate("update_overrides", overrides, remove)
+
+    @rpc.expose
+    def apply_overrides(self, context, overrides):
+        """Set values in the running server."""
+        return self._operate("apply_overrides", overrides)
+
     # The volume
 
     @rpc.expose

@@ -27,6 +27,8 @@ ADMIN_USER = "os_admin"
 _ALIVE = (1040, 1045, 1698)
 _DENIED = (1045, 1698)
 _NOT_LISTENING = (2002, 2003)
+# The server ended while it was asked.
+_GONE = (2006, 2013)
 
 
 @dataclass(frozen=True)
@@ -298,9 +300,33 @@ class MySqlApp:
         self.status.report_real_status()
 
     def start_db_with_conf_changes(self, config_contents):
-        """Replace the configuration and start the server with it."""
-        self.configuration.save_configuration(config_contents)
+        """Replace the base configuration, keep what lies over it, and start the server with both."""
+        self.configuration.save_configuration(config_contents, keep_overrides=True)
         self.restart()
+
+    def update_overrides(self, overrides, remove=False):
+        """Let the layer of the configuration group have exactly these values ({name: value}); remove: none."""
+        self.configuration.apply_override({} if remove else overrides)
+
+    def apply_overrides(self, overrides):
+        """Set global variables ({name: value}, None for the server's own default) in the running server.
+
+        Returns {name: reason} of those that it did not take. Raises pymysql.err.MySQLError when it does not answer.
+        """
+        refused = {}
+        with self.session() as session:
+            for name, value in sorted(overrides.items()):
+                try:
+                    session.set_global(name, value)
+                except pymysql.err.OperationalError as error:
+                    if error.args[0] in _GONE:
+                        raise
+                    refused[name] = str(error.args[-1])
+                except pymysql.err.MySQLError as error:
+                    refused[name] = str(error.args[-1])
+                if name in refused:
+                    LOG.warning("%s: the server did not take %s: %s", CONF.guest_id, name, refused[name])
+        return refused
 
     def start_at_boot(self):
         """Start the server unless it was to stay down or runs already."""

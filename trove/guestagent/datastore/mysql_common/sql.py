@@ -3,6 +3,8 @@
 Values are always parameters of the driver. Names of databases cannot be parameters and go through ``quote``, the only
 place where text becomes part of a statement.
 """
+import re
+
 from oslo_log import log as logging
 
 from trove.common import utils
@@ -36,6 +38,22 @@ def from_pattern(pattern):
     return "".join(characters) + ("\\" if escaped else "")
 
 
+_SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def as_variable(value):
+    """A value as SET takes it: in an option file numbers may have a suffix, in SQL they may not, nor be texts."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str):
+        size = re.fullmatch(r"(-?\d+)([kmgt]?)", value, re.IGNORECASE | re.ASCII)
+        if size:
+            return int(size[1]) * _SIZES[size[2].lower()]
+        if re.fullmatch(r"-?\d+\.\d+", value, re.ASCII):
+            return float(value)
+    return value
+
+
 class Session:
     """A cursor of the driver with the two ways in which values get into statements."""
 
@@ -50,6 +68,13 @@ class Session:
             LOG.info("SQL: %s", statement)
         self.cursor.execute(statement, tuple(values))
         return self.cursor.fetchall()
+
+    def set_global(self, name, value):
+        """Set a global variable; value: bool, number, text as in an option file (16M), None for its own default."""
+        if value is None:
+            self.execute("SET GLOBAL {} = DEFAULT", names=(name,))
+        else:
+            self.execute("SET GLOBAL {} = %s", (as_variable(value),), names=(name,))
 
     def user_exists(self, name, host):
         """Whether there is such an account."""

@@ -1,0 +1,209 @@
+"""Configuration groups on a real MariaDB: the packaged rules against the server's own list, and random lives of a group
+with SHOW GLOBAL VARIABLES as the judge.
+"""
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.functional.guestagent.conftest import end, make_guest, options
+from tests.unit.guestagent.conftest import Reports
+from trove.common import template
+from trove.common.cfg import CONF
+from trove.common.context import TroveContext
+from trove.conductor import api as conductor_api
+from trove.configuration import changes
+from trove.guestagent.common import host_service
+from trove.guestagent.datastore.experimental.mariadb.manager import Manager
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def rules(manager):
+    """The packaged rules of a manager: {name: Rule}."""
+    path = template.PACKAGED / manager / "validation-rules.json"
+    return {entry["name"]: changes.Rule(entry["name"], entry["type"], bool(entry["restart_required"]),
+                                        entry.get("min"), entry.get("max"))
+            for entry in json.loads(path.read_text())["configuration-parameters"]}
+
+
+RULES = rules("mariadb")
+
+
+@pytest.fixture(scope="module")
+def running(packaged_data):
+    """(guest, makes an agent): a server that was prepared without overrides."""
+    guest = make_guest()
+    patch = pytest.MonkeyPatch()
+    patch.setattr(host_service, "runs_systemd", lambda: False)
+    patch.setattr(conductor_api, "API", lambda context: Reports())
+    guest.layout.template.symlink_to(packaged_data)
+    options(CONF, guest)
+    manager = Manager(layout=guest.layout)
+    manager.prepare(TroveContext(), packages=[], databases=[], memory_mb=256, users=[],
+                    config_contents=guest.config_contents())
+    yield guest, lambda: Manager(layout=guest.layout)
+    end(manager.app)
+    patch.undo()
+
+
+@pytest.fixture
+def agent(running, conf, monkeypatch):
+    """An agent of the running guest, without any group."""
+    guest, make = running
+    options(conf, guest)
+    monkeypatch.setattr(host_service, "runs_systemd", lambda: False)
+    monkeypatch.setattr(conductor_api, "API", lambda context: Reports())
+    manager = make()
+    manager.update_overrides(None, {}, remove=True)
+    manager.restart(None)
+    return manager
+
+
+def shown(manager):
+    """SHOW GLOBAL VARIABLES as a dict."""
+    with manager.app.session() as session:
+        return dict(session.execute("SHOW GLOBAL VARIABLES"))
+
+
+def test_the_rules_are_those_of_the_server(agent):
+    assert len(RULES) >= 100
+    columns = ("SESSION_VALUE", "VARIABLE_SCOPE", "VARIABLE_TYPE", "NUMERIC_MIN_VALUE", "NUMERIC_MAX_VALUE",
+               "READ_ONLY", "COMMAND_LINE_ARGUMENT")
+    with agent.app.session() as session:
+        known = {row[0].lower(): dict(zip(columns, row[1:], strict=True)) for row in session.execute(
+            f"SELECT VARIABLE_NAME, {', '.join(columns)} FROM information_schema.SYSTEM_VARIABLES")}
+    for name, rule in RULES.items():
+        assert name in known, name
+        server = known[name]
+        assert server["COMMAND_LINE_ARGUMENT"] is not None, f"{name} cannot stand in an option file"
+        assert server["VARIABLE_SCOPE"] != "SESSION ONLY", name
+        assert rule.restart_required or server["READ_ONLY"] == "NO", f"{name} needs a restart"
+        kind = server["VARIABLE_TYPE"]
+        assert rule.type == ("boolean" if kind == "BOOLEAN" else "integer" if "INT" in kind or kind == "DOUBLE" else
+                             "string"), name
+        if rule.type == "integer":
+            assert float(server["NUMERIC_MIN_VALUE"]) <= rule.smallest < rule.largest <= float(
+                server["NUMERIC_MAX_VALUE"]), name
+
+
+def test_every_dynamic_parameter_goes_back_to_what_the_server_starts_with(agent, running):
+    guest, _ = running
+    defaults = template.parse_options(guest.config_contents(), "mysqld")
+    dynamic = [name for name, rule in RULES.items() if not rule.restart_required]
+    before = shown(agent)
+    assert agent.apply_overrides(None, {
+        name: RULES[name].smallest + 1 if RULES[name].type == "integer" else before[name] != "ON"
+        for name in dynamic if RULES[name].type != "string"}) == {}
+    changed = {name for name, value in shown(agent).items() if value != before[name]}
+    assert len(changed & set(dynamic)) > 90
+    assert agent.apply_overrides(None, changes.dynamic({}, dynamic, defaults)) == {}
+    after = shown(agent)
+    assert {name: (after[name], before[name]) for name in dynamic if after[name] != before[name]} == {}
+
+
+def test_rpc_9_14_a_value_that_is_not_taken_is_told(agent):
+    refused = agent.apply_overrides(None, {"sql_mode": "NONSENSE", "max_connections": 33, "no_such": 1})
+    assert sorted(refused) == ["no_such", "sql_mode"]
+    assert "NONSENSE" in refused["sql_mode"]
+    assert shown(agent)["max_connections"] == "33"
+
+
+@pytest.mark.parametrize("name", ["a`; DROP DATABASE mysql; --", "x = 1, GLOBAL y", "%s", ""])
+def test_nothing_is_pasted(agent, name):
+    assert list(agent.apply_overrides(None, {name: 5})) == [name]
+    with agent.app.session() as session:
+        assert ("mysql",) in session.execute("SHOW DATABASES")
+
+
+def test_values_with_quotes_arrive(agent):
+    text = "SET @a = 'it''s \"x\" # no comment'"
+    assert agent.apply_overrides(None, {"init_connect": text}) == {}
+    assert shown(agent)["init_connect"] == text
+    agent.update_overrides(None, {"init_connect": text})
+    agent.restart(None)
+    assert shown(agent)["init_connect"] == text
+
+
+# Parameters that show what they were given, with values that no server changes.
+_VALUES = {"max_connections": (20, 60), "wait_timeout": (60, 900), "connect_timeout": (5, 30), "sort_buffer_size":
+           (65536, 131072), "innodb_print_all_deadlocks": (True, False), "slow_query_log": (True, False),
+           "long_query_time": (1, 7), "sql_mode": ("ANSI_QUOTES", ""), "max_allowed_packet": (1048576, 2097152)}
+_RESTART = {"performance_schema": (True, False), "back_log": (50, 60), "ft_min_word_len": (3, 5)}
+
+
+def _entries(pool):
+    return st.dictionaries(st.sampled_from(sorted(pool)), st.integers(0, 1), max_size=4).map(
+        lambda chosen: {name: pool[name][which] for name, which in chosen.items()})
+
+
+groups = st.one_of(_entries(_VALUES), _entries({**_VALUES, **_RESTART}))
+acts = st.lists(st.one_of(
+    st.tuples(st.sampled_from(["attach", "patch", "replace"]), groups),
+    st.tuples(st.sampled_from(["detach", "restart", "resize", "agent"]), st.none())), min_size=3, max_size=8)
+
+
+def _as_shown(value):
+    if isinstance(value, bool):
+        return "ON" if value else "OFF"
+    return f"{value}.000000" if value in (1, 7) else str(value)
+
+
+def test_random_lives_of_a_group(agent, running):
+    """Whatever happens: without a restart due, the server has the values of the group and otherwise its defaults; with
+    one, the running server was left alone and has them after it.
+    """
+    guest, make = running
+    defaults = template.parse_options(guest.config_contents(), "mysqld")
+    pristine = shown(agent)
+    watched = {**_VALUES, **_RESTART}
+
+    def expected(values):
+        return {name: _as_shown(values[name]) if name in values else pristine[name] for name in watched}
+
+    def seen(manager):
+        found = shown(manager)
+        return {name: found[name] for name in watched}
+
+    def change(manager, old, new):
+        """What the flow does; returns whether a restart is needed."""
+        gone = changes.removed(old, new)
+        manager.update_overrides(None, new, not new)
+        if changes.needs_restart(new, gone, RULES):
+            return True
+        return bool(manager.apply_overrides(None, changes.dynamic(new, gone, defaults)))
+
+    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(acts=acts)
+    def check(acts):
+        manager, values, due = make(), {}, False
+        manager.update_overrides(None, {}, True)
+        manager.restart(None)
+        for act, given_values in acts:
+            before, due_before = seen(manager), due
+            if act == "restart":
+                manager.restart(None)
+                due = False
+            elif act == "resize":
+                manager.start_db_with_conf_changes(None, guest.config_contents())
+                due = False
+            elif act == "agent":
+                manager = make()
+            else:
+                new = {"attach": given_values, "replace": given_values, "detach": {},
+                       "patch": {**values, **(given_values or {})}}[act]
+                needed = change(manager, values, new)
+                if needed:
+                    assert seen(manager) == before
+                due, values = due or needed, new
+            if not due:
+                assert seen(manager) == expected(values), (act, due_before)
+            assert template.parse_options("".join(
+                path.read_text() for path in guest.layout.overrides.iterdir()), "mysqld") == {
+                    name: changes.to_text(int(value) if isinstance(value, bool) else value)
+                    for name, value in values.items()}
+        manager.restart(None)
+        assert seen(manager) == expected(values)
+
+    check()

@@ -1,0 +1,1 @@
+"""Configuration groups: named sets of parameter values that are attached to instances."""
