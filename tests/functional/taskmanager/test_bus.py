@@ -2,6 +2,7 @@
 with the real one, what its account may and may not do.
 """
 import contextlib
+import time
 
 import amqp
 import kombu
@@ -49,6 +50,16 @@ def work_of(db, context, instance_id):
         return Work(held, "me", db.now(session))
 
 
+def remove_account(work):
+    """Look again as the runner does, until the step says that it is done."""
+    work.data["since"] = work.now()
+    for _ in range(100):
+        if bus.delete_account(work) is None:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the step does not end")
+
+
 def test_however_many_things_a_guest_made_none_is_left_and_no_other_is_touched(conf, db, context):
     broker = fake_broker.Broker()
     try:
@@ -56,11 +67,7 @@ def test_however_many_things_a_guest_made_none_is_left_and_no_other_is_touched(c
         for things in (broker.queues, broker.exchanges):
             things.update(f"guestagent.{INSTANCE}.{number}" for number in range(250))
             things.update((f"guestagent.{INSTANCE}", f"guestagent.{INSTANCE}_fanout", f"guestagent.{OTHER}"))
-        work = work_of(db, context, INSTANCE)
-        work.data["since"] = work.now()
-        for _ in range(20):
-            if bus.delete_account(work) is None:
-                break
+        remove_account(work_of(db, context, INSTANCE))
         assert broker.queues == {f"guestagent.{OTHER}"}
         assert broker.exchanges == {"trove", f"guestagent.{OTHER}"}
     finally:
@@ -141,7 +148,7 @@ def guest(node, conf, db, context):
     yield connection
     connection.release()
     for work in works:
-        bus.delete_account(work)
+        remove_account(work)
     rpc.cleanup()
 
 
@@ -197,7 +204,7 @@ def test_nothing_is_left_at_the_broker(node, conf, db, context):
         channel = connection.channel()
         channel.exchange_declare(f"guestagent.{INSTANCE}_fanout", "fanout", auto_delete=False)
         channel.queue_declare(f"guestagent.{INSTANCE}_fanout_0123", auto_delete=False)
-    bus.delete_account(work)
+    remove_account(work)
 
     def names(kind):
         answer = requests.get(f"{node.management_url}/api/{kind}", timeout=10,
