@@ -32,17 +32,16 @@ def take(openstack, name, *more):
 
 @pytest.fixture(scope="module")
 def backups(system, openstack, sql):
-    """A full backup and an increment, with a row before each and one after both."""
-    sql("CREATE OR REPLACE TABLE kept (word VARCHAR(20))")
-    sql("INSERT INTO kept VALUES ('full')")
+    """A full backup and an increment, with a table before each and one after both."""
+    sql("CREATE OR REPLACE TABLE kept_full AS SELECT 'full' AS word")
     full = take(openstack, "full")
-    sql("INSERT INTO kept VALUES ('increment')")
+    sql("CREATE OR REPLACE TABLE kept_increment AS SELECT 'increment' AS word")
     increment = take(openstack, "increment", "--parent", full["id"])
-    sql("INSERT INTO kept VALUES ('after')")
+    sql("CREATE OR REPLACE TABLE kept_after AS SELECT 'after' AS word")
     yield full, increment
     if openstack.json("database", "backup", "list"):
         openstack("database", "backup", "delete", full["id"])
-    sql("DROP TABLE kept")
+    sql("DROP TABLE kept_full, kept_increment, kept_after")
 
 
 def swift(system, method, path=""):
@@ -73,7 +72,9 @@ def test_the_chain_is_restored_with_users_and_data(system, openstack, sql, backu
     made = restore(system, openstack, "restored", backups[1]["id"])
     try:
         assert made["status"] == "ACTIVE", made.get("fault")
-        assert sql("SELECT word FROM kept ORDER BY word", made["ip"][0]) == (("full",), ("increment",))
+        host = made["ip"][0]
+        assert sql("SELECT a.word, b.word FROM kept_full a, kept_increment b", host) == (("full", "increment"),)
+        assert sql("SHOW TABLES LIKE 'kept_after'", host) == ()
     finally:
         system.delete(made["id"])
 

@@ -10,7 +10,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from onebox import bench_api, bench_guests, quickstart
+from onebox import bench_api, bench_backup, bench_guests, quickstart
 from onebox.settings import SetupError, choose, exclusive
 from onebox.show import Progress
 
@@ -85,10 +85,13 @@ def _parser():
         if count:
             command.add_argument("--count", type=_count, default=count, help="how many (default: %(default)s)")
         command.set_defaults(run=run)
+        return command
     add("create", bench_guests.create, 20)
     add("burst", bench_guests.burst, 20)
     add("api", bench_api.run, 1000)
     add("memory", bench_guests.memory)
+    backup = add("backup", bench_backup.run, 300)
+    backup.add_argument("--rounds", type=int, default=5, help="rounds of both (default: %(default)s)")
     return parser
 
 
