@@ -11,7 +11,7 @@ from onebox.settings import SetupError
 CLOUD = ("iproute2", "nftables", "util-linux", "e2fsprogs", "mmdebstrap", "squashfs-tools", "debian-archive-keyring",
          "zstd", "procps", "rabbitmq-server", "python3-venv", "mariadb-client")
 # The engines on which the infrastructure database is tested.
-TESTS = ("mariadb-server", "mariadb-backup", "curl", "postgresql", "git")
+TESTS = ("mariadb-server", "mariadb-backup", "postgresql", "git")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
