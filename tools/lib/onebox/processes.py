@@ -16,6 +16,7 @@ MARK = "TROVE_ONEBOX"  # environment variable: the state directory
 NAME = "TROVE_ONEBOX_NAME"  # and the name of the service
 # setproctitle, which servers use to name themselves, would write its titles over the environment.
 KEEP_ENVIRONMENT = {"SPT_NOENV": "1"}
+STARTED_WITHIN = 5  # seconds until a new process shows its environment, on a machine that is very busy
 LISTEN = "0A"  # a state in /proc/net/tcp
 
 
@@ -31,6 +32,8 @@ def start(settings, name, command, environment=None):
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=settings.state,
             env={**base, **(environment or {}), **KEEP_ENVIRONMENT, MARK: str(settings.state), NAME: name})
+    # Popen returns a moment before the kernel shows the new program's environment, by which we find it.
+    wait(lambda: process.pid in running(settings) or process.poll() is not None, STARTED_WITHIN, pause=0.005)
     return process.pid
 
 
