@@ -10,8 +10,8 @@ from onebox.settings import SetupError
 # Guests, volumes, networks, images, the bus, and the client that the tour uses.
 CLOUD = ("iproute2", "nftables", "util-linux", "e2fsprogs", "mmdebstrap", "squashfs-tools", "debian-archive-keyring",
          "zstd", "procps", "rabbitmq-server", "python3-venv", "mariadb-client")
-# The engines on which the infrastructure database is tested.
-TESTS = ("mariadb-server", "mariadb-backup", "postgresql", "git")
+# The engines on which the infrastructure database is tested, and a browser for the dashboard.
+TESTS = ("mariadb-server", "mariadb-backup", "postgresql", "git", "chromium", "chromium-driver", "fonts-dejavu-core")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 

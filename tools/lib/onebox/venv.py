@@ -32,10 +32,19 @@ def control_plane(cache):
     return _environment(_directory(cache, "venv", _description()), fill)
 
 
-def client(cache, name, requirements):
-    """The directory of an environment with nothing but a client of the cloud; requirements: arguments of pip."""
-    return _environment(_directory(cache, name, "\n".join(requirements).encode()),
-                        lambda python: run([python, *PIP, *requirements], timeout=1200))
+def client(cache, name, requirements, finish=None, sources=()):
+    """The directory of an environment with nothing but a client of the cloud.
+
+    requirements: arguments of pip; finish: called with the path of its Python when they are installed; sources: files
+    of which ``finish`` makes something.
+    """
+    def fill(python):
+        run([python, *PIP, *requirements], timeout=1200)
+        if finish:
+            finish(python)
+
+    content = "\n".join(requirements).encode() + b"".join(path.read_bytes() for path in sources)
+    return _environment(_directory(cache, name, content), fill)
 
 
 def _description():
