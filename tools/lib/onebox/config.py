@@ -38,8 +38,10 @@ def control_plane(settings, service):
             "guest_config": settings.etc / GUEST,
             "cloudinit_location": settings.etc / "cloudinit",
             "template_path": settings.etc / "templates",
-            # One machine: looking often is cheap, and people and scripts who wait for their instance do it too.
+            # One machine: looking often is cheap, and people and scripts who wait for their instance do it too. There
+            # is one task manager: when it was killed, the next one need not wait long before it takes over.
             "usage_sleep_time": 0.5,
+            "operation_lease": 10,
             "http_get_rate": 6000,
             "http_post_rate": 6000,
             "http_put_rate": 6000,
