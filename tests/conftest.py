@@ -10,6 +10,12 @@ from trove.db import get_db_api
 from trove.db.sqlalchemy import tables
 
 
+def pytest_addoption(parser):
+    """``--fuzz-cases``: how many requests tests/functional/test_fuzz.py makes in all."""
+    parser.addoption("--fuzz-cases", type=int, default=2000, metavar="NUMBER",
+                     help="requests that the fuzz run of the API makes (default: 2000)")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _parsed():
     cfg.parse_args([], default_config_files=[])
