@@ -18,9 +18,17 @@ def test_the_logs_that_there_are(world, alice, bob):
 @pytest.mark.parametrize(("body", "code"), [
     ({"name": "general", "enable": 1}, 501), ({"name": "guest", "publish": True, "disable": 0}, 501),
     ({"name": "general", "disable": 1, "discard": 1}, 501), ({"name": "elephants", "enable": 1}, 404),
-    ({"name": "general"}, 400), ({"name": "general", "enable": 0, "publish": None}, 400), ({"enable": 1}, 400),
+    ({"enable": 1}, 400),
     ({"name": "general", "enable": 1, "disable": 1}, 400), ({"name": "general", "enable": "yes"}, 400), ({}, 400)])
 def test_nothing_can_be_done_with_them(world, alice, bob, body, code):
     path = f"/instances/{create(alice)}/log"
     alice.post(path, body, status=code)
     assert bob.post(path, {"name": "general", "enable": 1}, status=404)
+
+
+@pytest.mark.parametrize("flags", [{}, {"enable": 0, "publish": None}])
+def test_one_is_shown_to_who_asks_for_nothing_else(world, alice, flags):
+    path = f"/instances/{create(alice)}/log"
+    shown = alice.post(path, {"name": "general", **flags}).json["log"]
+    assert shown in alice.get(path).json["logs"]
+    assert shown["name"] == "general"

@@ -16,17 +16,18 @@ class LogController(wsgi.Controller):
         """Every log of an instance, with what is published of it."""
         return {"logs": self._logs(req, instance_id)}
 
-    @contract(body=schema.action, status=None, errors=(501,))
+    @contract(body=schema.action, answer=views.ITEM, errors=(501,))
     def action(self, req, instance_id, body):
-        """Turn a log on or off, publish or discard it: refused while guests cannot reach the object store."""
-        found = self._logs(req, instance_id)
+        """Show a log (no flag set); to turn it on or off, publish or discard it is refused: guests have no store."""
+        found = {log["name"]: log for log in self._logs(req, instance_id)}
         name = body["name"]
-        if name not in {log["name"] for log in found}:
+        if name not in found:
             raise exception.NotFound(f"The instance {instance_id} has no log '{name}'.")
-        wanted = [action for action in _ACTIONS if body.get(action)]
-        if not wanted or {"enable", "disable"} <= set(wanted):
-            raise exception.BadRequest(f"Say what to do with the log: one of {', '.join(_ACTIONS)}, "
-                                       "and not both enable and disable.")
+        wanted = {action for action in _ACTIONS if body.get(action)}
+        if not wanted:
+            return {"log": found[name]}
+        if {"enable", "disable"} <= wanted:
+            raise exception.BadRequest("A log is either enabled or disabled, not both.")
         raise exception.NotImplementedHere(
             f"The log '{name}' can be neither changed nor published: guests have no access to the object store.")
 

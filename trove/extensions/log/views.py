@@ -7,9 +7,11 @@ from trove.common import apischema
 
 _string, _integer = apischema.string, apischema.integer
 _NOTHING = "None"  # clients print it while nothing is published
-LIST = apischema.answer("logs", apischema.array(apischema.view("Log", {
+_LOG = apischema.view("Log", {
     "name": _string, "type": {"enum": ["SYS", "USER"]}, "status": {"enum": ["Unavailable", "Disabled"]},
-    "published": _integer, "pending": _integer, "container": _string, "prefix": _string, "metafile": _string})))
+    "published": _integer, "pending": _integer, "container": _string, "prefix": _string, "metafile": _string})
+LIST = apischema.answer("logs", apischema.array(_LOG))
+ITEM = apischema.answer("log", _LOG)
 
 
 def logs(exposed):
