@@ -126,11 +126,11 @@ def test_values_with_quotes_arrive(agent):
     assert shown(agent)["init_connect"] == text
 
 
-# Parameters that show what they were given, with values that no server changes.
+# Parameters that show what they were given and whose defaults hang on no other, with values that no server changes.
 _VALUES = {"max_connections": (20, 60), "wait_timeout": (60, 900), "connect_timeout": (5, 30), "sort_buffer_size":
            (65536, 131072), "innodb_print_all_deadlocks": (True, False), "slow_query_log": (True, False),
            "long_query_time": (1, 7), "sql_mode": ("ANSI_QUOTES", ""), "max_allowed_packet": (1048576, 2097152)}
-_RESTART = {"performance_schema": (True, False), "back_log": (50, 60), "ft_min_word_len": (3, 5)}
+_RESTART = {"performance_schema": (True, False), "ft_query_expansion_limit": (5, 30), "ft_min_word_len": (3, 5)}
 
 
 def _entries(pool):
