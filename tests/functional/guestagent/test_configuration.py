@@ -2,6 +2,7 @@
 with SHOW GLOBAL VARIABLES as the judge.
 """
 import json
+import shutil
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -43,9 +44,16 @@ def running(packaged_data):
     manager = Manager(layout=guest.layout)
     manager.prepare(TroveContext(), packages=[], databases=[], memory_mb=256, users=[],
                     config_contents=guest.config_contents())
-    yield guest, lambda: Manager(layout=guest.layout)
-    end(manager.app)
+
+    def make():
+        return Manager(layout=guest.layout)
+    yield guest, make
+    options(CONF, guest)  # the last test has taken them back
+    end(make().app)
+    for name in ("guest_id", "guest_key", "guest_state_dir", "state_change_wait_time"):
+        CONF.clear_override(name)
     patch.undo()
+    shutil.rmtree(guest.root)
 
 
 @pytest.fixture
