@@ -25,7 +25,7 @@ NAME = "bench-api"
 def run(settings, progress, arguments):
     """Requests/s and latency of list, show and create (up to the cast) with many instances, and SQL per request."""
     directory = settings.state / "bench"
-    port = free_port()
+    port = free_port(directory)
     groups = config.control_plane(settings, cloud.service_environment(settings))
     groups["DEFAULT"] |= {"bind_port": port, "taskmanager_queue": NAME, "trove_api_workers": 1,
                           "max_instances_per_tenant": -1, "max_volumes_per_tenant": -1,
