@@ -5,7 +5,7 @@ Only test_dashboard.py makes these. Knows the dashboard's pages and nothing of t
 import contextlib
 
 from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException, WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
@@ -151,4 +151,8 @@ def _gone(element):
     try:
         return not element.is_enabled() or not element.is_displayed()
     except StaleElementReferenceException:
+        return True
+    except WebDriverException as error:  # the driver's word for the same when the page changes while it looks
+        if "does not belong to the document" not in (error.msg or ""):
+            raise
         return True
