@@ -32,14 +32,14 @@ def table_names():
 def test_its_schema_comes_and_goes_without_touching_ours(synced):
     ours = set(tables.metadata.tables) | {"migrate_version"}
     assert table_names() == ours | {"example_person", "example_migrate_version"}
-    assert (migration.db_version(), migration.db_version(str(REPOSITORY))) == (38, 1)
+    assert (migration.db_version(), migration.db_version(str(REPOSITORY))) == (39, 1)
     migration.db_sync(repo_path=str(REPOSITORY))
     migration.db_downgrade(0, str(REPOSITORY))
     assert table_names() == ours | {"example_migrate_version"}
     migration.db_sync(repo_path=str(REPOSITORY))
     migration.db_recreate(str(REPOSITORY))
     assert table_names() == ours | {"example_person", "example_migrate_version"}
-    assert migration.db_version() == 38
+    assert migration.db_version() == 39
 
 
 def test_a_service_maps_it_and_its_rows_share_our_transactions(synced, conf):

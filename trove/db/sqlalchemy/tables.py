@@ -146,6 +146,7 @@ instances = _table(
     Index("instances_deleted", "deleted"),
     Index("instances_cluster_id", "cluster_id"),
     Index("instances_tenant_page", "tenant_id", "id"),  # ours: the order of lists
+    Index("instances_slave_of_id", "slave_of_id"),  # ours
 )
 
 service_statuses = _table(
@@ -163,6 +164,8 @@ agent_heartbeats = _table(
     Column("guest_agent_version", String(255)),
     Column("updated_at", DateTime, nullable=False),
     *_soft_delete(),
+    # Ours: what the guest of a replica last said of its replication, as JSON.
+    Column("replication", Text),
     Index("agent_heartbeats_instance_id", "instance_id", unique=True),
     Index("agent_heartbeats_version", "guest_agent_version"),
     Index("agent_heartbeats_deleted", "deleted"),
