@@ -42,7 +42,7 @@ def page(session, limit, offset, tenant_id=None, instance_id=None, version_ids=N
         query = query.where(DBBackup.instance_id == instance_id)
     if version_ids is not None:
         query = query.where(DBBackup.datastore_version_id.in_(version_ids))
-    return session.execute(query.order_by(DBBackup.updated.desc(), DBBackup.id).offset(offset).limit(
+    return session.execute(query.order_by(DBBackup.updated.desc(), DBBackup.id.desc()).offset(offset).limit(
         limit)).scalars().all()
 
 

@@ -176,8 +176,9 @@ def replica_ids(session, instance_id):
 def replica_ids_of(session, instance_ids):
     """{instance id: ids of its live replicas} for those that have any, in one statement."""
     found = {}
-    for source, replica in session.execute(sqlalchemy.select(DBInstance.slave_of_id, DBInstance.id).where(
-            DBInstance.slave_of_id.in_(instance_ids), DBInstance.deleted.is_(False)).order_by(DBInstance.id)):
+    # Sorted here: SQLite would look through all instances in that order.
+    for source, replica in sorted(session.execute(sqlalchemy.select(DBInstance.slave_of_id, DBInstance.id).where(
+            DBInstance.slave_of_id.in_(instance_ids), DBInstance.deleted.is_(False)))):
         found.setdefault(source, []).append(replica)
     return found
 

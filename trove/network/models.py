@@ -45,18 +45,14 @@ def keep_group(session, instance, group_id, name, description, rule_ids):
 def load_groups(session, tenant_id=None, group_or_instance_id=None):
     """Live groups with what their views show: [(SecurityGroup, instance id, [SecurityGroupRule])] by id.
 
-    tenant_id: None for any tenant; group_or_instance_id: None for all. Two statements.
+    tenant_id: None for any tenant; group_or_instance_id: None for all. Two statements, three for an instance's.
     """
-    query = sqlalchemy.select(SecurityGroup, SecurityGroupInstanceAssociation.instance_id).join(
-        SecurityGroupInstanceAssociation, SecurityGroupInstanceAssociation.security_group_id == SecurityGroup.id,
-    ).where(SecurityGroup.deleted.is_(False), SecurityGroupInstanceAssociation.deleted.is_(False)).order_by(
-        SecurityGroup.id)
-    if tenant_id is not None:
-        query = query.where(SecurityGroup.tenant_id == tenant_id)
-    if group_or_instance_id is not None:
-        query = query.where(sqlalchemy.or_(SecurityGroup.id == group_or_instance_id,
-                                           SecurityGroupInstanceAssociation.instance_id == group_or_instance_id))
-    found = session.execute(query).all()
+    for column in (SecurityGroup.id, SecurityGroupInstanceAssociation.instance_id):
+        found = session.execute(_select_groups(
+            *([] if tenant_id is None else [SecurityGroup.tenant_id == tenant_id]),
+            *([] if group_or_instance_id is None else [column == group_or_instance_id]))).all()
+        if found or group_or_instance_id is None:
+            break
     rules = {}
     if found:
         for rule in session.execute(SecurityGroupRule.live().where(
@@ -64,6 +60,13 @@ def load_groups(session, tenant_id=None, group_or_instance_id=None):
                 SecurityGroupRule.created, SecurityGroupRule.id)).scalars():
             rules.setdefault(rule.group_id, []).append(rule)
     return [(group, instance_id, rules.get(group.id, [])) for group, instance_id in found]
+
+
+def _select_groups(*conditions):
+    return sqlalchemy.select(SecurityGroup, SecurityGroupInstanceAssociation.instance_id).join(
+        SecurityGroupInstanceAssociation, SecurityGroupInstanceAssociation.security_group_id == SecurityGroup.id,
+    ).where(SecurityGroup.deleted.is_(False), SecurityGroupInstanceAssociation.deleted.is_(False), *conditions,
+            ).order_by(SecurityGroup.id)
 
 
 def keep_rules(session, group_id, rule_ids):

@@ -6,6 +6,7 @@ import sqlalchemy
 from sqlalchemy import orm
 
 from tests.unit.db import example_plugin
+from tests.unit.db.test_migration import NEWEST
 from trove.cmd import common
 from trove.db import get_db_api
 from trove.db.sqlalchemy import migration, tables
@@ -32,14 +33,14 @@ def table_names():
 def test_its_schema_comes_and_goes_without_touching_ours(synced):
     ours = set(tables.metadata.tables) | {"migrate_version"}
     assert table_names() == ours | {"example_person", "example_migrate_version"}
-    assert (migration.db_version(), migration.db_version(str(REPOSITORY))) == (39, 1)
+    assert (migration.db_version(), migration.db_version(str(REPOSITORY))) == (NEWEST, 1)
     migration.db_sync(repo_path=str(REPOSITORY))
     migration.db_downgrade(0, str(REPOSITORY))
     assert table_names() == ours | {"example_migrate_version"}
     migration.db_sync(repo_path=str(REPOSITORY))
     migration.db_recreate(str(REPOSITORY))
     assert table_names() == ours | {"example_person", "example_migrate_version"}
-    assert migration.db_version() == 39
+    assert migration.db_version() == NEWEST
 
 
 def test_a_service_maps_it_and_its_rows_share_our_transactions(synced, conf):

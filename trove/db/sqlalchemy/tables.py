@@ -94,6 +94,7 @@ configurations = _table(
     Column("deleted", Boolean, nullable=False, default=False),
     Column("deleted_at", DateTime),
     *_times(),
+    Index("configurations_of_tenant", "deleted", "tenant_id", "id"),
 )
 
 configuration_parameters = _table(
@@ -116,6 +117,7 @@ clusters = _table(
     *_soft_delete(),
     Index("clusters_tenant_id", "tenant_id"),
     Index("clusters_deleted", "deleted"),
+    Index("clusters_of_tenant", "deleted", "tenant_id", "id"),
 )
 
 instances = _table(
@@ -145,8 +147,16 @@ instances = _table(
     Index("instances_tenant_id", "tenant_id"),
     Index("instances_deleted", "deleted"),
     Index("instances_cluster_id", "cluster_id"),
-    Index("instances_tenant_page", "tenant_id", "id"),  # ours: the order of lists
     Index("instances_slave_of_id", "slave_of_id"),  # ours
+    # Ours: what is asked of the live rows (lists by id, replicas, members, ...), without looking at all of them. The
+    # flag comes first: MySQL has an index of its own on each foreign key, and gives it up for one that begins with it.
+    Index("instances_live", "deleted", "id"),
+    Index("instances_of_tenant", "deleted", "tenant_id", "id"),
+    Index("instances_of_source", "deleted", "slave_of_id", "id"),
+    Index("instances_of_cluster", "deleted", "cluster_id", "id"),
+    Index("instances_by_cluster", "cluster_id", "id"),  # deleted ones as well
+    Index("instances_of_configuration", "deleted", "configuration_id", "id"),
+    Index("instances_of_server", "deleted", "compute_instance_id"),
 )
 
 service_statuses = _table(
@@ -204,6 +214,10 @@ backups = _table(
     Index("backups_instance_id", "instance_id"),
     Index("backups_deleted", "deleted"),
     Index("backups_running", "instance_id", "deleted", "state"),  # ours: lists ask it for each instance
+    Index("backups_live", "deleted", "updated", "id"),
+    Index("backups_of_tenant", "deleted", "tenant_id", "updated", "id"),
+    Index("backups_of_instance", "deleted", "instance_id", "updated", "id"),
+    Index("backups_of_parent", "deleted", "parent_id", "id"),
 )
 
 capabilities = _table(
@@ -228,6 +242,7 @@ security_groups = _table(
     Column("user", String(255)),
     Column("tenant_id", String(255)),
     *_times(), *_soft_delete(),
+    Index("security_groups_of_tenant", "deleted", "tenant_id", "id"),
 )
 
 security_group_instance_associations = _table(
@@ -235,6 +250,8 @@ security_group_instance_associations = _table(
     Column("security_group_id", String(36), ForeignKey("security_groups.id", ondelete="CASCADE")),
     Column("instance_id", String(36), ForeignKey("instances.id", ondelete="CASCADE")),
     *_times(), *_soft_delete(),
+    Index("security_group_associations_of_group", "deleted", "security_group_id"),
+    Index("security_group_associations_of_instance", "deleted", "instance_id"),
 )
 
 security_group_rules = _table(
@@ -246,6 +263,7 @@ security_group_rules = _table(
     Column("to_port", Integer),
     Column("cidr", String(255)),
     *_times(), *_soft_delete(),
+    Index("security_group_rules_of_group", "deleted", "group_id"),
 )
 
 quotas = _table(
@@ -306,6 +324,8 @@ instance_modules = _table(
     Column("updated", DateTime, nullable=False),
     Column("deleted", Boolean, nullable=False, default=False),
     Column("deleted_at", DateTime),
+    Index("instance_modules_of_instance", "deleted", "instance_id"),
+    Index("instance_modules_of_module", "deleted", "module_id", "instance_id"),
 )
 
 service_images = _table(

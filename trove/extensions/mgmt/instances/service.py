@@ -8,6 +8,9 @@ from trove.instance import actions, loading, models, usage
 
 _DONE_BY = {"stop": actions.stop, "reboot": actions.reboot, "reset-task-status": actions.reset_task}
 
+# Administrators' lists are long: clients of administrators do not follow links by themselves.
+LARGEST_PAGE = 1000
+
 
 class MgmtInstanceController(wsgi.Controller):
     """/mgmt/instances and /mgmt/instances/{id}."""
@@ -15,8 +18,8 @@ class MgmtInstanceController(wsgi.Controller):
     @contract(query={**apischema.PAGE, "include_clustered": apischema.boolean, "deleted": apischema.boolean,
                      "project_id": apischema.string}, answer=views.LIST)
     def index(self, req):
-        """All instances; without ``deleted`` in the query also the deleted ones, without ``limit`` on one page."""
-        limit, marker = req.page(1000, cap=False) if "limit" in req.GET else (None, req.GET.get("marker"))
+        """One page of all instances; without ``deleted`` in the query also the deleted ones."""
+        limit, marker = req.page(LARGEST_PAGE)
         with get_db_api().reader() as session:
             page, following = loading.load_page(
                 session, req.GET.get("project_id"), limit, marker, req.flag("include_clustered"), self._deleted(req))
