@@ -45,6 +45,10 @@ FITTING = {
     "/root": {"password": "secret"},
     "/databases": {"databases": [{"name": "db1", "character_set": "utf8", "collate": "utf8_general_ci"}]},
     "/users": {"users": [USER]},
+    "/parameters": {"configuration-parameter": {
+        "name": "wait_timeout", "restart_required": 0, "data_type": "integer", "max_size": 9, "min_size": 1}},
+    "/parameters/{name}": {"configuration-parameter": {
+        "name": "max_connections", "restart_required": 0, "data_type": "integer", "max": 9, "min": 1}},
     "/{name}": {"user": {"name": "bob", "password": "secret", "host": "10.1.%.%"}, "users": USER},
     "/upgrade": {"upgrade": {"instance_version": "1", "location": "http://h/x"}},
     "/log": {"name": "general", "enable": 1, "disable": 0, "publish": None, "discard": False},
@@ -73,7 +77,8 @@ REFUSED = {f"/{{tenant_id}}{path}" for path in (
     "/clusters/{cluster_id}/root", "/instances/{instance_id}/log", "/instances/{instance_id}/modules",
     "/modules/{module_id}/instances")}
 # What the last name in a path must be to exist.
-NAMES = {"/{tenant_id}/mgmt/hosts/{name}/instances/action": "minicloud"}
+NAMES = {"/{tenant_id}/mgmt/hosts/{name}/instances/action": "minicloud",
+         "/{tenant_id}/mgmt/datastores/versions/{version_id}/parameters/{name}": "max_connections"}
 
 texts = st.one_of(
     st.text(max_size=20),
@@ -150,9 +155,11 @@ def test_any_body(world, cloud, options, alice, admin, method, path):
         with world.db.writer() as session:
             session.execute(tables.modules.delete().where(tables.modules.c.id != module_id))
             session.execute(tables.datastore_versions.delete().where(tables.datastore_versions.c.name == "9"))
+            session.execute(tables.datastore_configuration_parameters.delete().where(
+                tables.datastore_configuration_parameters.c.name == "wait_timeout"))
         known = {"tenant_id": caller.tenant, "instance_id": instance_id, "cluster_id": cluster_id,
                  "module_id": module_id, "configuration_id": group_id,
-                 "version_id": world.catalog["mysql 5.6"].id}
+                 "version_id": world.catalog["mysql 5.7" if "/parameters" in path else "mysql 5.6"].id}
         url = re.sub(r"{(\w+)}", lambda found: known.get(found[1]) or parse.quote(name, safe=""), path)
         return caller(method, f"/v1.0{url}", body)  # it checks the shape of errors
 

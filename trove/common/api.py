@@ -35,6 +35,7 @@ MGMT_CLUSTERS = "trove.extensions.mgmt.clusters.service.MgmtClusterController"
 MGMT_HOSTS = "trove.extensions.mgmt.host.service.HostController"
 MGMT_STORAGE = "trove.extensions.mgmt.storage.service.StorageController"
 MGMT_ACCOUNTS = "trove.extensions.mgmt.account.service.AccountController"
+MGMT_PARAMETERS = "trove.extensions.mgmt.configuration.service.MgmtParameterController"
 MGMT_VERSIONS = "trove.extensions.mgmt.datastore.service.DatastoreVersionController"
 
 _T = "/{tenant_id}"
@@ -45,6 +46,7 @@ _G = _T + "/configurations"
 _M = _T + "/mgmt"
 # No datastore may be called "versions".
 _V = _DS + "/versions/{version_id}"
+_MV = _M + "/datastores/versions/{version_id}"
 
 ROUTES = tuple(Route(*row) for row in (
     ("/", "GET", VERSIONS, "show"),
@@ -165,6 +167,11 @@ ROUTES = tuple(Route(*row) for row in (
     (_M + "/datastore-versions/{version_id}", "GET", MGMT_VERSIONS, "show", ADMIN),
     (_M + "/datastore-versions/{version_id}", "PATCH", MGMT_VERSIONS, "edit", ADMIN),
     (_M + "/datastore-versions/{version_id}", "DELETE", MGMT_VERSIONS, "delete", ADMIN),
+    (_MV + "/parameters", "GET", MGMT_PARAMETERS, "index", ADMIN),
+    (_MV + "/parameters", "POST", MGMT_PARAMETERS, "create", ADMIN),
+    (_MV + "/parameters/{name}", "GET", MGMT_PARAMETERS, "show", ADMIN),
+    (_MV + "/parameters/{name}", "PUT", MGMT_PARAMETERS, "update", ADMIN),
+    (_MV + "/parameters/{name}", "DELETE", MGMT_PARAMETERS, "delete", ADMIN),
     (_M + "/quotas/{tenant}", "GET", MGMT_QUOTAS, "show", ADMIN_OR_NAMED),
     (_M + "/quotas/{tenant}", "PUT", MGMT_QUOTAS, "update", ADMIN),
 ))

@@ -84,16 +84,17 @@ def _versions(session, only_active, *conditions):
     return session.execute(query.order_by(DBDatastoreVersion.name, DBDatastoreVersion.id)).scalars().all()
 
 
-def load_parameters(session, version):
-    """The parameters of ``version`` (row) by name."""
-    return session.execute(DBDatastoreConfigurationParameter.live().where(
-        DBDatastoreConfigurationParameter.datastore_version_id == version.id,
-    ).order_by(DBDatastoreConfigurationParameter.name)).scalars().all()
+def load_parameters(session, version, deleted=False):
+    """The parameters of ``version`` (row) by name; deleted: also those that were deleted."""
+    parameter = DBDatastoreConfigurationParameter
+    query = sqlalchemy.select(parameter) if deleted else parameter.live()
+    return session.execute(query.where(parameter.datastore_version_id == version.id).order_by(
+        parameter.name)).scalars().all()
 
 
-def find_parameter(session, version, name):
+def find_parameter(session, version, name, deleted=False):
     """One of them; names are compared without case. Raises NotFound."""
-    for row in load_parameters(session, version):
+    for row in load_parameters(session, version, deleted):
         if row.name.lower() == name.lower():
             return row
     raise exception.NotFound(resource="parameter", id=name)

@@ -216,6 +216,57 @@ def load_parameters(session, datastore, version, rules):
     return len(entries)
 
 
+def _find_parameter(session, version_id, name, deleted=False):
+    """(DBDatastoreVersion, its parameter or None); the version is held against other writers. Raises NotFound."""
+    version = session.execute(models.DBDatastoreVersion.live().where(
+        models.DBDatastoreVersion.id == version_id).with_for_update()).scalars().one_or_none()
+    if version is None:
+        raise exception.NotFound(resource=models.DBDatastoreVersion.label, id=version_id)
+    try:
+        return version, models.find_parameter(session, version, name, deleted)
+    except exception.NotFound:
+        return version, None
+
+
+def _known_parameter(session, version_id, name):
+    version, row = _find_parameter(session, version_id, name)
+    if row is None:
+        raise exception.BadRequest(f"Version {version.name} has no parameter '{name}'.")
+    return row
+
+
+def create_parameter(session, version_id, name, rule):
+    """Make a parameter of a version, or bring one back that was deleted; returns its row.
+
+    rule: dict with type (boolean, integer or string), restart_required, max and min (numbers or None).
+    Raises NotFound for an unknown version, BadValue for a name that is taken or an impossible value.
+    """
+    version, row = _find_parameter(session, version_id, name, deleted=True)
+    if row is None:
+        row = models.DBDatastoreConfigurationParameter(datastore_version_id=version.id)
+        session.add(row)
+    elif not row.deleted:
+        raise exception.BadValue(field="name", reason=f"version {version.name} has a parameter '{row.name}' already.")
+    for column, value in _parameter({**rule, "name": name}, "configuration-parameter").items():
+        setattr(row, column, value)
+    row.deleted, row.deleted_at = False, None
+    return row
+
+
+def change_parameter(session, version_id, name, rule):
+    """Change a parameter of a version; returns its row. Raises as ``create_parameter``, BadRequest for an unknown one.
+    """
+    row = _known_parameter(session, version_id, name)
+    for column, value in _parameter({**rule, "name": row.name}, "configuration-parameter").items():
+        setattr(row, column, value)
+    return row
+
+
+def delete_parameter(session, version_id, name):
+    """Mark a parameter of a version deleted. Raises NotFound for an unknown version, BadRequest for the parameter."""
+    _known_parameter(session, version_id, name).soft_delete()
+
+
 def _parameter(entry, field):
     """The column values of one entry. Raises BadValue naming the part of the file."""
     if not isinstance(entry, dict):

@@ -13,9 +13,10 @@ LIST = apischema.answer("datastores", apischema.array(_DATASTORE))
 SHOW = apischema.answer("datastore", _DATASTORE)
 VERSIONS = apischema.answer("versions", apischema.array(_WHOLE_VERSION))
 VERSION = apischema.answer("version", _WHOLE_VERSION)
-PARAMETER = apischema.view(
-    "Parameter", {"name": _string, "datastore_version_id": apischema.uuid, "restart_required": _boolean,
-                  "type": _string}, dict.fromkeys(("max", "max_size", "min", "min_size"), _integer))
+# What a parameter has and may have; management adds to it.
+PARAMETER_HAS = {"name": _string, "datastore_version_id": apischema.uuid, "restart_required": _boolean, "type": _string}
+PARAMETER_MAY = dict.fromkeys(("max", "max_size", "min", "min_size"), _integer)
+PARAMETER = apischema.view("Parameter", PARAMETER_HAS, PARAMETER_MAY)
 PARAMETERS = apischema.answer("configuration-parameters", apischema.array(PARAMETER))
 
 

@@ -1,0 +1,1 @@
+"""The parameters of datastore versions as administrators make and change them."""
