@@ -6,6 +6,9 @@ from trove.common.cfg import CONF
 from trove.taskmanager.steps import bus
 
 AGENT_CONFIG = "trove-guestagent.conf"
+# Seconds after which the broker drops a queue of the agent's own that nobody reads. One that a guest made in the moment
+# it was killed can be missing in what the broker lists when the guest's things are removed.
+_UNUSED_QUEUE_TTL = 20
 
 
 def injected(work):
@@ -27,4 +30,5 @@ def _guest_info(work):
         values["transport_url"] = transport_url
     # A dollar sign would begin a substitution.
     lines = [f"{name} = {value}".replace("$", "$$") for name, value in values.items()]
-    return "\n".join(["[DEFAULT]", *lines, ""])
+    return "\n".join(["[DEFAULT]", *lines, "[oslo_messaging_rabbit]",
+                      f"rabbit_transient_queues_ttl = {_UNUSED_QUEUE_TTL}", ""])
