@@ -1,4 +1,4 @@
-"""Horizon with trove-dashboard in a real browser: log in, list, launch, show, delete. Keeps a picture of every page."""
+"""Horizon with trove-dashboard in a real browser: log in, list, launch, show, back up, delete. Keeps pictures."""
 import pytest
 from onebox import cloud, dashboard
 
@@ -97,3 +97,22 @@ def test_the_page_of_an_instance(made, inside, release, system):
     assert "shop" in inside.tab("Databases")
     assert inside.complaints() == []
     assert system.sql("SELECT 1", host, "carol", PASSWORD, "shop") == ((1,),)
+
+
+def test_a_backup(made, inside, release, system):
+    """Made with the form of the instance's row, listed, shown and deleted."""
+    name = f"backup-{release}"
+    inside.open("databases")
+    inside.find(f"#databases__row_{made}__action_backup").click()
+    inside.wait(lambda: inside.all(".modal #id_name"))
+    inside.find(".modal #id_name").send_keys(name)
+    assert inside.send() == []
+    assert inside.open("database_backups") == []
+    inside.wait(lambda: "Complete" in (inside.row(name) or {}).get("Status", ""))
+    inside.picture("backups")
+    assert inside.follow(name) == []
+    inside.picture("backup")
+    assert "Completed" in inside.text()
+    inside.open("database_backups")
+    inside.act(name, "delete")
+    wait_until(lambda: system.api.get("/backups").json()["backups"] == [])
