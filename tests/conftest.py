@@ -12,8 +12,8 @@ from trove.db.sqlalchemy import tables
 
 def pytest_addoption(parser):
     """``--fuzz-cases``: how many requests tests/functional/test_fuzz.py makes in all."""
-    parser.addoption("--fuzz-cases", type=int, default=2000, metavar="NUMBER",
-                     help="requests that the fuzz run of the API makes (default: 2000)")
+    parser.addoption("--fuzz-cases", type=int, default=20000, metavar="NUMBER",
+                     help="requests that the fuzz run of the API makes (default: 20000)")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -130,13 +130,17 @@ def test_no_figure_grows(row, world, bob, admin, monkeypatch, grow, path_of, cos
     grow(100)
     many = costs.measure(lambda: caller.get(path, status=None))
     assert (many["status"], many["statements"], many["calls"]) == (few["status"], few["statements"], few["calls"])
-    steady = all(many[figure] <= few[figure] * 1.05 for figure in ("steps", "bytes"))
+    # Some bytes more come from longer names and numbers.
+    steady = many["steps"] <= few["steps"] * 1.05 and many["bytes"] <= few["bytes"] * 1.05 + 30
     assert steady == (row.path.removeprefix("/{tenant_id}") not in GROW), (few, many)
 
 
 @pytest.mark.parametrize("path", [
-    "/instances", "/mgmt/instances?deleted=false", "/mgmt/instances?deleted=true", "/backups", "/configurations",
-    "/mgmt/instances?include_clustered=true", "/backups?all_projects=true"])
+    "/instances", "/instances?marker=0", "/instances?include_clustered=true",
+    "/instances?include_clustered=true&marker=0", "/instances/detail?marker=0", "/mgmt/instances?deleted=false",
+    "/mgmt/instances?deleted=true", "/backups", "/configurations",
+    "/mgmt/instances?include_clustered=true", "/mgmt/instances?marker=0", "/mgmt/instances?marker=0&deleted=false",
+    "/mgmt/instances?project_id=tenant-b&marker=0", "/backups?all_projects=true"])
 def test_what_was_deleted_costs_nothing(world, admin, monkeypatch, grow, costs, path):
     monkeypatch.setattr(service, "LARGEST_PAGE", 20)
     admin.tenant = "tenant-b"

@@ -4,6 +4,7 @@ Every answer is held to the document (``tests.openapi.Checked``), which knows no
 neither shown to the other nor changed by it. How many requests: ``--fuzz-cases``, spread over the routes.
 """
 import json
+import math
 import random
 from urllib import parse
 
@@ -75,6 +76,8 @@ def test_any_request(operation, world, cloud, options, app, alice, bob, admin, r
         return app.request(url, method=operation.method.upper(), headers=headers, expect_errors=True,
                            **({"body": content} if content is not None else {}))
 
+    sent = []
+
     def run(mode, number):
         @settings(max_examples=number, database=None, deadline=None, derandomize=True,
                   suppress_health_check=list(HealthCheck))
@@ -84,6 +87,7 @@ def test_any_request(operation, world, cloud, options, app, alice, bob, admin, r
             world.set(instance_id, task=InstanceTasks.NONE)
             before = belongings() if who in ("other", "nobody") else None
             answer = send(case, who, seed)
+            sent.append(answer.status_int)
             if who == "nobody" and operation.path not in PUBLIC:
                 assert answer.status_int in (401, 404), answer.text
             if before is not None:
@@ -91,6 +95,7 @@ def test_any_request(operation, world, cloud, options, app, alice, bob, admin, r
                 assert belongings() == before
         check()
 
-    each = max(1, request.config.getoption("--fuzz-cases") // len(OPERATIONS) // len(modes))
+    each = math.ceil(request.config.getoption("--fuzz-cases") / len(OPERATIONS) / len(modes))
     for mode in modes:
         run(mode, each)
+    assert len(sent) >= each * len(modes), "there are not that many different requests to this route"

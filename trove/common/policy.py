@@ -5,6 +5,7 @@ Rules are made from the rows, so that there is no second list; the operator over
 what is theirs is no rule: what is another tenant's does not exist for them (404, ``loading`` and ``models``).
 """
 import re
+import time
 
 from oslo_policy import policy
 
@@ -22,6 +23,8 @@ BASE = (
     policy.RuleDefault("admin_or_named_tenant", "rule:admin or project_id:%(tenant)s",
                        "A tenant that the end of the path names, for what is its own."),
 )
+# Seconds that the operator's file is believed not to have changed: to look costs as much as to decide.
+_FRESH = 1.0
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -50,12 +53,15 @@ def rules(table):
 
 
 class Policy:
-    """The rules of one route table, with what the operator's file says of them.
+    """The rules of one route table, with what the operator's file says of them; a file that changed is read again.
 
+    clock: function that gives seconds.
     Raises SystemExit with a sentence when the file cannot be used, ValueError as ``rules`` does.
     """
 
-    def __init__(self, table):
+    def __init__(self, table, clock=time.monotonic):
+        self._clock = clock
+        self._look_again = 0.0
         self._enforcer = policy.Enforcer(CONF)
         self._enforcer.suppress_default_change_warnings = True
         self._enforcer.register_defaults(BASE)
@@ -71,6 +77,10 @@ class Policy:
 
         variables: those of the path, which rules may name as %(variable)s, beside the tenant as %(project_id)s.
         """
+        now = self._clock()
+        self._enforcer.use_conf = now >= self._look_again  # whether it looks at the file
+        if self._enforcer.use_conf:
+            self._look_again = now + _FRESH
         target = {**variables, "project_id": context.project_id}
         # Not the context itself: its policy values leave is_admin out.
         caller = {"is_admin": context.is_admin, "roles": [role.lower() for role in context.roles],

@@ -65,10 +65,11 @@ class Loaded:
 
 # Putting a statement together costs more than running it, so each form of one is made once and then given its values.
 @functools.cache
-def _select(deleted=False, by_id=False, by_tenant=False, unclustered=False, after=False, paged=False):
+def _select(deleted=False, by_id=False, by_tenant=False, unclustered=False, after=False, paged=False, details=False):
     """The statement behind ``Loaded`` with the parameters ``id``, ``tenant``, ``marker`` and ``rows`` as asked for.
 
-    deleted: False for live instances, True for deleted ones, None for both.
+    deleted: False for live instances, True for deleted ones, None for both; details: also whether there are replicas
+    and faults, which few instances have, and the configuration group.
     """
     backups = tables.backups.c
     backing_up = sqlalchemy.exists().where(
@@ -81,6 +82,13 @@ def _select(deleted=False, by_id=False, by_tenant=False, unclustered=False, afte
         DBDatastore, DBDatastore.id == DBDatastoreVersion.datastore_id).outerjoin(
         InstanceServiceStatus, InstanceServiceStatus.instance_id == DBInstance.id).outerjoin(
         AgentHeartBeat, AgentHeartBeat.instance_id == DBInstance.id)
+    if details:
+        replica, fault = tables.instances.alias(), tables.instance_faults.c
+        query = query.add_columns(
+            sqlalchemy.exists().where(replica.c.slave_of_id == DBInstance.id, replica.c.deleted.is_(False)).correlate(
+                DBInstance),
+            sqlalchemy.exists().where(fault.instance_id == DBInstance.id).correlate(DBInstance), DBConfiguration,
+        ).outerjoin(DBConfiguration, DBConfiguration.id == DBInstance.configuration_id)
     for wanted, condition in (
             (deleted is not None, DBInstance.deleted.is_(bool(deleted))),
             (by_id, DBInstance.id == sqlalchemy.bindparam("id")),
@@ -106,18 +114,22 @@ def _all_loaded(results):
     return found
 
 
+def _find(session, instance_id, context, deleted, details=False):
+    own = context is not None and not context.is_admin
+    values = {"id": instance_id, "tenant": context.project_id} if own else {"id": instance_id}
+    found = session.execute(_select(deleted, by_id=True, by_tenant=own, details=details), values).one_or_none()
+    if found is None:
+        raise exception.NotFound(resource=DBInstance.label, id=instance_id)
+    return found
+
+
 def load(session, instance_id, context=None, deleted=False):
     """The instance with that id as a Loaded.
 
     context: if given, another tenant's instance is refused unless it is an administrator's; deleted: False for a live
     one, None for any. Raises NotFound, the same for absent, deleted and foreign ones.
     """
-    own = context is not None and not context.is_admin
-    values = {"id": instance_id, "tenant": context.project_id} if own else {"id": instance_id}
-    found = _all_loaded(session.execute(_select(deleted, by_id=True, by_tenant=own), values))
-    if not found:
-        raise exception.NotFound(resource=DBInstance.label, id=instance_id)
-    return found[0]
+    return _all_loaded([_find(session, instance_id, context, deleted)])[0]
 
 
 def load_members(session, cluster_ids):
@@ -167,12 +179,13 @@ class Details:
 
 def load_details(session, instance_id, context, deleted=False):
     """The Details of an instance. Arguments and errors are those of ``load``."""
-    loaded = load(session, instance_id, context, deleted)
+    *found, has_replicas, has_faults, configuration = _find(session, instance_id, context, deleted, details=True)
     newest = operations.newest_for(session, "instance", instance_id)
     live = newest is not None and newest.state in operations.LIVE_STATES
-    return Details(loaded, models.replica_ids(session, instance_id), models.newest_fault(session, instance_id), newest,
-                   get_db_api().now(session) if live else None,
-                   loaded.row.configuration_id and session.get(DBConfiguration, loaded.row.configuration_id))
+    return Details(
+        _all_loaded([found])[0], models.replica_ids(session, instance_id) if has_replicas else [],
+        models.newest_fault(session, instance_id) if has_faults else None, newest,
+        get_db_api().now(session) if live else None, configuration)
 
 
 def with_details(session, page):

@@ -49,6 +49,18 @@ def test_the_operators_file_goes_first(operator):
     assert admits(rules, "member", "own", tenant="t")
 
 
+def test_a_file_that_changes_is_read_again_within_a_second(operator):
+    now = [0.0]
+    operator('"mgmt_thing:open": "!"\n')
+    rules = policy.Policy(ROWS.values(), clock=lambda: now[0])
+    assert not admits(rules, "member", "open")
+    operator('"mgmt_thing:open": "role:member"\n')
+    now[0] = 0.5
+    assert not admits(rules, "member", "open")
+    now[0] = 1.5
+    assert admits(rules, "member", "open")
+
+
 @pytest.mark.parametrize("text", ["[1, 2", '"mgmt_thing:open": "rule:nobody_wrote_this"\n'])
 def test_a_file_that_cannot_be_used_opens_nothing(operator, text):
     operator(text)

@@ -152,6 +152,7 @@ instances = _table(
     # flag comes first: MySQL has an index of its own on each foreign key, and gives it up for one that begins with it.
     Index("instances_live", "deleted", "id"),
     Index("instances_of_tenant", "deleted", "tenant_id", "id"),
+    Index("instances_of_tenant_alone", "deleted", "tenant_id", "cluster_id", "id"),  # those of no cluster
     Index("instances_of_source", "deleted", "slave_of_id", "id"),
     Index("instances_of_cluster", "deleted", "cluster_id", "id"),
     Index("instances_by_cluster", "cluster_id", "id"),  # deleted ones as well

@@ -6,6 +6,7 @@ _INDEXES = {
     "instances": {
         "instances_live": ("deleted", "id"),
         "instances_of_tenant": ("deleted", "tenant_id", "id"),
+        "instances_of_tenant_alone": ("deleted", "tenant_id", "cluster_id", "id"),
         "instances_of_source": ("deleted", "slave_of_id", "id"),
         "instances_of_cluster": ("deleted", "cluster_id", "id"),
         "instances_by_cluster": ("cluster_id", "id"),
