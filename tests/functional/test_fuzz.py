@@ -1,7 +1,8 @@
 """schemathesis makes requests from the document of the API, fitting and spoilt, for every route and four callers.
 
 Every answer is held to the document (``tests.openapi.Checked``), which knows no 500. What belongs to one tenant is
-neither shown to the other nor changed by it. How many requests: ``--fuzz-cases``, spread over the routes.
+neither shown to the other nor changed by it. How many requests: ``--fuzz-cases``, spread over the routes; each route
+gets the same ones in every run.
 """
 import json
 import math
@@ -23,7 +24,7 @@ from trove.common import openapi
 from trove.db.sqlalchemy import tables
 from trove.instance.tasks import InstanceTasks
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.fuzz]
 SECRET = "seen-by-tenant-a-alone"
 SCHEMA = schemathesis.openapi.from_dict(openapi.document())
 OPERATIONS = [result.ok() for result in SCHEMA.get_all_operations()]

@@ -20,7 +20,8 @@ PYTEST = [sys.executable, "-m", "pytest"]
 STAGES = {
     "lint": [[str(BIN / "ruff"), "check", "."], [str(BIN / "lint-imports")]],
     "quick": [[*PYTEST, "-m", "not slow and not scenario", "-n", "2"]],
-    "slow": [[*PYTEST, "-m", "slow and not scenario"]],
+    "slow": [[*PYTEST, "-m", "slow and not scenario and not fuzz"]],
+    "fuzz": [[*PYTEST, "-m", "fuzz", "-n", "2"]],
     "scenario": [[*PYTEST, "-m", "scenario"]],
 }
 HELP = f"""usage: tools/test [{"|".join(STAGES)}] [ARGUMENT OF PYTEST ...]
