@@ -3,18 +3,15 @@
 Every GET of the route table is tried, on a database that has everything which comes with instances.
 """
 import re
-import uuid
 
 import pytest
-import sqlalchemy
-from keystoneauth1 import session
+from onebox import figures
 
 from tests.fakes import guest
 from tests.functional.test_clusters import add as add_cluster
 from tests.functional.test_configurations import group as add_configuration
 from tests.functional.test_modules import add as add_module
 from trove.common import api, policy
-from trove.db import models
 from trove.db.sqlalchemy import tables
 from trove.extensions.mgmt.instances import service
 
@@ -23,73 +20,13 @@ GETS = [row for row in api.ROUTES if row.method == "GET"]
 GROW = {"/security-groups", "/mgmt/accounts", "/mgmt/accounts/{tenant}", "/mgmt/quotas/{tenant}"}
 
 
-def of_every_instance(world, ids, tenant):
-    """What the instances of a large cloud have beside the rows that ``World.add_instances`` makes."""
-    now, seconds = models.utcnow(), 1e9
-    version = world.catalog["mysql 5.7"].id
-
-    def each(**columns):
-        return [{"id": str(uuid.uuid4()), **{name: value(id_) if callable(value) else value
-                                             for name, value in columns.items()}} for id_ in ids]
-
-    def same(id_):
-        return id_
-
-    written = {"created": now, "updated": now, "deleted": False}
-    with world.db.writer() as writer:
-        for table, rows in (
-                (tables.agent_heartbeats, each(instance_id=same, updated_at=now, deleted=False)),
-                (tables.instance_faults, each(instance_id=same, message="m", created=now)),
-                (tables.root_enabled_history, [{"id": id_, "user": "u", "created": now} for id_ in ids]),
-                (tables.backups, each(instance_id=same, name="b", state="COMPLETED", tenant_id=tenant,
-                                      datastore_version_id=version, **written)),
-                (tables.operations, each(
-                    kind="instance.create", resource_type="instance", resource_id=same, tenant_id=tenant,
-                    arguments="{}", context="{}", state="done", step_data="{}", run_after=seconds, created_at=seconds,
-                    updated_at=seconds)),
-                (tables.configurations, each(name="c", tenant_id=tenant, datastore_version_id=version, **written)),
-                (tables.security_groups, [{"id": id_, "name": "g", "tenant_id": tenant, **written} for id_ in ids]),
-                (tables.security_group_rules, each(group_id=same, cidr="0.0.0.0/0", protocol="tcp", from_port=3306,
-                                                   to_port=3306, **written)),
-                (tables.security_group_instance_associations, each(security_group_id=same, instance_id=same,
-                                                                   **written))):
-            writer.execute(table.insert(), rows)
-
-
-class Costs:
-    """What a request did: SQL ``statements``, ``steps`` of SQLite's machine in them, ``calls`` to cloud and guests."""
-
-    def __init__(self, engine):
-        self.statements, self.steps, self.calls = [], 0, []
-        sqlalchemy.event.listen(engine, "before_cursor_execute", self._note)
-
-    def _note(self, _connection, cursor, statement, _parameters, _context, _many):
-        cursor.connection.set_progress_handler(self._step, 1)
-        if statement.lstrip().startswith(("SELECT", "INSERT", "UPDATE", "DELETE")):
-            self.statements.append(statement)
-
-    def _step(self):
-        self.steps += 1
-
-    def measure(self, ask):
-        """Ask once for the caches, then again; returns the figures of that and the answer."""
-        ask()
-        self.statements, self.steps, self.calls[:] = [], 0, []
-        answer = ask()
-        return {"status": answer.status_int, "statements": len(self.statements), "steps": self.steps,
-                "calls": list(self.calls), "bytes": len(answer.body)}
-
-
 @pytest.fixture
 def costs(db, cloud, monkeypatch):
     """Counts statements, requests to the cloud and calls of guests."""
-    found = Costs(db.get_engine())
-    request = session.Session.request
-    monkeypatch.setattr(session.Session, "request", lambda *args, **kwargs: (
-        found.calls.append(args[1]), request(*args, **kwargs))[1])
-    ask = guest.Client._guest
-    monkeypatch.setattr(guest.Client, "_guest", lambda *args: (found.calls.append(args[1]), ask(*args))[1])
-    return found
+    with figures.Costs(db.get_engine()) as found:
+        ask = guest.Client._guest
+        monkeypatch.setattr(guest.Client, "_guest", lambda *args: (found.calls.append(args[1]), ask(*args))[1])
+        yield found
 
 
 @pytest.fixture
@@ -98,9 +35,10 @@ def grow(world, alice, bob):
     group_id = add_configuration(alice)
 
     def more(number):
-        for tenant in (alice.tenant, bob.tenant):
-            ids = world.add_instances(tenant, number, configuration_id=group_id)
-            of_every_instance(world, ids, tenant)
+        with world.db.writer() as session:
+            for tenant in (alice.tenant, bob.tenant):
+                ids = figures.add_instances(session, tenant, world.catalog["mysql 5.7"].id, number,
+                                            configuration_id=group_id)
         return ids
     return more
 
@@ -145,11 +83,11 @@ def test_what_was_deleted_costs_nothing(world, admin, monkeypatch, grow, costs, 
     monkeypatch.setattr(service, "LARGEST_PAGE", 20)
     admin.tenant = "tenant-b"
     admin.headers["X-Auth-Token"] = "tenant-b:u:admin"
-    figures = []
+    found = []
     for _ in range(3):
         for table in (tables.instances, tables.backups, tables.configurations):
-            with world.db.writer() as writer:
-                writer.execute(table.update().values(deleted=True))
+            with world.db.writer() as session:
+                session.execute(table.update().values(deleted=True))
         grow(50)
-        figures.append(costs.measure(lambda: admin.get(path)))
-    assert figures[2]["steps"] <= figures[1]["steps"] * 1.05, figures
+        found.append(costs.measure(lambda: admin.get(path)))
+    assert found[2]["steps"] <= found[1]["steps"] * 1.05, found
