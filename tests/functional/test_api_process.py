@@ -136,7 +136,26 @@ class TestServing:
     def test_1_14_a_long_header_line(self, served, caller):
         path, token = f"{caller.get_project_id()}/flavors", caller.get_token()
         assert get(served, path, token, **{"X-Long": "a" * 16000}).status_code == 200
-        assert get(served, path, token, **{"X-Long": "a" * 17000}).status_code in (400, 431)
+        refusal = get(served, path, token, **{"X-Long": "a" * 17000})
+        assert (refusal.status_code, list(refusal.json())) == (400, ["badRequest"])
+
+    @pytest.mark.parametrize("text", [
+        b"nonsense\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
+        b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", b"G<T / HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: strange\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n"])
+    def test_1_30_what_is_no_http(self, served, text):
+        with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+            connection.sendall(text)
+            answer = b""
+            while received := connection.recv(65536):
+                answer += received
+        head, _, body = answer.decode().partition("\r\n\r\n")
+        code = int(head.split()[1])
+        assert list(json.loads(body)) == [KEYS[code]]
+        assert json.loads(body)[KEYS[code]]["code"] == code
+        assert code == (501 if b"Transfer" in text else 400)
+        assert "Content-Type: application/json" in head
 
     def test_1_11_a_name_on_the_wire(self, served, caller):
         # The last error is the controller's: the route was found with the name as one word.

@@ -3,6 +3,7 @@
 The pipeline is built once, before the workers are forked from it, so that a mistake in it stops the start and the
 memory is shared. Nothing that a fork would break (connections, threads) exists by then.
 """
+import contextlib
 import logging
 import multiprocessing
 import socket
@@ -11,10 +12,11 @@ from pathlib import Path
 
 from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import ThreadWorker
 from paste import deploy
 
 from trove.cmd import common
-from trove.common import cfg, profile
+from trove.common import cfg, profile, wsgi
 from trove.common.cfg import CONF
 from trove.db import get_db_api
 from trove.extensions.common.service import DefaultRootController
@@ -70,6 +72,40 @@ class _Logger(glogging.Logger):
         self.error_log.setLevel(logging.NOTSET)
 
 
+class _Overheard:
+    """A client's socket to which nothing is sent: what would have been is kept."""
+
+    def __init__(self, client):
+        self._client = client
+        self.sent = b""
+
+    def __getattr__(self, name):
+        return getattr(self._client, name)
+
+    def sendall(self, content):
+        self.sent += content
+
+
+class _Worker(ThreadWorker):
+    """A worker with threads. What is no HTTP never reaches the pipeline, and is answered in its manner here."""
+
+    def handle_error(self, req, client, addr, exc):
+        """Let gunicorn log the error and choose the status; answer with a body of ours."""
+        told = _Overheard(client)
+        super().handle_error(req, told, addr, exc)
+        if not told.sent:
+            return
+        status = int(told.sent.split(b" ", 2)[1])
+        if status >= 500:
+            answer = wsgi.fault_response(status, "The request cannot be served.")
+        else:  # the contract knows no finer codes for what is no request
+            answer = wsgi.fault_response(400, f"The request is not valid HTTP: {str(exc)[:200] or type(exc).__name__}.")
+        head = [f"HTTP/1.1 {answer.status}", "Connection: close",
+                *(f"{name}: {value}" for name, value in answer.headerlist)]
+        with contextlib.suppress(OSError):  # who asks like that may have gone
+            client.sendall("\r\n".join([*head, "", ""]).encode("latin-1") + answer.body)
+
+
 class Server(BaseApplication):
     """gunicorn without its command line, configuration file and environment variables."""
 
@@ -84,7 +120,7 @@ class Server(BaseApplication):
             "bind": f"{host}:{CONF.bind_port}",
             "backlog": CONF.backlog,
             "workers": CONF.trove_api_workers or multiprocessing.cpu_count(),
-            "worker_class": "gthread",
+            "worker_class": _Worker,
             "threads": CONF.trove_api_threads,
             "preload_app": True,
             "graceful_timeout": CONF.trove_api_drain_timeout,

@@ -23,6 +23,8 @@ SHORTEST = {"operation_key": 32}
 
 
 def _register():
+    # oslopolicy-sample-generator has parsed its own command line by now, with the same object.
+    CONF.clear()
     for area in (*_AREAS, backup, database, *DATASTORES):
         area.register_opts(CONF)
     logging.register_options(CONF)
