@@ -92,7 +92,7 @@ class ObjectStore(Service):
 
     def _authorize(self, request, account, container, name):
         headers = (self.objects.container(account, container) or {}) if container else {}
-        if name and ("temp_url_sig" in request.args or "temp_url_expires" in request.args):
+        if name and temp_url.is_signed(request):
             known = (self.store.find("swift_account", account) or {"headers": {}})["headers"]
             temp_url.check(
                 request,
@@ -325,7 +325,9 @@ class ObjectStore(Service):
         static = request.args.get("multipart-manifest") == "put"
         read, length = request.stream.read, request.content_length
         if static:
-            manifest, etag = parse_manifest(self.objects, account, request.text)
+            manifest, etag = parse_manifest(
+                self.objects, account, request.text, container if temp_url.is_signed(request) else None
+            )
             read, length = swift_http.once(manifest), None
             headers["x-static-large-object"] = "True"
         file, size, md5 = self.objects.write(read, length)

@@ -4,6 +4,7 @@ As in Swift, the path that is signed begins at /v1, the key is metadata of the a
 GET, PUT or POST is good for HEAD too, and a signed request cannot make a manifest.
 """
 
+import base64
 import hashlib
 import hmac
 import re
@@ -14,13 +15,29 @@ from minicloud.api.web import Fault
 KEY_NAMES = ("meta-temp-url-key", "meta-temp-url-key-2")
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
 FORBIDDEN_HEADERS = ("X-Object-Manifest", "X-Symlink-Target")
-_DIGESTS = {40: hashlib.sha1, 64: hashlib.sha256, 128: hashlib.sha512}
-_ALLOWED = {64, 128}  # SHA-1 is not accepted any more
+# Length of a signature in hexadecimal, and name before one in base64; SHA-1 is not accepted any more.
+_DIGESTS = {64: hashlib.sha256, 128: hashlib.sha512, "sha256": hashlib.sha256, "sha512": hashlib.sha512}
 
 
 def keys(kind, headers):
     """The keys among the stored headers of an ``account`` or a ``container``."""
     return [headers[f"x-{kind}-{name}"] for name in KEY_NAMES if headers.get(f"x-{kind}-{name}")]
+
+
+def is_signed(request):
+    """Whether a request comes with a signature, right or wrong."""
+    return "temp_url_sig" in request.args or "temp_url_expires" in request.args
+
+
+def _parse(signature):
+    """(function of the digest, signature in bytes); (None, b"") for what is no signature."""
+    name, colon, encoded = signature.partition(":")
+    try:
+        if colon:
+            return _DIGESTS.get(name), base64.b64decode(encoded.translate({45: 43, 95: 47}) + "==")
+        return _DIGESTS.get(len(signature)), bytes.fromhex(signature)
+    except ValueError:
+        return None, b""
 
 
 def check(request, path, name, keys):
@@ -32,10 +49,9 @@ def check(request, path, name, keys):
     :raises Fault: 401 for a signature that is wrong or too old, 400 for a header that is not allowed.
     """
     args = request.args
-    signature, expires = args.get("temp_url_sig", ""), args.get("temp_url_expires", "")
-    if not re.fullmatch(r"[0-9a-f]+", signature) or len(signature) not in _ALLOWED:
-        raise Fault(401, "Temp URL invalid")
-    if not expires.isdigit() or int(expires) < time.time():
+    digest, signature = _parse(args.get("temp_url_sig", ""))
+    expires = args.get("temp_url_expires", "")
+    if digest is None or not re.fullmatch("[0-9]+", expires) or int(expires) < time.time():
         raise Fault(401, "Temp URL invalid")
     signed = path
     if "temp_url_prefix" in args:
@@ -45,7 +61,7 @@ def check(request, path, name, keys):
     methods = ("HEAD", "GET", "PUT", "POST") if request.method == "HEAD" else (request.method,)
     if request.method not in METHODS or not any(
         hmac.compare_digest(
-            hmac.new(key.encode(), f"{method}\n{expires}\n{signed}".encode(), _DIGESTS[len(signature)]).hexdigest(),
+            hmac.new(key.encode(), f"{method}\n{expires}\n{signed}".encode(), digest).digest(),
             signature,
         )
         for key in keys

@@ -225,3 +225,26 @@ def test_the_token_middleware_lets_in_whom_it_should(fake, tenant):
     assert (allowed.status_int, allowed.text.split()[0]) == (200, tenant.get_project_id())
     refused = webob.Request.blank("/", headers={"X-Auth-Token": "nonsense"}).get_response(protected)
     assert refused.status_int == 401
+
+
+def test_no_service_shows_one_project_to_another(fake, tenant, new_tenant):
+    """What is in the path of a URL, or hidden in an id, is another project's: as if it were not there, or forbidden."""
+    mine, theirs = tenant, new_tenant()
+    catalog = mine.get(f"{fake.base_url}/identity/v3/auth/catalog").json()["catalog"]
+    endpoints = {service["type"]: service["endpoints"][0]["url"] for service in catalog}
+    network = mine.post(f"{endpoints['network']}/v2.0/security-groups", json={"security_group": {"name": "g"}}).json()
+    volume = mine.post(f"{endpoints['volumev3']}/volumes", json={"volume": {"name": "v", "size": 1}}).json()["volume"]
+    image = mine.post(f"{endpoints['image']}/v2/images", json={
+        "name": "i", "disk_format": "raw", "container_format": "bare", "visibility": "private"}).json()
+    for path in (
+        f"{endpoints['volumev3']}/volumes",
+        f"{endpoints['volumev3']}/volumes/{volume['id']}",
+        f"{endpoints['network']}/v2.0/security-groups/{network['security_group']['id']}",
+        f"{endpoints['image']}/v2/images/{image['id']}",
+        endpoints["object-store"],
+        f"{fake.base_url}/identity/v3/projects/{mine.get_project_id()}",
+    ):
+        assert mine.get(path, raise_exc=False).status_code in (200, 204), path
+        # Cinder calls a path with another project's id malformed.
+        assert theirs.get(path, raise_exc=False).status_code in (400, 403, 404), path
+    assert theirs.get(f"{endpoints['compute']}/servers/{volume['id']}", raise_exc=False).status_code in (403, 404)
