@@ -42,6 +42,8 @@ FITTING = {
     "/users/{user}/databases": {"databases": [{"name": "db1"}]},
     "/backups": {"backup": {"instance": UNKNOWN, "name": "b1", "description": "d", "parent_id": None, "incremental": 0,
                             "storage_driver": "swift", "swift_container": None, "restore_from": None}},
+    "/backup_strategies": {"backup_strategy": {
+        "instance_id": None, "swift_container": "database_backups", "storage_driver": "swift"}},
     "/root": {"password": "secret"},
     "/databases": {"databases": [{"name": "db1", "character_set": "utf8", "collate": "utf8_general_ci"}]},
     "/users": {"users": [USER]},

@@ -34,15 +34,21 @@ class Request:
     incremental: bool = False
 
 
-def parse(given):
-    """The Request of the ``backup`` object of a body that fits the schema. Raises BadRequest for what cannot be."""
-    if given.get("restore_from"):
-        raise exception.NotImplementedHere("restore_from: backups of other regions cannot be registered here.")
+def check_storage(given):
+    """Refuse another place than that of all backups: BadValue. given: an object with swift_container, storage_driver.
+    """
     if given.get("swift_container") not in (None, CONF.backup_swift_container):
         raise exception.BadValue(field="swift_container",
                                  reason=f"backups are kept in {CONF.backup_swift_container}; leave it out.")
     if given.get("storage_driver") not in (None, "", "swift"):
         raise exception.BadValue(field="storage_driver", reason="must be swift, or left out.")
+
+
+def parse(given):
+    """The Request of the ``backup`` object of a body that fits the schema. Raises BadRequest for what cannot be."""
+    if given.get("restore_from"):
+        raise exception.NotImplementedHere("restore_from: backups of other regions cannot be registered here.")
+    check_storage(given)
     parent = given.get("parent_id")
     return Request(instance_id=last_segment(given["instance"]), name=given["name"],
                    description=given.get("description"), parent_id=last_segment(parent) if parent else None,

@@ -20,3 +20,5 @@ create = compiled(wrapped("backup", {
         "restore_from": or_null({"type": "object"}),
     },
 }))
+strategy = compiled(wrapped("backup_strategy", {"type": "object", "properties": {
+    "instance_id": or_null(apischema.uuid_ref), "swift_container": _text, "storage_driver": _text}}))

@@ -1,4 +1,7 @@
-"""Controller of /backups and /instances/{id}/backups: reads the request, calls one function of the domain, answers."""
+"""Controllers of /backups, /instances/{id}/backups and /backup_strategies.
+
+Each method reads the request, calls one function of the domain, and answers.
+"""
 from trove.backup import actions, models, schema, views
 from trove.common import apischema, exception, wsgi
 from trove.common.apischema import contract
@@ -83,3 +86,35 @@ class BackupController(wsgi.Controller):
             row = models.DBBackup.get(session, backup_id, req.context)
             newest = operations.newest_for(session, "backup", backup_id)
             return views.detail(row, datastore_models.version_names(session), newest, get_db_api().now(session))
+
+
+class BackupStrategyController(wsgi.Controller):
+    """/backup_strategies: where backups are kept, which is up to the operator and the same for everybody."""
+
+    @contract(query={"instance_id": apischema.string, "project_id": apischema.string}, answer=views.STRATEGIES,
+              errors=(404,))
+    def index(self, req):
+        """The one strategy that holds, for an instance or a tenant."""
+        return {"backup_strategies": [self._view(req, req.GET.get("instance_id"), req.GET.get("project_id"))]}
+
+    @contract(body=schema.strategy, answer=views.STRATEGY, status=202, errors=(404,))
+    def create(self, req, body):
+        """Ask for the strategy that holds anyway; any other is refused."""
+        given = body["backup_strategy"]
+        actions.check_storage(given)
+        return {"backup_strategy": self._view(req, apischema.last_segment(given.get("instance_id") or ""))}
+
+    @contract(query={"instance_id": apischema.string, "project_id": apischema.string}, status=None,
+              errors=(404, 501))
+    def delete(self, req):
+        """Refused: backups are kept somewhere in any case."""
+        self._view(req, req.GET.get("instance_id"), req.GET.get("project_id"))
+        raise exception.NotImplementedHere("The place of backups is the operator's choice and cannot be taken away.")
+
+    @staticmethod
+    def _view(req, instance_id=None, project_id=None):
+        tenant_id = project_id if project_id and req.context.is_admin else req.context.project_id
+        if instance_id:
+            with get_db_api().reader() as session:
+                tenant_id = loading.load(session, instance_id, req.context).row.tenant_id
+        return views.strategy(tenant_id, instance_id or None)

@@ -1,5 +1,6 @@
 """What users see of a backup: plain dicts made of loaded rows. Every attribute that a client prints is there."""
 from trove.common import apischema
+from trove.common.cfg import CONF
 from trove.db import models
 from trove.instance import views as instance_views
 
@@ -17,6 +18,11 @@ LIST = apischema.page("backups", apischema.view("BackupInList", _ITEM, _ITEM_MAY
 SHOW = apischema.answer("backup", apischema.view("Backup", _ITEM, {
     **_ITEM_MAY, "operation": instance_views.OPERATION, "uploaded": apischema.integer,
     "fault": apischema.view("FaultOfBackup", {"message": _string})}))
+
+_STRATEGY = apischema.view("BackupStrategy", {
+    "project_id": _string, "instance_id": _text, "backend": _string, "swift_container": _string})
+STRATEGIES = apischema.answer("backup_strategies", apischema.array(_STRATEGY))
+STRATEGY = apischema.answer("backup_strategy", _STRATEGY)
 
 
 def item(row, datastores):
@@ -55,3 +61,9 @@ def detail(row, datastores, newest, now):
         if newest.error:
             view["fault"] = {"message": newest.error}
     return view
+
+
+def strategy(project_id, instance_id):
+    """Where the backups of a tenant, or of one of its instances (or None), are kept."""
+    return {"project_id": project_id, "instance_id": instance_id, "backend": STORAGE_DRIVER,
+            "swift_container": CONF.backup_swift_container}

@@ -29,6 +29,7 @@ LOGS = "trove.extensions.log.service.LogController"
 SECURITY_GROUPS = "trove.extensions.security_group.service.SecurityGroupController"
 SECURITY_GROUP_RULES = "trove.extensions.security_group.service.SecurityGroupRuleController"
 BACKUPS = "trove.backup.service.BackupController"
+BACKUP_STRATEGIES = "trove.backup.service.BackupStrategyController"
 MGMT_INSTANCES = "trove.extensions.mgmt.instances.service.MgmtInstanceController"
 MGMT_QUOTAS = "trove.extensions.mgmt.quota.service.QuotaController"
 MGMT_CLUSTERS = "trove.extensions.mgmt.clusters.service.MgmtClusterController"
@@ -91,6 +92,10 @@ ROUTES = tuple(Route(*row) for row in (
     (_T + "/backups/{backup_id}", "GET", BACKUPS, "show"),
     (_T + "/backups/{backup_id}", "POST", BACKUPS, "refuse"),
     (_T + "/backups/{backup_id}", "DELETE", BACKUPS, "delete"),
+
+    (_T + "/backup_strategies", "GET", BACKUP_STRATEGIES, "index"),
+    (_T + "/backup_strategies", "POST", BACKUP_STRATEGIES, "create"),
+    (_T + "/backup_strategies", "DELETE", BACKUP_STRATEGIES, "delete"),
 
     (_DS, "GET", DATASTORES, "index"),
     (_V, "GET", DATASTORES, "show_version_by_id"),

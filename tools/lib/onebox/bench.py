@@ -88,7 +88,11 @@ def _parser():
         return command
     add("create", bench_guests.create, 20)
     add("burst", bench_guests.burst, 20)
-    add("api", bench_api.run, 1000)
+    api = add("api", bench_api.run)
+    api.add_argument("--count", type=_count, nargs="+", default=[1000, 10000], help="numbers of instances "
+                     "(default: 1000 10000)")
+    api.add_argument("--workers", type=_count, nargs="+", default=[1, 2], help="numbers of workers (default: 1 2)")
+    api.add_argument("--connection", help="URL of a database that may be emptied (default: a SQLite file of its own)")
     add("memory", bench_guests.memory)
     backup = add("backup", bench_backup.run, 300)
     backup.add_argument("--rounds", type=int, default=5, help="rounds of both (default: %(default)s)")

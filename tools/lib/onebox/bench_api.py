@@ -1,130 +1,166 @@
-"""Benchmark of trove-api alone: one worker, a database of its own with many instances, and a topic nobody serves."""
-import time
-import uuid
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+"""Benchmark of trove-api alone: every GET of its table, and a creation, on a database of its own with many instances.
 
-import requests
+Its guests answer at once and its topic is nobody's, so that it is the API that is measured.
+"""
+import contextlib
+import json
+import re
+import uuid
+
 import sqlalchemy
 from paste import deploy
 from webob import Request
 
-from onebox import bench, cloud, config, processes, services
-from onebox.settings import SetupError, free_port, write
-from trove.common import cfg
+from onebox import bench, bench_guest, cloud, config, figures, load, processes, services
+from onebox.settings import CHECKOUT, free_port, write
+from trove.common import api, cfg, policy
 from trove.common.cfg import CONF
-from trove.common.instance import ServiceStatuses
+from trove.common.remote import reset
 from trove.db import get_db_api
 from trove.db.sqlalchemy import tables
-from trove.instance.tasks import InstanceTasks
 
-CLIENTS, SECONDS = 4, 5
 NAME = "bench-api"
+CLIENTS, SECONDS = 4, 1.5  # of each route
+CHOSEN_SECONDS = 6  # of what is looked at more closely
+SHOW = "/instances/{instance_id}"
+CHOSEN = (SHOW, "/instances")
+RATE = 200  # of the show per second and worker that is asked for: half of what each worker should manage
 
 
 def run(settings, progress, arguments):
-    """Requests/s and latency of list, show and create (up to the cast) with many instances, and SQL per request."""
-    directory = settings.state / "bench"
-    port = free_port(directory)
-    groups = config.control_plane(settings, cloud.service_environment(settings))
-    groups["DEFAULT"] |= {"bind_port": port, "taskmanager_queue": NAME, "trove_api_workers": 1,
-                          "max_instances_per_tenant": -1, "max_volumes_per_tenant": -1,
-                          **{f"http_{verb}_rate": 0 for verb in ("get", "post", "put", "delete")}}
-    groups["database"]["connection"] = f"sqlite:///{directory / 'trove.sqlite'}"
-    write(directory / "trove.conf", config.text(groups), mode=0o600)
-    (directory / "trove.sqlite").unlink(missing_ok=True)
-    options = ["--config-file", str(directory / "trove.conf")]
-    session = cloud.session(cloud.tenant_environment(settings))
-    tenant, token = session.get_project_id(), session.get_token()
-    with progress.step(f"database with {arguments.count} instances"):
-        services.run_script("trove-manage", *options, "db_sync")
-        services.run_script("trove-manage", *options, "datastore_update", "mariadb", "")
-        services.run_script("trove-manage", *options, "datastore_version_update", "mariadb", "10.11", "mariadb",
-                            str(uuid.uuid4()), "", "1")
-        services.run_script("trove-manage", *options, "datastore_update", "mariadb", "10.11")
-        cfg.parse_args([*options, "--log-file", str(directory / "statements.log")])
-        get_db_api().configure_db(CONF)
-        ids = _fill(tenant, arguments.count)
-    processes.start(settings, NAME, [services.script("trove-api"), *options])
-    try:
-        processes.wait(lambda: services.api_answers(f"http://127.0.0.1:{port}"), 60)
-        rows = []
-        statements = _statements(groups, tenant, token, ids[0])
-        for name, (method, path, body) in _calls(ids).items():
-            url, headers = f"http://127.0.0.1:{port}/v1.0/{tenant}{path}", {"X-Auth-Token": token}
-            with progress.step(name):
-                # The first request fills caches, and learns that there is no guest to be asked how full it is.
-                requests.request(method, url, headers=headers, json=body, timeout=60)
-                rate, seconds = _load(method, url, headers, body)
-            rows.append({"request": name, "requests/s": round(rate, 1), **{
-                f"{key} ms": round(value * 1000, 1) for key, value in bench.summary(seconds).items()},
-                "SQL statements": statements[name]})
-    finally:
-        processes.stop(settings, NAME)
-    rows[0]["note"] = f"{CLIENTS} clients, 1 worker, {arguments.count} instances"
+    """Requests/s and latency of every GET with many instances; statements and remote calls of each, counted."""
+    directory, rows = settings.state / "bench", []
+    options = _configure(settings, directory, arguments.connection)
+    callers = _callers(settings)
+    tenant = callers[policy.MEMBER][0]
+    with progress.step("database"):
+        _prepare(options, tenant)
+    known = 0
+    for count in sorted(arguments.count):
+        with progress.step(f"{count} instances"):
+            variables = _fill(tenant, count - known)
+        known = count
+        targets = [(row.path.removeprefix("/{tenant_id}"), *callers[row.role]) for row in api.ROUTES
+                   if row.method == "GET" and row.path.startswith("/{tenant_id}")]
+        exact = _exact(targets, variables)
+        for workers in arguments.workers:
+            with progress.step(f"{count} instances, {workers} workers"), \
+                    _served(settings, options, directory, workers) as url:
+                rows += [{"request": name, "instances": count, "workers": workers, **found,
+                          **exact.get(name, {})} for name, found in _loads(url, targets, variables, workers, exact)]
+    rows[0]["note"] = f"{CLIENTS} clients for each worker; SQL, remote: statements and calls of one request"
     return rows, False
 
 
-def _calls(ids):
-    body = {"instance": {"name": "one", "flavorRef": "1", "volume": {"size": 1}}}
-    return {"list 20": ("GET", "/instances?limit=20", None),
-            "show": ("GET", f"/instances/{ids[0]}", None),
-            "create": ("POST", "/instances", body)}
+def _configure(settings, directory, connection):
+    """Write the configuration file; returns the arguments that name it."""
+    groups = config.control_plane(settings, cloud.service_environment(settings))
+    groups["DEFAULT"] |= {"taskmanager_queue": NAME, "max_instances_per_tenant": -1, "max_volumes_per_tenant": -1,
+                          "remote_guest_client": f"{bench_guest.__name__}.client", "agent_heartbeat_expiry": 86400,
+                          **{f"http_{verb}_rate": 0 for verb in ("get", "post", "put", "delete")}}
+    if connection is None:
+        connection = f"sqlite:///{directory / 'trove.sqlite'}"
+        (directory / "trove.sqlite").unlink(missing_ok=True)
+    groups["database"]["connection"] = connection
+    write(directory / "trove.conf", config.text(groups), mode=0o600)
+    return ["--config-file", str(directory / "trove.conf")]
 
 
-def _load(method, url, headers, body):
-    """Ask with several clients for some seconds; returns requests per second and the seconds of each."""
-    ends = time.monotonic() + SECONDS
-
-    def client(_number):
-        taken = []
-        with requests.Session() as session:
-            session.trust_env = False
-            while time.monotonic() < ends:
-                begun = time.monotonic()
-                answer = session.request(method, url, headers=headers, json=body, timeout=60)
-                answer.raise_for_status()
-                taken.append(time.monotonic() - begun)
-        return taken
-
-    begun = time.monotonic()
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        seconds = [value for taken in pool.map(client, range(CLIENTS)) for value in taken]
-    return len(seconds) / (time.monotonic() - begun), seconds
+def _callers(settings):
+    """{who may call a route: (project id, token)}."""
+    tenant, admin = (cloud.session(environment(settings)) for environment in (
+        cloud.tenant_environment, cloud.admin_environment))
+    tenant, admin = ((found.get_project_id(), found.get_token()) for found in (tenant, admin))
+    return {policy.MEMBER: tenant, policy.ADMIN_OR_NAMED: tenant, policy.ADMIN: admin}
 
 
-def _statements(groups, tenant, token, instance_id):
-    """SQL statements of each request, counted at the engine with the pipeline in this process."""
-    app = deploy.loadapp(f"config:{groups['DEFAULT']['api_paste_config']}", name="trove")
-    counted = []
-    sqlalchemy.event.listen(get_db_api().get_engine(), "before_cursor_execute",
-                            lambda _c, _cursor, statement, *_: counted.append(statement))
+def _prepare(options, tenant):
+    services.run_script("trove-manage", *options, "db_recreate")
+    services.run_script("trove-manage", *options, "datastore_update", "mariadb", "")
+    services.run_script("trove-manage", *options, "datastore_version_update", "mariadb", "10.11", "mariadb",
+                        str(uuid.uuid4()), "", "1")
+    services.run_script("trove-manage", *options, "datastore_update", "mariadb", "10.11")
+    services.run_script("trove-manage", *options, "db_load_datastore_config_parameters", "mariadb", "10.11",
+                        str(CHECKOUT / "trove/templates/mariadb/validation-rules.json"))
+    cfg.parse_args([*options, "--log-file", "/dev/null"])
+    get_db_api().configure_db(CONF)
+    with get_db_api().writer() as session:
+        session.execute(tables.clusters.insert().values(
+            id=str(uuid.uuid4()), name="c", task_id=1, tenant_id=tenant, deleted=False,
+            created=sqlalchemy.func.current_timestamp(), updated=sqlalchemy.func.current_timestamp(),
+            datastore_version_id=session.execute(sqlalchemy.select(tables.datastores.c.default_version_id)).scalar()))
+
+
+def _fill(tenant, number):
+    """Insert so many instances; returns {variable of a path: what stands for it}."""
+    with get_db_api().writer() as session:
+        def first(column):
+            return session.execute(sqlalchemy.select(column).limit(1)).scalar()
+        version, cluster = first(tables.datastores.c.default_version_id), first(tables.clusters.c.id)
+        ids = figures.add_instances(session, tenant, version, number)
+        return {"instance_id": ids[0], "group_id": ids[0], "cluster_id": cluster, "version_id": version,
+                "configuration_id": first(tables.configurations.c.id), "backup_id": first(tables.backups.c.id),
+                "datastore": "mariadb", "version": "10.11", "flavor": "1", "name": "max_connections", "user": "bob",
+                "tenant": tenant, "module_id": str(uuid.uuid4())}
+
+
+def _path(template, project, variables):
+    found = re.sub(r"{(\w+)}", lambda name: variables[name[1]], template)
+    return f"/v1.0/{project}{found}"
+
+
+def _exact(targets, variables):
+    """{template: {"status", "SQL", "remote"}}, counted with the pipeline in this process."""
+    reset()
+    app = deploy.loadapp(f"config:{CONF.find_file(CONF.api_paste_config)}", name="trove")
     found = {}
-    for name, (method, path, body) in _calls([instance_id]).items():
-        for _ in range(2):  # the first fills caches
-            counted.clear()
-            request = Request.blank(f"/v1.0/{tenant}{path}", method=method, headers={"X-Auth-Token": token})
-            if body:
-                request.json_body = body
-            answer = request.get_response(app)
-            if answer.status_int != 200:
-                raise SetupError(f"{name}: {answer.status} {answer.text}")
-        found[name] = len(counted)
+    with figures.Costs(get_db_api().get_engine()) as costs:
+        for template, project, token in targets:
+            request = Request.blank(_path(template, project, variables), headers={"X-Auth-Token": token})
+
+            def ask(request=request):
+                bench_guest.CALLS.clear()
+                return request.copy().get_response(app)
+            cost = costs.measure(ask)
+            found[template] = {"status": cost["status"], "SQL": cost["statements"],
+                               "remote": len(cost["calls"]) + len(bench_guest.CALLS)}
     return found
 
 
-def _fill(tenant, count):
-    """Insert ACTIVE instances; returns their ids."""
-    now = datetime.now(UTC).replace(tzinfo=None)
-    ids = [str(uuid.uuid4()) for _ in range(count)]
-    with get_db_api().writer() as session:
-        version = session.execute(sqlalchemy.select(tables.datastores.c.default_version_id)).scalar_one()
-        session.execute(tables.instances.insert(), [
-            {"id": key, "name": f"i{number}", "created": now, "updated": now, "tenant_id": tenant, "flavor_id": "1",
-             "task_id": InstanceTasks.NONE.code, "task_description": InstanceTasks.NONE.description, "volume_size": 1,
-             "server_status": "ACTIVE", "deleted": False, "datastore_version_id": version, "addresses": "[]"}
-            for number, key in enumerate(ids)])
-        session.execute(tables.service_statuses.insert(), [
-            {"id": str(uuid.uuid4()), "instance_id": key, "status_id": ServiceStatuses.RUNNING.code,
-             "status_description": ServiceStatuses.RUNNING.description, "updated_at": now} for key in ids])
-    return ids
+@contextlib.contextmanager
+def _served(settings, options, directory, workers):
+    """trove-api with so many workers while the block runs; gives its URL."""
+    port, file = free_port(directory), directory / "api.conf"
+    write(file, config.text({"DEFAULT": {"bind_port": port, "trove_api_workers": workers}}))
+    processes.start(settings, NAME, [services.script("trove-api"), *options, "--config-file", str(file)],
+                    {"PYTHONPATH": str(CHECKOUT / "tools/lib")})
+    try:
+        processes.wait(lambda: services.api_answers(f"http://127.0.0.1:{port}"), 60)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        processes.stop(settings, NAME)
+
+
+def _loads(url, targets, variables, workers, exact):
+    """(name, columns) of each load, one after the other."""
+    for template, project, token in targets:
+        request = load.Request("GET", url + _path(template, project, variables), {"X-Auth-Token": token},
+                               accepted=(exact[template]["status"],))
+        for _ in range(4 * workers):  # the caches of every worker
+            load.once(request)
+        seconds = CHOSEN_SECONDS if template in CHOSEN else SECONDS
+        yield template, _columns(*load.closed(request, CLIENTS * workers, seconds))
+        if template == SHOW:
+            taken = load.paced(request, RATE * workers, 4 * CLIENTS * workers, CHOSEN_SECONDS)
+            yield f"{template} at {RATE * workers}/s", _columns(len(taken) / CHOSEN_SECONDS, taken)
+    project, token = targets[0][1:]
+    body = {"instance": {"name": "one", "flavorRef": "1", "volume": {"size": 1}}}
+    request = load.Request("POST", f"{url}/v1.0/{project}/instances", {
+        "X-Auth-Token": token, "Content-Type": "application/json"}, json.dumps(body).encode())
+    load.once(request)
+    yield "POST /instances", _columns(*load.closed(request, CLIENTS * workers, SECONDS))
+
+
+def _columns(rate, seconds):
+    return {"requests/s": round(rate, 1),
+            **{f"{key} ms": round(value * 1000, 1) for key, value in bench.summary(seconds).items()}}
