@@ -61,7 +61,7 @@ database configuration instances {group}
 database configuration detach m1
 database configuration default m1
 database configuration delete {group}
-database backup strategy create --project-id {project} --swift-container somewhere
+database backup strategy create --project-id {project} --swift-container database_backups
 database backup strategy list
 database backup strategy delete --project-id {project}
 database backup create b1 --instance m1
