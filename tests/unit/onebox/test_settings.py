@@ -33,6 +33,21 @@ def test_what_was_chosen_once_stays(tmp_path):
     assert settings.choose(tmp_path / "run", tmp_path / "cache", agent="image").agent == "image"
 
 
+def test_datastores_are_added_and_the_first_stays_the_default(tmp_path):
+    """Also to a set-up that was saved before there were several."""
+    made(tmp_path).save()
+    saved = json.loads((tmp_path / "run" / settings.SAVED).read_text())
+    (tmp_path / "run" / settings.SAVED).write_text(json.dumps({**saved, "datastores": ["mariadb"]}))
+    for wanted, offered in ((None, ("mariadb",)), ("mysql", ("mariadb", "mysql")), ("mariadb", ("mariadb", "mysql"))):
+        chosen = settings.choose(tmp_path / "run", tmp_path / "cache", datastore=wanted)
+        assert chosen.datastores == offered
+        chosen.save()
+    saved.pop("datastores")
+    (tmp_path / "run" / settings.SAVED).write_text(json.dumps(saved))
+    assert settings.load(tmp_path / "run", tmp_path / "cache").datastores == ("mariadb",)
+    assert settings.choose(tmp_path / "new", tmp_path / "cache", datastore="mysql").datastores == ("mysql",)
+
+
 def test_a_directory_with_other_files_is_refused(tmp_path):
     """Because --down removes all of it."""
     (tmp_path / "thesis.txt").write_text("mine")

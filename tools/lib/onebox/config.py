@@ -34,7 +34,7 @@ def control_plane(settings, service):
             "nova_proxy_admin_user": service["OS_USERNAME"],
             "nova_proxy_admin_pass": service["OS_PASSWORD"],
             "nova_proxy_admin_tenant_name": service["OS_PROJECT_NAME"],
-            "default_datastore": "mariadb",
+            "default_datastore": settings.datastores[0],
             "guest_config": settings.etc / GUEST,
             "cloudinit_location": settings.etc / "cloudinit",
             "template_path": settings.etc / "templates",
@@ -48,6 +48,8 @@ def control_plane(settings, service):
             "http_delete_rate": 6000,
         },
         "database": {"connection": f"sqlite:///{settings.state / 'trove.sqlite'}"},
+        # The default needs Percona XtraBackup, which Debian does not have.
+        "mysql": {"backup_strategy": "MySQLClone"},
         "guest_bus": {
             "management_url": broker.management_url(settings),
             "management_user": broker.ADMINISTRATOR,

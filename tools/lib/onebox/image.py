@@ -1,12 +1,10 @@
-"""The guest image: a Debian tree with the engine, and above it one layer with the guest agent.
+"""The guest images: for each engine a Debian tree with it, and above that one layer with the guest agent.
 
-Both lie in the cache under the checksum of what they are made of. Runs in the environment of the control plane (uses
+They lie in the cache under the checksum of what they are made of. Runs in the environment of the control plane (uses
 minicloud's builder); starts nothing and uploads nothing.
 """
-import compileall
 import hashlib
 import json
-import py_compile
 import shutil
 import sys
 import tempfile
@@ -23,33 +21,43 @@ RECIPES = CHECKOUT / "tools/image"
 LIBRARIES = "opt/trove/lib"  # in the guest: the agent's libraries and the trove package
 UNIT = "trove-guestagent.service"
 DATA_DIRECTORY = "var/lib/mysql.template"  # in the guest: where the agent looks for one
-REDO_LOG = "8M"  # a small one is quick to copy; the server makes it larger at its first start if it is told to
+# What makes a data directory, with a small redo log: it is quick to copy, and the server makes it larger at its first
+# start if it is told to.
+NEW_DATA = {
+    "mariadb": ("mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=socket", "--skip-test-db",
+                "--user=mysql", "--innodb-log-file-size=8M"),
+    "mysql": ("mysqld", "--no-defaults", "--initialize-insecure", "--user=mysql", "--innodb-redo-log-capacity=8M"),
+}
 
 
-def root(settings, engine="mariadb"):
+def root(cache, engine):
     """The squashfs file of the guest's system with ``engine``; built with mmdebstrap if it is not in the cache."""
     source = RECIPES / f"{engine}.json"
     recipe = json.loads(source.read_text())
-    out = settings.cache / f"{engine}-{_digest(source, Path(image.__file__))}.squashfs"
+    out = cache / f"{engine}-{_digest(source, Path(image.__file__))}.squashfs"
     if not out.exists():
         image.build(image.Recipe(**{key: tuple(value) if isinstance(value, list) else value
                                     for key, value in recipe.items()}), out)
     return out
 
 
-def engine_version(root, package="mariadb-server"):
+def engine_version(root, engine):
     """The first two numbers of the engine's version in an image, from its manifest: ``10.11``."""
+    return _version(root, f"{engine}-server")
+
+
+def _version(root, package):
     versions = json.loads(root.with_name(root.name + ".manifest.json").read_text())["packages"]
     return ".".join(versions[package].rpartition(":")[2].split(".")[:2])
 
 
-def agent(settings, root):
+def agent(settings, root, engine):
     """The squashfs file of the layer above ``root``: the agent and a data directory for it to copy.
 
     The trove package is in it, or an empty directory in its place.
     """
-    libraries = _libraries(settings)
-    sources = [CHECKOUT / "contrib/trove-guestagent", RECIPES / "datadir", Path(__file__), libraries / "complete"]
+    libraries = _libraries(settings, _version(root, "python3"))
+    sources = [CHECKOUT / "contrib/trove-guestagent", RECIPES / "inside", Path(__file__), libraries / "complete"]
     if settings.agent == "image":
         sources.append(CHECKOUT / "trove")
     out = settings.cache / f"{root.stem}-agent-{settings.agent}-{_digest(*sources)}.squashfs"
@@ -58,9 +66,8 @@ def agent(settings, root):
             tree = Path(work) / "root"
             tree.mkdir(mode=0o755)  # becomes the guest's /, which everybody must be able to enter
             _fill(settings, tree, libraries)
-            (tree / DATA_DIRECTORY).parent.mkdir(parents=True)
-            run(["unshare", "--mount", "--", str(RECIPES / "datadir"), str(root), str(tree / DATA_DIRECTORY),
-                 f"--innodb-log-file-size={REDO_LOG}"], timeout=300)
+            _compile(root, tree)
+            _make_data(root, tree, engine)
             image.layer(tree, out)
     return out
 
@@ -72,20 +79,21 @@ def binds(settings):
     return [{"source": str(CHECKOUT / "trove"), "target": f"/{LIBRARIES}/trove"}]
 
 
-def _libraries(settings):
-    """A directory with the agent's libraries, made once per content of the requirements."""
+def _libraries(settings, python):
+    """A directory with the agent's libraries for guests with that version of Python, made once per content of the
+    requirements.
+    """
     requirements, constraints = CHECKOUT / "guest-requirements.txt", CHECKOUT / "constraints.txt"
-    directory = settings.cache / f"agent-libraries-{_digest(requirements, constraints)}"
+    directory = settings.cache / f"agent-libraries-{python}-{_digest(requirements, constraints)}"
     with making(directory):
         if (directory / "complete").exists():
             return directory
         shutil.rmtree(directory, ignore_errors=True)  # of a run that was interrupted
         run([sys.executable, *PIP, "--target", str(directory / "lib"), "--no-compile", "--only-binary", ":all:",
-             "--python-version", "3.11", "-c", str(constraints), "-r", str(requirements)], timeout=1200)
+             "--python-version", python, "-c", str(constraints), "-r", str(requirements)], timeout=1200)
         for tests in sorted((directory / "lib").rglob("tests"), reverse=True):  # the inner before the outer
             shutil.rmtree(tests)
-        _compile(directory / "lib")
-        write(directory / "complete", _digest(requirements, constraints))
+        write(directory / "complete", f"{python} {_digest(requirements, constraints)}")
     return directory
 
 
@@ -94,7 +102,6 @@ def _fill(settings, tree, libraries):
     package = tree / LIBRARIES / "trove"
     if settings.agent == "image":
         shutil.copytree(CHECKOUT / "trove", package, ignore=shutil.ignore_patterns("__pycache__"))
-        _compile(package)
     else:
         package.mkdir()
     version = metadata.version("trove")
@@ -103,8 +110,9 @@ def _fill(settings, tree, libraries):
     units = tree / "usr/lib/systemd/system"
     units.mkdir(parents=True)
     shutil.copy(CHECKOUT / "contrib/trove-guestagent" / UNIT, units / UNIT)
-    (units / "mariadb.service.d").mkdir()
-    shutil.copy(CHECKOUT / "contrib/trove-guestagent/mariadb.conf", units / "mariadb.service.d/trove.conf")
+    for drop_in in sorted((CHECKOUT / "contrib/trove-guestagent").glob("*.conf")):
+        (units / f"{drop_in.stem}.service.d").mkdir()
+        shutil.copy(drop_in, units / f"{drop_in.stem}.service.d/trove.conf")
     wants = tree / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True)
     (wants / UNIT).symlink_to(f"/usr/lib/systemd/system/{UNIT}")
@@ -113,9 +121,27 @@ def _fill(settings, tree, libraries):
           "from trove.cmd.guest import main\n\nsys.exit(main())\n", mode=0o755)
 
 
-def _compile(directory):
+def _inside(root, tree, *command):
+    """Run a command in the guest's system, where ``tree`` is /mnt."""
+    run(["unshare", "--mount", "--", str(RECIPES / "inside"), str(root), str(tree), *command], timeout=300)
+
+
+def _compile(root, tree):
     """Byte code that is believed without a look at the source: the image does not change, and start-up is faster."""
-    compileall.compile_dir(directory, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    _inside(root, tree, "python3", "-I", "-c", "import compileall, py_compile; compileall.compile_dir("
+            f"'/mnt/{LIBRARIES}', stripdir='/mnt', quiet=2, invalidation_mode="
+            "py_compile.PycInvalidationMode.UNCHECKED_HASH)")
+
+
+def _make_data(root, tree, engine):
+    directory = tree / DATA_DIRECTORY
+    directory.parent.mkdir(parents=True)
+    _inside(root, tree, "install", "-d", "-o", "mysql", "-g", "mysql", "-m", "0700", f"/mnt/{DATA_DIRECTORY}")
+    # Nothing is lost if the machine stops: it is made anew.
+    _inside(root, tree, *NEW_DATA[engine], "--innodb-flush-method=nosync", f"--datadir=/mnt/{DATA_DIRECTORY}")
+    for pattern in ("*.pid", "auto.cnf", "*.pem"):  # private keys are each server's own
+        for path in directory.glob(pattern):
+            path.unlink()
 
 
 def _digest(*sources):

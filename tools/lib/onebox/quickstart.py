@@ -7,7 +7,7 @@ import time
 
 from onebox import broker, cloud, config, down, image, instance, processes, services
 from onebox.bootstrap import SECONDS
-from onebox.settings import AGENTS, SetupError, choose, exclusive, load
+from onebox.settings import AGENTS, DATASTORES, SetupError, choose, exclusive, load
 from onebox.show import Progress
 
 SERVICES = ("rabbitmq", *services.NAMES)
@@ -43,7 +43,7 @@ def up(arguments):
     """Start what is missing, make the instance m1 and prove that it answers SQL."""
     begun, progress = time.monotonic(), Progress()
     progress.seconds.update(json.loads(os.environ.get(SECONDS, "{}")))
-    settings = choose(agent=arguments.agent)
+    settings = choose(agent=arguments.agent, datastore=arguments.datastore)
     with exclusive(settings.state):
         started = system(settings, progress)
         found, facts, created = instance.ensure_m1(settings, progress)
@@ -63,20 +63,22 @@ def up(arguments):
 def system(settings, progress):
     """Cloud, bus and control plane, without any instance; returns the names of the services that were started."""
     settings.save()
-    with progress.step("guest system"):  # a minute at the first time
-        root = image.root(settings)
+    with progress.step("guest system"):  # a minute for each engine at the first time
+        roots = {name: image.root(settings.cache, name) for name in settings.datastores}
     with progress.step("guest agent"):
-        agent = image.agent(settings, root)
+        agents = {name: image.agent(settings, root, name) for name, root in roots.items()}
     with progress.step("minicloud"):
         cloud.up(settings)
         broker.begin(settings)
     with progress.step("accounts, catalog, images"):
         cloud.ensure_accounts(settings)
-        image_id = cloud.ensure_image(settings, root, agent, image.binds(settings))
+        datastores = [(name, image.engine_version(root, name),
+                       cloud.ensure_image(settings, root, agents[name], image.binds(settings)))
+                      for name, root in roots.items()]
         cloud.write_openrc(settings)
     with progress.step("infrastructure database, datastore"):
         config.write_all(settings)
-        services.ensure_database(settings, "mariadb", image.engine_version(root), image_id)
+        services.ensure_database(settings, datastores)
     with progress.step("RabbitMQ"):
         broker.wait_ready(settings)
     with progress.step("trove-api, trove-taskmanager, trove-conductor"):
@@ -111,9 +113,9 @@ def status(arguments):
 
 def _facts(settings):
     return {"state": str(settings.state), "prefix": settings.prefix, "subnet": settings.subnet,
-            "agent": settings.agent, "api": settings.api_url, "auth_url": f"http://{settings.gateway}:8770/identity/v3",
-            "openrc": str(settings.state / "openrc"), "admin_openrc": str(settings.state / "admin-openrc"),
-            "logs": str(settings.logs)}
+            "agent": settings.agent, "datastores": settings.datastores, "api": settings.api_url,
+            "auth_url": f"http://{settings.gateway}:8770/identity/v3", "openrc": str(settings.state / "openrc"),
+            "admin_openrc": str(settings.state / "admin-openrc"), "logs": str(settings.logs)}
 
 
 def _print(arguments, report, text):
@@ -128,6 +130,8 @@ def _parser():
     parser.add_argument("--json", action="store_true", help="Print facts for scripts on standard output.")
     parser.add_argument("--agent", choices=AGENTS, help="Where guests get their agent from: part of their image "
                         "(default, as in production), or this checkout (development).")
+    parser.add_argument("--datastore", choices=DATASTORES, help="Offer this datastore too; the first one is what m1 "
+                        f"is made of (default: {DATASTORES[0]}).")
     parser.set_defaults(run=up)
     return parser
 

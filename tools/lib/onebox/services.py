@@ -27,21 +27,22 @@ def run_script(name, *arguments):
     return run([script(name), *arguments], timeout=300)
 
 
-def ensure_database(settings, name, version, image_id):
-    """The infrastructure database at its newest schema, with a datastore made from an image.
+def ensure_database(settings, datastores):
+    """The infrastructure database at its newest schema, with datastores made from images.
 
-    The datastore has one active version, which is its default. Nothing is done twice for the same code and image.
+    datastores: list of (name, version, id of the image). Each has one active version, which is its default. Nothing is
+    done twice for the same code and image.
     """
-    path, wanted = settings.state / PREPARED, f"{_digest(settings)} {name} {version} {image_id}"
+    path, wanted = settings.state / PREPARED, f"{_digest(settings)} {datastores}"
     if path.exists() and path.read_text() == wanted:
         return
     manage(settings, "db_sync")
-    manage(settings, "datastore_update", name, "")
-    manage(settings, "datastore_version_update", name, version, name, image_id, "", "1")
-    manage(settings, "datastore_update", name, version)
-    rules = CHECKOUT / "trove/templates" / name / "validation-rules.json"
-    if rules.exists():
-        manage(settings, "db_load_datastore_config_parameters", name, version, str(rules))
+    for name, version, image_id in datastores:
+        manage(settings, "datastore_update", name, "")
+        manage(settings, "datastore_version_update", name, version, name, image_id, "", "1")
+        manage(settings, "datastore_update", name, version)
+        manage(settings, "db_load_datastore_config_parameters", name, version,
+               str(CHECKOUT / "trove/templates" / name / "validation-rules.json"))
     write(path, wanted)
 
 

@@ -18,6 +18,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 SAVED, LOCK = "onebox.json", "lock"
 API_PORTS = range(8779, 8979)
 AGENTS = ("image", "checkout")
+DATASTORES = ("mariadb", "mysql")
 
 
 class SetupError(Exception):
@@ -31,7 +32,8 @@ class Settings:
     state: directory of everything that ``--down`` removes; cache: what takes minutes to make and may be used again
     (virtual environments, guest image); prefix: first part of the names of kernel objects, 1-6 characters a-z 0-9;
     subnet: network of the guests; api_port: port of trove-api on 127.0.0.1; agent: ``image`` (the agent is part of
-    the guest image, as in production) or ``checkout`` (guests see the trove directory of this checkout).
+    the guest image, as in production) or ``checkout`` (guests see the trove directory of this checkout);
+    datastores: those that are offered, the default first.
     """
 
     state: Path
@@ -40,6 +42,7 @@ class Settings:
     subnet: str
     api_port: int
     agent: str = "image"
+    datastores: tuple = DATASTORES[:1]
 
     @property
     def gateway(self):
@@ -90,25 +93,28 @@ def load(state=None, cache=None):
     state, cache = locate(state, cache)
     try:
         fields = json.loads((state / SAVED).read_text())
-        return Settings(**fields | {"state": state, "cache": cache})
+        return Settings(**fields | {"state": state, "cache": cache,
+                                    "datastores": tuple(fields.get("datastores", DATASTORES[:1]))})
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
         raise SetupError(f"{state / SAVED} is damaged ({error}); remove it and run tools/quickstart --down") from None
 
 
-def choose(state=None, cache=None, agent=None):
+def choose(state=None, cache=None, agent=None, datastore=None):
     """The settings of this state directory: those saved, else new ones that do not meet a neighbour's.
 
-    agent: overrides the saved choice when given.
+    agent: overrides the saved choice when given; datastore: one to be offered beside those that are.
     """
     saved = load(state, cache)
     if saved:
-        return replace(saved, agent=agent or saved.agent)
+        more = (datastore,) if datastore and datastore not in saved.datastores else ()
+        return replace(saved, agent=agent or saved.agent, datastores=(*saved.datastores, *more))
     state, cache = locate(state, cache)
     if state.exists() and any(path.name != LOCK for path in state.iterdir()):
         raise SetupError(f"{state} holds other files; name an empty or a new directory with TROVE_STATE")
-    return Settings(state, cache, derived_prefix(state), free_subnet(state), free_port(state), agent or "image")
+    return Settings(state, cache, derived_prefix(state), free_subnet(state), free_port(state), agent or "image",
+                    (datastore,) if datastore else DATASTORES[:1])
 
 
 @contextmanager
