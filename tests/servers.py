@@ -11,8 +11,16 @@ import time
 from pathlib import Path
 
 import sqlalchemy
+from onebox import image
+from onebox.settings import locate, making
 
 START_TIMEOUT = 60
+# What is taken out of a guest image: programs that the tests run, what they load, and their messages.
+_MYSQL_FILES = ("usr/sbin/mysqld", "usr/bin/mysql", "usr/bin/mysqldump", "usr/lib64", "usr/lib/*-linux-gnu",
+                "usr/lib/mysql", "usr/share/mysql")
+_LOADER = """#!/bin/bash
+exec -a "$0" {root}/usr/lib64/ld-linux-x86-64.so.2 --library-path {libraries} --argv0 {program} {root}/usr/{path} "$@"
+"""
 
 
 def _program(name, package):
@@ -22,6 +30,32 @@ def _program(name, package):
     if found is None:
         raise RuntimeError(f"{name} is not installed; these tests need the Debian package {package}")
     return found
+
+
+def mysql_programs():
+    """A directory with mysqld, mysql and mysqldump of the guest image of MySQL, which is built if it is not there.
+
+    Debian 12 has no MySQL. They run here with the libraries of their own system.
+    """
+    cache = locate()[1]
+    packed = image.root(cache, "mysql")
+    root = cache / f"{packed.stem}-programs"
+    with making(root):
+        if not (root / "bin").exists():
+            shutil.rmtree(root, ignore_errors=True)
+            subprocess.run(["unsquashfs", "-quiet", "-no-progress", "-no-xattrs", "-dest", root, packed, *_MYSQL_FILES],
+                           check=True, timeout=300, stdout=subprocess.DEVNULL)
+            new = root / "bin.new"
+            new.mkdir()
+            [libraries] = (root / "usr/lib").glob("*-linux-gnu")
+            for path, more in (("sbin/mysqld", f" --basedir={root}/usr --plugin-dir={root}/usr/lib/mysql/plugin"
+                                               " --secure-file-priv=NULL"), ("bin/mysql", ""), ("bin/mysqldump", "")):
+                program = new / Path(path).name
+                text = _LOADER.format(root=root, libraries=libraries, program=program.name, path=path)
+                program.write_text(text.replace('"$@"', f'"$@"{more}'))
+                program.chmod(0o755)
+            new.rename(root / "bin")
+    return root / "bin"
 
 
 class Server:

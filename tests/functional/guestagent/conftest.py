@@ -1,43 +1,67 @@
-"""A real MariaDB of the test's own, driven by the agent's code in directories of its own."""
+"""A real MariaDB or MySQL of the test's own, driven by the agent's code in directories of its own."""
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from tests import servers
 from tests.unit.guestagent.conftest import Reports
 from trove.common import template
 from trove.common.cfg import CONF
 from trove.conductor import api as conductor_api
 from trove.guestagent.common import host_service
+from trove.guestagent.datastore.experimental.mariadb import manager as mariadb
+from trove.guestagent.datastore.mysql import manager as mysql
+from trove.guestagent.datastore.mysql_common import service
 from trove.guestagent.datastore.mysql_common.service import Layout
+
+MANAGERS = {"mariadb": mariadb.Manager, "mysql": mysql.Manager}
+
+
+@pytest.fixture(scope="session", params=sorted(MANAGERS))
+def engine(request):
+    """The name of a datastore manager, whose server's programs are found while tests run with it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "mysql":
+            programs = servers.mysql_programs()
+            patch.setattr(service, "PROGRAMS", str(programs))
+            patch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+        yield request.param
 
 
 class Guest:
-    """The directories of one guest, and what the control plane would send to it."""
+    """The directories of one guest with an engine, and what the control plane would send to it."""
 
-    def __init__(self, root):
+    def __init__(self, root, engine):
         self.root = root
+        self.engine = engine
         self.layout = Layout(
             mount_point=root / "mysql", config_file=root / "etc/my.cnf", overrides=root / "etc/conf.d",
             run_dir=root / "run", template=root / "template", log_file=root / "error.log")
         self.layout.config_file.parent.mkdir()
         self.layout.overrides.mkdir()
 
-    def config_contents(self, manager="mariadb"):
-        """The packaged template with this guest's paths and without a port."""
-        text = template.render(manager, manager, "10.11", {"ram": 256}, "i-1")
+    def manager(self):
+        """A new agent of this guest."""
+        return MANAGERS[self.engine](layout=self.layout)
+
+    def config_contents(self, ram=256):
+        """The packaged template with this guest's paths and without a port. ram: MB of its flavor."""
+        text = template.render(self.engine, self.engine, "10.11", {"ram": ram}, "i-1")
         for path, here in (("/run/mysqld", self.layout.run_dir), ("/var/lib/mysql/data", self.layout.data),
                            ("/etc/mysql/conf.d", self.layout.overrides)):
             text = text.replace(path, str(here))
-        return text.replace("bind_address = 0.0.0.0", "skip_networking")
+        # What is written need not survive a power cut.
+        return text.replace("bind_address = 0.0.0.0", "skip_networking\ninnodb_flush_method = nosync")
 
 
-def make_guest():
+def make_guest(engine):
     """A Guest below a directory that the database's user may enter."""
     root = Path(tempfile.mkdtemp(prefix="guest-test-"))
     root.chmod(0o755)
-    return Guest(root)
+    return Guest(root, engine)
 
 
 def options(conf, guest):
@@ -54,13 +78,12 @@ def end(app):
         app.stop()
 
 
-def datadir_template(directory):
+def datadir_template(engine, directory):
     """A data directory as images carry it, made once per run of the tests."""
-    guest = make_guest()
+    guest = make_guest(engine)
     try:
-        from trove.guestagent.datastore.mysql_common.service import MySqlApp
         CONF.set_override("guest_state_dir", str(guest.root / "state"))
-        app = MySqlApp(guest.layout)
+        app = service.MySqlApp(guest.layout)
         app.write_configuration(guest.config_contents(), {})
         app.prepare_data()
         shutil.copytree(guest.layout.data, directory)
@@ -71,10 +94,10 @@ def datadir_template(directory):
 
 
 @pytest.fixture(scope="session")
-def packaged_data():
+def packaged_data(engine):
     """The template of a data directory."""
     parent = Path(tempfile.mkdtemp(prefix="guest-test-template-"))
-    datadir_template(parent / "template")
+    datadir_template(engine, parent / "template")
     yield parent / "template"
     shutil.rmtree(parent)
 
@@ -86,9 +109,9 @@ def direct(monkeypatch):
 
 
 @pytest.fixture
-def guest(conf, direct):
+def guest(conf, direct, engine):
     """A guest in which nothing was prepared."""
-    guest = make_guest()
+    guest = make_guest(engine)
     options(conf, guest)
     yield guest
     shutil.rmtree(guest.root)

@@ -1,9 +1,10 @@
-"""Configuration groups on a real MariaDB: the packaged rules against the server's own list, and random lives of a group
+"""Configuration groups on a real server: the packaged rules against the server's own list, and random lives of a group
 with SHOW GLOBAL VARIABLES as the judge.
 """
 import json
 import shutil
 
+import pymysql
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,12 +17,11 @@ from trove.common.context import TroveContext
 from trove.conductor import api as conductor_api
 from trove.configuration import changes
 from trove.guestagent.common import host_service
-from trove.guestagent.datastore.experimental.mariadb.manager import Manager
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def rules(manager):
+def packaged_rules(manager):
     """The packaged rules of a manager: {name: Rule}."""
     path = template.PACKAGED / manager / "validation-rules.json"
     return {entry["name"]: changes.Rule(entry["name"], entry["type"], bool(entry["restart_required"]),
@@ -29,27 +29,27 @@ def rules(manager):
             for entry in json.loads(path.read_text())["configuration-parameters"]}
 
 
-RULES = rules("mariadb")
+@pytest.fixture(scope="module")
+def rules(engine):
+    """The packaged rules of the engine."""
+    return packaged_rules(engine)
 
 
 @pytest.fixture(scope="module")
-def running(packaged_data):
+def running(engine, packaged_data):
     """(guest, makes an agent): a server that was prepared without overrides."""
-    guest = make_guest()
+    guest = make_guest(engine)
     patch = pytest.MonkeyPatch()
     patch.setattr(host_service, "runs_systemd", lambda: False)
     patch.setattr(conductor_api, "API", lambda context: Reports())
     guest.layout.template.symlink_to(packaged_data)
     options(CONF, guest)
-    manager = Manager(layout=guest.layout)
+    manager = guest.manager()
     manager.prepare(TroveContext(), packages=[], databases=[], memory_mb=256, users=[],
                     config_contents=guest.config_contents())
-
-    def make():
-        return Manager(layout=guest.layout)
-    yield guest, make
+    yield guest, guest.manager
     options(CONF, guest)  # the last test has taken them back
-    end(make().app)
+    end(guest.manager().app)
     for name in ("guest_id", "guest_key", "guest_state_dir", "state_change_wait_time"):
         CONF.clear_override(name)
     patch.undo()
@@ -75,35 +75,65 @@ def shown(manager):
         return dict(session.execute("SHOW GLOBAL VARIABLES"))
 
 
-def test_the_rules_are_those_of_the_server(agent):
-    assert len(RULES) >= 100
-    columns = ("SESSION_VALUE", "VARIABLE_SCOPE", "VARIABLE_TYPE", "NUMERIC_MIN_VALUE", "NUMERIC_MAX_VALUE",
-               "READ_ONLY", "COMMAND_LINE_ARGUMENT")
-    with agent.app.session() as session:
-        known = {row[0].lower(): dict(zip(columns, row[1:], strict=True)) for row in session.execute(
-            f"SELECT VARIABLE_NAME, {', '.join(columns)} FROM information_schema.SYSTEM_VARIABLES")}
-    for name, rule in RULES.items():
-        assert name in known, name
-        server = known[name]
-        assert server["COMMAND_LINE_ARGUMENT"] is not None, f"{name} cannot stand in an option file"
-        assert server["VARIABLE_SCOPE"] != "SESSION ONLY", name
-        assert rule.restart_required or server["READ_ONLY"] == "NO", f"{name} needs a restart"
-        kind = server["VARIABLE_TYPE"]
-        assert rule.type == ("boolean" if kind == "BOOLEAN" else "integer" if "INT" in kind or kind == "DOUBLE" else
-                             "string"), name
+def server_variables(session):
+    """{name: (type of a rule, smallest, largest, can be set, can stand in an option file)} as the server has them."""
+    if session.dialect.engine == "mariadb":
+        columns = ("VARIABLE_TYPE, NUMERIC_MIN_VALUE, NUMERIC_MAX_VALUE, VARIABLE_SCOPE, READ_ONLY, "
+                   "COMMAND_LINE_ARGUMENT")
+        return {name.lower(): ("boolean" if kind == "BOOLEAN" else "integer" if "INT" in kind or kind == "DOUBLE" else
+                               "string", smallest, largest, read_only == "NO", scope != "SESSION ONLY" and argument)
+                for name, kind, smallest, largest, scope, read_only, argument in session.execute(
+                    f"SELECT VARIABLE_NAME, {columns} FROM information_schema.SYSTEM_VARIABLES")}
+    known = {}
+    for name, kind, smallest, largest, scope in session.execute(
+            "SELECT VARIABLE_NAME, DATA_TYPE, MIN_VALUE, MAX_VALUE, VARIABLE_SCOPE "
+            "FROM performance_schema.variables_metadata"):
+        kind = {"Boolean": "boolean", "Integer": "integer", "Numeric": "integer"}.get(kind, "string")
+        known[name] = (kind, smallest, largest, can_be_set(session, name), scope != "SESSION_ONLY")
+    return known
+
+
+def can_be_set(session, name):
+    """Whether the running server lets a global variable be set."""
+    try:
+        session.execute(f"SET GLOBAL {name} = @@GLOBAL.{name}")
+    except pymysql.err.MySQLError as error:
+        return error.args[0] != 1238  # is a read only variable
+    return True
+
+
+def check_rules(rules, known):
+    """Every rule is as the server has it."""
+    for name, rule in rules.items():
+        kind, smallest, largest, dynamic, in_file = known[name]
+        assert in_file, f"{name} cannot stand in an option file"
+        assert rule.restart_required or dynamic, f"{name} needs a restart"
+        assert rule.type == kind, name
         if rule.type == "integer":
-            assert float(server["NUMERIC_MIN_VALUE"]) <= rule.smallest < rule.largest <= float(
-                server["NUMERIC_MAX_VALUE"]), name
+            assert float(smallest) <= rule.smallest < rule.largest <= float(largest), name
 
 
-def test_every_dynamic_parameter_goes_back_to_what_the_server_starts_with(agent, running):
+def test_the_rules_are_those_of_the_server(agent, engine, rules):
+    with agent.app.session() as session:
+        known = server_variables(session)
+    assert len(rules) >= 100
+    assert set(rules) <= set(known)
+    check_rules(rules, known)
+    if engine == "mysql":  # Percona Server has what MySQL has, and more
+        percona = packaged_rules("percona")
+        same = {name: rule for name, rule in percona.items() if name in known}
+        assert len(same) >= 100
+        check_rules(same, known)
+
+
+def test_every_dynamic_parameter_goes_back_to_what_the_server_starts_with(agent, running, rules):
     guest, _ = running
     defaults = template.parse_options(guest.config_contents(), "mysqld")
-    dynamic = [name for name, rule in RULES.items() if not rule.restart_required]
+    dynamic = [name for name, rule in rules.items() if not rule.restart_required]
     before = shown(agent)
     assert agent.apply_overrides(None, {
-        name: RULES[name].smallest + 1 if RULES[name].type == "integer" else before[name] != "ON"
-        for name in dynamic if RULES[name].type != "string"}) == {}
+        name: rules[name].smallest + 1 if rules[name].type == "integer" else before[name] != "ON"
+        for name in dynamic if rules[name].type != "string"}) == {}
     changed = {name for name, value in shown(agent).items() if value != before[name]}
     assert len(changed & set(dynamic)) > 90
     assert agent.apply_overrides(None, changes.dynamic({}, dynamic, defaults)) == {}
@@ -158,7 +188,7 @@ def _as_shown(value):
     return f"{value}.000000" if value in (1, 7) else str(value)
 
 
-def test_random_lives_of_a_group(agent, running):
+def test_random_lives_of_a_group(agent, running, rules):
     """Whatever happens: without a restart due, the server has the values of the group and otherwise its defaults; with
     one, the running server was left alone and has them after it.
     """
@@ -178,7 +208,7 @@ def test_random_lives_of_a_group(agent, running):
         """What the flow does; returns whether a restart is needed."""
         gone = changes.removed(old, new)
         manager.update_overrides(None, new, not new)
-        if changes.needs_restart(new, gone, RULES):
+        if changes.needs_restart(new, gone, rules):
             return True
         return bool(manager.apply_overrides(None, changes.dynamic(new, gone, defaults)))
 

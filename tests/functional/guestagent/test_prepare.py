@@ -1,4 +1,4 @@
-"""prepare with a real MariaDB: from nothing, from a template, interrupted anywhere, and what it leaves behind."""
+"""prepare with a real server: from nothing, from a template, interrupted anywhere, and what it leaves behind."""
 import shutil
 
 import pymysql
@@ -9,7 +9,6 @@ from trove.common.context import TroveContext
 from trove.common.instance import ServiceStatuses
 from trove.guestagent import pkg
 from trove.guestagent.common import operating_system
-from trove.guestagent.datastore.experimental.mariadb.manager import Manager
 from trove.guestagent.datastore.mysql_common import service, sql
 
 pytestmark = pytest.mark.slow
@@ -28,7 +27,7 @@ def managers(guest, reports):
     made = []
 
     def make():
-        made.append(Manager(layout=guest.layout))
+        made.append(guest.manager())
         return made[-1]
     yield make
     if made:
@@ -37,7 +36,7 @@ def managers(guest, reports):
 
 def prepare(manager, guest, **changes):
     manager.prepare(TroveContext(), **{
-        "packages": ["mariadb-server"], "databases": DATABASES, "memory_mb": 256, "users": USERS,
+        "packages": ["coreutils"], "databases": DATABASES, "memory_mb": 256, "users": USERS,
         "config_contents": guest.config_contents(), "overrides": {"max_connections": 77}, **changes})
 
 
@@ -85,16 +84,29 @@ def test_a_template_with_open_doors_is_closed(guest, managers, reports, packaged
     # As old packages made it: root without a password, anonymous users with rights on databases named test.
     shutil.copytree(packaged_data, guest.layout.template)
     operating_system.change_owner(guest.layout.template, "mysql")
-    opening = guest.layout.template.with_name("open.sql")
-    opening.write_text("FLUSH PRIVILEGES; ALTER USER root@localhost IDENTIFIED VIA mysql_native_password USING '';"
-                       "CREATE USER ''@localhost; CREATE USER root@'%'; GRANT ALL ON `test%`.* TO ''@localhost;")
-    operating_system.run(["mariadbd", "--no-defaults", "--bootstrap", "--user=mysql",
-                          f"--datadir={guest.layout.template}"], stdin=opening.read_text().replace(";", ";\n"))
+    opening = ["CREATE USER ''@localhost", "CREATE USER root@'%%'", "GRANT ALL ON `test%%`.* TO ''@localhost"]
+    if guest.engine == "mariadb":
+        opening[:0] = ["ALTER USER root@localhost IDENTIFIED VIA mysql_native_password USING ''"]
     manager = managers()
+    manager.app.write_configuration(guest.config_contents(), {})
+    manager.app.prepare_data()
+    manager.app.start()
+    with manager.app.session(user="root") as session:
+        for statement in opening:
+            session.execute(statement)
+    manager.app.stop()
     prepare(manager, guest)
     check_built(manager, guest, reports)
     with pytest.raises(pymysql.err.OperationalError, match="denied"):
         rows(guest, "SELECT 1", user="root", password="")
+
+
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+def test_no_server_has_the_id_or_the_private_keys_of_the_image(guest, managers, reports, packaged_data):
+    guest.layout.template.symlink_to(packaged_data)
+    prepare(managers(), guest)
+    for name in ("auto.cnf", "ca-key.pem", "server-key.pem"):
+        assert (guest.layout.data / name).read_text() != (packaged_data / name).read_text()
 
 
 def test_a_second_prepare_changes_nothing(guest, managers, reports, packaged_data):

@@ -3,6 +3,7 @@
 Secrets go to commands through files or stdin, never as arguments.
 """
 import contextlib
+import fnmatch
 import os
 import pwd
 import secrets
@@ -113,9 +114,12 @@ def change_owner(path, owner):
 
 
 def copy_tree(source, target, without=()):
-    """Copy what is in a directory, with modes, owners and times, into a new one; names in ``without`` are left out."""
+    """Copy what is in a directory, with modes, owners and times, into a new one; names that match a pattern in
+    ``without`` are left out.
+    """
     Path(target).mkdir(mode=0o700)
-    entries = [str(entry) for entry in sorted(Path(source).iterdir()) if entry.name not in without]
+    entries = [str(entry) for entry in sorted(Path(source).iterdir())
+               if not any(fnmatch.fnmatchcase(entry.name, pattern) for pattern in without)]
     run(["cp", "-a", "--reflink=auto", "--sparse=always", "-t", str(target), "--", *entries])
 
 

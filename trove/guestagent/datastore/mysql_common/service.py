@@ -23,6 +23,12 @@ LOG = logging.getLogger(__name__)
 
 ADMIN_USER = "os_admin"
 
+# Where servers are looked for; an agent's own PATH need not have them.
+PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
+
+# What tells one server from another: its id and its private keys. It makes those that are missing.
+_IDENTITY = ("auto.cnf", "*.pem")
+
 # The server answered, though not with a session: too many connections, or a password that it does not accept (yet).
 _ALIVE = (1040, 1045, 1698)
 _DENIED = (1045, 1698)
@@ -86,7 +92,7 @@ def find_engine():
 
 
 def _program(name):
-    return shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin")
+    return shutil.which(name, path=PROGRAMS)
 
 
 class MySqlStatus(BaseDbStatus):
@@ -146,13 +152,16 @@ class MySqlApp:
         parser.read_string(operating_system.read_file(self.client_file) or "")
         return parser.get("client", "password", fallback="")
 
-    def connect(self, user=ADMIN_USER, password=None):
-        """A new connection through the socket; the administrator's by default. Raises pymysql.err.MySQLError."""
+    def connect(self, user=ADMIN_USER, password=None, timeout=None):
+        """A new connection through the socket; the administrator's by default. Raises pymysql.err.MySQLError.
+
+        timeout: seconds for one statement, agent_call_high_timeout if None.
+        """
+        timeout = timeout or CONF.agent_call_high_timeout
         if password is None:
             password = self._admin_password() if user == ADMIN_USER else ""
         return pymysql.connect(unix_socket=str(self.layout.socket), user=user, password=password, charset="utf8mb4",
-                               autocommit=True, connect_timeout=5, read_timeout=CONF.agent_call_high_timeout,
-                               write_timeout=CONF.agent_call_high_timeout)
+                               autocommit=True, connect_timeout=5, read_timeout=timeout, write_timeout=timeout)
 
     @contextlib.contextmanager
     def session(self, **kwargs):
@@ -213,7 +222,7 @@ class MySqlApp:
             operating_system.make_directory(new, layout.user)
             fill(new)
         elif template:
-            operating_system.copy_tree(template, new, without=("data", "data.new", "lost+found", "auto.cnf"))
+            operating_system.copy_tree(template, new, without=("data", "data.new", "lost+found", *_IDENTITY))
         else:
             self._initialise(new)
         operating_system.change_owner(new, layout.user)
@@ -239,16 +248,40 @@ class MySqlApp:
             operating_system.write_file(
                 self.client_file, f"[client]\nuser = {ADMIN_USER}\npassword = {utils.generate_random_password()}\n"
                                   f"socket = {self.layout.socket}\n", mode=0o600)
+        # Root first, as an interrupted run may have left an administrator without rights. A run that came further has
+        # closed MySQL's root.
+        if not self._made_administrator_as("root") and not self._made_administrator_as(ADMIN_USER):
+            self._restart_with_administrator()
+        with self.session() as session:
+            session.close_other_doors(keep_root)
+
+    def _made_administrator_as(self, user):
+        """Make the administrator as ``user``; returns whether the server has let that one in."""
         try:
-            # First, as an interrupted run may have left an administrator without rights.
-            with self.session(user="root") as session:
+            with self.session(user=user) as session:
                 session.make_administrator(ADMIN_USER, self._admin_password())
         except pymysql.err.OperationalError as error:
             if error.args[0] not in _DENIED:
                 raise
-            # MySQL's root was closed by a run that came further.
-        with self.session() as session:
-            session.close_other_doors(keep_root)
+            return False
+        return True
+
+    def _restart_with_administrator(self):
+        """Restart the server with a file of statements that make the administrator.
+
+        For data that came from another server, whose passwords nobody here knows.
+        """
+        statements = self.layout.run_dir / "administrator.sql"
+        self.stop()
+        operating_system.make_directory(self.layout.run_dir, self.layout.user, 0o755)
+        operating_system.write_file(statements, sql.making_of_administrator(ADMIN_USER, self._admin_password()),
+                                    mode=0o600, owner=self.layout.user)
+        self.configuration.apply_override({"init_file": statements}, configuration.SYSTEM_GROUP, "administrator")
+        try:
+            self.start()
+        finally:
+            self.configuration.remove_override(configuration.SYSTEM_GROUP, "administrator")
+            statements.unlink(missing_ok=True)
 
     # Starting and stopping
 

@@ -9,6 +9,7 @@ from oslo_log import log as logging
 
 from trove.common import utils
 from trove.common.cfg import CONF
+from trove.guestagent.datastore.mysql_common import dialect
 
 LOG = logging.getLogger(__name__)
 
@@ -54,11 +55,33 @@ def as_variable(value):
     return value
 
 
+def making_of_administrator(name, password):
+    """The text of a file of statements that a server executes at its start (option init_file), one on a line.
+
+    name, password: letters, digits and _ only, as nothing is quoted.
+    """
+    if not re.fullmatch(r"\w+", name + password, re.ASCII):
+        raise ValueError("not a plain word")
+    account = f"'{name}'@'localhost'"
+    return (f"SET SESSION sql_log_bin = 0;\n"
+            f"CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '{password}';\n"
+            f"ALTER USER {account} IDENTIFIED BY '{password}' ACCOUNT UNLOCK;\n"
+            f"GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION;\n")
+
+
 class Session:
     """A cursor of the driver with the two ways in which values get into statements."""
 
     def __init__(self, cursor):
         self.cursor = cursor
+        self._dialect = None
+
+    @property
+    def dialect(self):
+        """What the server understands (``dialect.Dialect``); it is asked once."""
+        if self._dialect is None:
+            self._dialect = dialect.of(self.execute("SELECT VERSION()")[0][0])
+        return self._dialect
 
     def execute(self, statement, values=(), names=()):
         """Run a statement and return its rows. values: for its %s; names: of databases, quoted, for its {}."""

@@ -1,0 +1,45 @@
+"""What differs between the servers of the MySQL family in what they understand, found by asking the server itself.
+
+``sql.Session`` makes it; whoever needs a statement or an argument that not every server takes asks it. No effects here.
+"""
+import re
+from dataclasses import dataclass
+
+from trove.common import exception
+
+MARIADB, MYSQL = "mariadb", "mysql"
+# The oldest ones that understand the statements of this package (CREATE USER IF NOT EXISTS, ALTER USER).
+_OLDEST = {MARIADB: (10, 2), MYSQL: (5, 7)}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """engine: MARIADB or MYSQL (also for Percona Server); version: its numbers, (9, 7, 4)."""
+
+    engine: str
+    version: tuple
+
+    @property
+    def can_clone(self):
+        """Whether the server can copy its own data into a directory (CLONE LOCAL DATA DIRECTORY)."""
+        return self.engine == MYSQL and self.version >= (8, 0, 17)
+
+    @property
+    def dump_options(self):
+        """Arguments of mysqldump that only this engine's program knows and needs."""
+        # The set of transactions belongs to the server that was dumped; only a replica may begin with it.
+        return ("--set-gtid-purged=OFF",) if self.engine == MYSQL else ()
+
+
+def of(version):
+    """The Dialect of what ``SELECT VERSION()`` says. Raises TroveError for a server that is too old or unknown."""
+    # Before version 11 MariaDB may put 5.5.5- before its own, for replicas that are older than it.
+    found = re.match(r"(?:5\.5\.5-)?(\d+)\.(\d+)(?:\.(\d+))?", version)
+    if not found:
+        raise exception.TroveError(f"The server says that its version is '{version}', which is none of this family.")
+    engine = MARIADB if "mariadb" in version.lower() else MYSQL
+    numbers = tuple(int(number) for number in found.groups(default="0"))
+    if numbers < _OLDEST[engine]:
+        raise exception.TroveError(f"The server's version {version} is too old: at least {engine} "
+                                   f"{'.'.join(map(str, _OLDEST[engine]))} is needed.")
+    return Dialect(engine, numbers)
