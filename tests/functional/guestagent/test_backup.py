@@ -1,4 +1,5 @@
-"""Backups of a real MariaDB through the agent's own code and minicloud's Swift, and what is restored from them."""
+"""Backups of a real server through the agent's own code and minicloud's Swift, and what is restored from them."""
+import contextlib
 import gzip
 import hashlib
 import shutil
@@ -15,10 +16,14 @@ from trove.backup import store
 from trove.common import crypto, exception, remote
 from trove.common.context import TroveContext
 from trove.db import models as db_models
-from trove.guestagent.datastore.experimental.mariadb.manager import Manager
+from trove.guestagent.datastore.mysql_common import clone
 
 pytestmark = pytest.mark.slow
 
+# What each engine's guests take by default, and what the names of those backups end in.
+FULL = {"mariadb": ("MariaBackup", ".xbstream.zst.gcm"), "mysql": ("MySQLClone", ".tar.zst.gcm")}
+only_mariadb = pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
+only_mysql = pytest.mark.parametrize("engine", ["mysql"], indirect=True)
 PASSWORD = "it's \\ a \"%s\"; DROP"
 USERS = [{"_name": "u1", "_host": "%", "_password": PASSWORD, "_databases": [{"_name": "db1"}]}]
 
@@ -46,12 +51,12 @@ class Machine:
     def __init__(self, conf, guest):
         self.conf, self.guest = conf, guest
         self.enter()
-        self.manager = Manager(layout=guest.layout)
+        self.manager = guest.manager()
 
     def enter(self):
         """Everything that the agent's code reads from now on is this guest's."""
         self.conf.set_override("guest_state_dir", str(self.guest.root / "state"))
-        self.conf.set_override("mount_point", str(self.guest.layout.mount_point), group="mariadb")
+        self.conf.set_override("mount_point", str(self.guest.layout.mount_point), group=self.guest.engine)
 
     def prepare(self, **more):
         self.enter()
@@ -70,12 +75,12 @@ class Machine:
 
 
 @pytest.fixture
-def machines(conf, direct, reports, packaged_data):
+def machines(conf, direct, reports, engine, packaged_data):
     """Makes guests; all servers are ended and all files removed at the end."""
     made = []
 
     def make():
-        guest = make_guest()
+        guest = make_guest(engine)
         conf.set_override("guest_id", "i-1")
         conf.set_override("guest_key", "the key of this guest only")
         guest.layout.template.symlink_to(packaged_data)
@@ -105,9 +110,10 @@ class Backups:
         self.reports = reports
         self.links = {}
 
-    def take(self, machine, kind="MariaBackup", parent=None, **more):
-        """Take a backup; returns its link for a restore."""
+    def take(self, machine, kind=None, parent=None, **more):
+        """Take a backup; returns its link for a restore, or the report of its failure."""
         machine.enter()
+        kind = kind or FULL[machine.guest.engine][0]
         backup_id = db_models.new_id()
         info = {"id": backup_id, "backup_type": kind, "parent": None, "key": crypto.backup_key(backup_id),
                 "storage": store.signatures(backup_id, ("PUT", "POST"), 600), **more}
@@ -140,7 +146,8 @@ def restore(machine, *chain):
 
 def test_full(source, machines, backups, reports):
     full = backups.take(source)
-    assert full["location"].endswith(f"{full['id']}.xbstream.zst.gcm")
+    assert full["location"].endswith(full["id"] + FULL[source.guest.engine][1])
+    assert not list(source.guest.layout.mount_point.glob("backup.*"))
     assert [report["state"] for report in reports.backups] == ["BUILDING", "SAVING"]
     assert reports.backups[0]["size"] > 0
     source.sql("INSERT INTO t (v) VALUES ('later')")
@@ -150,6 +157,7 @@ def test_full(source, machines, backups, reports):
     assert target.sql("SELECT v FROM t ORDER BY n") == (("one",), ("two",))
 
 
+@only_mariadb
 def test_a_chain_of_three_increments(source, machines, backups, reports):
     chain = [backups.take(source)]
     for number in range(3):
@@ -164,61 +172,130 @@ def test_a_chain_of_three_increments(source, machines, backups, reports):
     assert not list(target.guest.layout.data.glob("xtrabackup_*"))
 
 
-def test_a_dump(source, machines, backups, reports):
-    full = backups.take(source, "MySQLDump")
-    target = machines()
-    restore(target, full)
-    assert reports.statuses[-1] == "running", reports.causes
-    assert target.sql("SELECT v FROM t ORDER BY n") == (("one",), ("two",))
-
-
-def test_accounts_and_root_are_those_of_the_backup(source, machines, backups, reports):
+@pytest.mark.parametrize("dump", [False, True], ids=["physical", "dump"])
+def test_accounts_and_root_are_those_of_the_backup(source, machines, backups, reports, dump):
     source.manager.enable_root_with_password(TroveContext(user_id="user-1"), "the root of then")
-    full = backups.take(source)
+    full = backups.take(source, "MySQLDump" if dump else None)
     source.manager.disable_root(TroveContext())
     target = machines()
     reports.roots.clear()
     restore(target, full)
+    assert reports.statuses[-1] == "running", reports.causes
+    assert target.sql("SELECT v FROM t ORDER BY n") == (("one",), ("two",))
     assert target.manager.is_root_enabled(TroveContext())
     assert reports.roots
     assert [user["_name"] for user in target.manager.list_users(TroveContext())[0]] == ["u1"]
     connection = pymysql.connect(unix_socket=str(target.guest.layout.socket), user="os_admin",
                                  password=target.manager.app._admin_password())
     connection.close()
+    # Nothing of the way in is left: the server has the new password, and starts as always.
+    target.manager.restart(TroveContext())
+    assert [path.name for path in target.guest.layout.overrides.iterdir()] == []
+    assert not list(target.guest.layout.run_dir.glob("*.sql"))
 
 
-def test_while_it_is_written_to(source, machines, backups, reports):
-    """Two tables that every transaction changes alike are alike in the backup too."""
-    source.sql("CREATE TABLE other LIKE t")
+@contextlib.contextmanager
+def writers(machine, number, pause):
+    """Threads that each commit a transaction on two tables and then wait ``pause`` seconds, until the block ends.
+
+    Gives a list that grows with every transaction that the server has acknowledged.
+    """
+    machine.sql("CREATE TABLE other LIKE t")
     ending, written = threading.Event(), []
 
     def write():
-        connection = pymysql.connect(unix_socket=str(source.guest.layout.socket), user="u1", password=PASSWORD,
+        connection = pymysql.connect(unix_socket=str(machine.guest.layout.socket), user="u1", password=PASSWORD,
                                      database="db1")
         with connection, connection.cursor() as cursor:
-            while not ending.is_set():
+            while not ending.wait(pause):
                 for table in ("t", "other"):
                     cursor.execute(f"INSERT INTO {table} (v) VALUES ('written')")
                 connection.commit()
                 written.append(1)
-                time.sleep(0.001)
-    writer = threading.Thread(target=write)
-    writer.start()
+    threads = [threading.Thread(target=write) for _ in range(number)]
+    for thread in threads:
+        thread.start()
     try:
-        while len(written) < 20:
-            time.sleep(0.01)
-        full = backups.take(source)
-        more = len(written)
-        chain = [full, backups.take(source, "MariaBackupIncremental", full)]
+        yield written
     finally:
         ending.set()
-        writer.join()
+        for thread in threads:
+            thread.join()
+
+
+def test_while_it_is_written_to(source, machines, backups, reports, engine):
+    """Two tables that every transaction changes alike are alike in the backup too, with all that was acknowledged
+    before it began. Eight writers make some 500 transactions a second.
+    """
+    with writers(source, 8, 0.014) as written:
+        while len(written) < 100:
+            time.sleep(0.01)
+        before, begun = len(written), time.monotonic()
+        chain = [backups.take(source)]
+        rate = (len(written) - before) / (time.monotonic() - begun)
+        if engine == "mariadb":
+            before = len(written)
+            chain.append(backups.take(source, "MariaBackupIncremental", chain[0]))
+        after = len(written)
     target = machines()
     restore(target, *chain)
     assert reports.statuses[-1] == "running", reports.causes
     [(first, second)] = target.sql("SELECT (SELECT COUNT(*) FROM t WHERE v = 'written'), (SELECT COUNT(*) FROM other)")
     assert first == second
-    assert more - 1 <= first <= len(written)
+    # Each writer may have committed one that it has not counted yet.
+    assert before <= first <= after + 8, f"{rate:.0f} transactions/s"
+
+
+@only_mysql
+def test_a_clone_that_cannot_be_is_refused_before_it_begins(source, backups, monkeypatch):
+    for_sure = clone.size(source.guest.layout.data)
+    assert for_sure > 20 * clone.MB
+    with monkeypatch.context() as patch:
+        patch.setattr(clone, "_free", lambda directory: for_sure - 1)
+        assert "MB are free. Resize the volume" in backups.take(source)["note"]
+    source.sql("CREATE TABLE old (n INT) ENGINE=MyISAM")
+    assert "db1.old (MyISAM)" in backups.take(source)["note"]
+    source.sql("DROP TABLE old")
+    # The server's own word, when it is the one that refuses.
+    (source.guest.layout.mount_point / clone.DIRECTORY).touch()
+    monkeypatch.setattr(clone, "remove", lambda app: None)
+    assert "backup.clone" in backups.take(source)["note"]
+
+
+@only_mysql
+def test_a_clone_of_an_agent_that_died_is_ended_and_removed(source, machines, backups, reports):
+    """The server goes on with a statement whose client is gone."""
+    app, directory = source.manager.app, source.guest.layout.mount_point / clone.DIRECTORY
+    with app.session() as session:
+        session.execute("INSTALL PLUGIN clone SONAME 'mysql_clone.so'")
+        session.execute("SET GLOBAL clone_autotune_concurrency = OFF, clone_max_concurrency = 1, "
+                        "clone_max_data_bandwidth = 1")
+    abandoned = app.connect()
+    abandoned.query = lambda text: abandoned._execute_command(3, text)
+    abandoned.query(f"CLONE LOCAL DATA DIRECTORY = '{directory}'")
+    deadline = time.monotonic() + 30
+    while not (directory / "ibdata1").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    source.manager.backups._remember("b-1", kind="MySQLClone")
+    source.manager.update_status()
+    assert reports.backups[-1]["state"] == "FAILED"
+    assert not directory.exists()
+    with app.session() as session:
+        assert session.execute("SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO LIKE 'CLONE LOCAL%%'") == ()
+        session.execute("SET GLOBAL clone_max_data_bandwidth = 0")
+    abandoned._force_close()
+    # The next one finds nothing in its way.
+    target = machines()
+    restore(target, backups.take(source))
+    assert reports.statuses[-1] == "running", reports.causes
+    assert not directory.exists()
+
+
+@only_mariadb
+def test_a_strategy_of_another_server_says_so(source, backups):
+    assert "only MySQL 8.0.17" in backups.take(source, "MySQLClone")["note"]
+    assert "xtrabackup is not installed" in backups.take(source, "InnoBackupEx")["note"]
 
 
 def damage(name, position=None, cut=None):
@@ -294,7 +371,7 @@ def test_a_report_that_the_bus_does_not_take_is_sent_later(source, backups, repo
         reports.broken = True
         return stream(info)
     source.manager.backups.stream_to_store = broken_meanwhile
-    info = {"id": db_models.new_id(), "backup_type": "MariaBackup", "parent": None, "key": None}
+    info = {"id": db_models.new_id(), "backup_type": FULL[source.guest.engine][0], "parent": None, "key": None}
     info["storage"] = store.signatures(info["id"], ("PUT", "POST"), 600)
     source.manager.create_backup(TroveContext(), info)
     reports.broken = False
@@ -304,6 +381,7 @@ def test_a_report_that_the_bus_does_not_take_is_sent_later(source, backups, repo
     assert [report["state"] for report in reports.backups] == ["BUILDING", "SAVING", "SAVING"]
 
 
+@only_mariadb
 def test_what_goes_wrong_is_reported_with_its_cause(source, backups, reports, conf):
     conf.set_override("backup_request_retries", 0)
     assert "lsn" in backups.take(source, "MariaBackupIncremental", None)["note"]
@@ -315,6 +393,7 @@ def test_what_goes_wrong_is_reported_with_its_cause(source, backups, reports, co
     assert "signature" in backups.take(source, **expired)["note"]
 
 
+@only_mariadb
 def test_old_streams_of_openssl_are_read(source, machines, backups, reports, conf, tmp_path):
     """As Trove of old made them: xbstream, gzip, openssl with a pass phrase and the digest of its day."""
     plain = backups.take(source, key=None)

@@ -94,7 +94,8 @@ def _parser():
     api.add_argument("--workers", type=_count, nargs="+", default=[1, 2], help="numbers of workers (default: 1 2)")
     api.add_argument("--connection", help="URL of a database that may be emptied (default: a SQLite file of its own)")
     add("memory", bench_guests.memory)
-    backup = add("backup", bench_backup.run, 300)
+    backup = add("backup", bench_backup.run)
+    backup.add_argument("--size-mb", type=_count, default=300, help="MB of data (default: %(default)s)")
     backup.add_argument("--rounds", type=int, default=5, help="rounds of both (default: %(default)s)")
     return parser
 

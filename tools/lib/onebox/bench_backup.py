@@ -49,7 +49,7 @@ def run(settings, progress, arguments):
     url = session.get_endpoint(service_type="object-store", interface="public").rstrip("/") + f"/{CONTAINER}"
     speeds, memory = {"agent": [], "shell": []}, 0
     with tempfile.NamedTemporaryFile(prefix="bench-backup-", dir=settings.state) as data:
-        size = _fill(data, arguments.count)
+        size = _fill(data, arguments.size_mb)
         for number in range(arguments.rounds):
             for who in ("agent", "shell"):
                 name = str(uuid.uuid4())

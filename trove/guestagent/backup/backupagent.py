@@ -3,6 +3,7 @@
 A file of the agent names the backup in work and keeps its last report until the bus has taken it: after a death of the
 agent the backup is reported as failed, never left running.
 """
+import contextlib
 import json
 import os
 import threading
@@ -48,9 +49,9 @@ class BackupAgent:
     def _file(self):
         return operating_system.state_dir() / self.FILENAME
 
-    def _remember(self, backup_id, report=None, sent=False):
-        operating_system.write_file(self._file, json.dumps({"id": backup_id, "report": report, "sent": sent}),
-                                    mode=0o600)
+    def _remember(self, backup_id, report=None, sent=False, kind=None):
+        operating_system.write_file(
+            self._file, json.dumps({"id": backup_id, "report": report, "sent": sent, "type": kind}), mode=0o600)
 
     def _remembered(self):
         return json.loads(operating_system.read_file(self._file) or "{}")
@@ -69,14 +70,25 @@ class BackupAgent:
         try:
             last = self._remembered()
             if last and not last["sent"]:
-                self._report(last["id"], last["report"] or _failure(
-                    "The guest agent ended while the backup was taken."))
+                self._report(last["id"], last["report"] or self._given_up(last))
         except rpc.DeliveryFailure as error:
             LOG.warning("%s: a backup could not be reported: %s", CONF.guest_id, error)
         finally:
             self._working.release()
 
+    def _given_up(self, last):
+        """The report of a backup during which the agent died; what is left of it in the guest is removed."""
+        if last.get("type"):
+            try:
+                self._kind(last["type"]).clean(self.app)
+            except Exception:  # the server may be down; the next backup removes it
+                LOG.exception("%s: what is left of backup %s could not be removed", CONF.guest_id, last["id"])
+        return _failure("The guest agent ended while the backup was taken.")
+
     # Taking
+
+    def _kind(self, name):
+        return _load(CONF[self.manager].backup_namespace, name, BackupRunner, "backup_strategy")
 
     def create_backup(self, context, backup):
         """Take a backup and report how it went.
@@ -91,9 +103,9 @@ class BackupAgent:
         try:
             last = self._remembered()
             if last.get("id") == backup["id"]:
-                report = last["report"] or _failure("The guest agent ended while the backup was taken.")
+                report = last["report"] or self._given_up(last)
             else:
-                self._remember(backup["id"])
+                self._remember(backup["id"], kind=backup["backup_type"])
                 report = self._take(context, backup)
             self._report(backup["id"], report)
         except rpc.DeliveryFailure as error:
@@ -119,13 +131,13 @@ class BackupAgent:
 
     def stream_to_store(self, backup):
         """Run the program of a backup and store what it writes, with its metadata. Returns (Saved, object's name)."""
-        options = CONF[self.manager]
-        kind = _load(options.backup_namespace, backup["backup_type"], BackupRunner, "backup_strategy")
-        storage = _storage()
+        kind, storage = self._kind(backup["backup_type"]), _storage()
         work = operating_system.state_dir() / "backup"
         operating_system.remove_tree(work)
         work.mkdir(mode=0o700)
-        try:
+        with contextlib.ExitStack() as cleaning:
+            cleaning.callback(operating_system.remove_tree, work)
+            cleaning.callback(kind.clean, self.app)
             runner = kind(self.app, work, backup.get("parent"))
             compress = streams.compressor()
             programs = [runner.command(), *([streams.COMPRESSORS[compress][0]] if compress else [])]
@@ -137,8 +149,6 @@ class BackupAgent:
             extension = streams.extension(runner, backup.get("key"))
             storage.save_metadata(backup, {**runner.metadata(), "extension": extension})
             return saved, backup["id"] + extension
-        finally:
-            operating_system.remove_tree(work)
 
     # Restoring
 

@@ -25,7 +25,7 @@ class BackupRunner(abc.ABC):
 
     @abc.abstractmethod
     def command(self):
-        """The program that writes the stream, as an argument list without secrets.
+        """The program that writes the stream, as an argument list without secrets; what it needs is made first.
 
         Raises TroveError when the backup cannot be taken so.
         """
@@ -37,6 +37,11 @@ class BackupRunner(abc.ABC):
     def metadata(self):
         """{name: text} that a later increment on this one needs. Called when the stream has ended."""
         return {}
+
+    @classmethod
+    def clean(cls, app):
+        """Remove what a backup leaves in the guest, also one whose agent was killed: called when one has ended."""
+        LOG.debug("%s leaves nothing beside its stream", cls.__name__)
 
     def options(self):
         """The further arguments that the operator has set for this class."""

@@ -1,8 +1,10 @@
-"""Backups of the MySQL family: physical ones of MariaDB and of Percona XtraBackup, and a dump."""
+"""Backups of the MySQL family: physical ones of MariaDB and of Percona XtraBackup, MySQL's own clone, and a dump."""
 import re
+import shutil
 
 from trove.common import exception
 from trove.guestagent.common import operating_system
+from trove.guestagent.datastore.mysql_common import clone
 from trove.guestagent.strategies.backup import base
 
 
@@ -14,6 +16,10 @@ class _Physical(base.BackupRunner):
 
     def command(self):
         """The copying program; who it is to the server stands in an option file."""
+        if not shutil.which(self.program[0]):
+            raise exception.TroveError(
+                f"{self.program[0]} is not installed in this guest. Put it into the image, or name a strategy that "
+                "does without (option backup_strategy of the datastore's group: MySQLClone, MySQLDump).")
         options = self.work / "backup.cnf"
         operating_system.write_file(
             options, f"!include {self.app.layout.config_file}\n!include {self.app.client_file}\n", mode=0o600)
@@ -80,6 +86,21 @@ class InnoBackupExIncremental(_Increment, InnoBackupEx):
     """Percona XtraBackup, an increment."""
 
 
+class MySQLClone(base.BackupRunner):
+    """A copy that the server itself makes beside its data, as a tar. There are no increments."""
+
+    extension = ".tar"
+
+    def command(self):
+        """The program that packs the copy; the copy is made first, and is as the data was when it was complete."""
+        return ["tar", "--create", "--sparse", f"--directory={clone.take(self.app)}", *self.options(), "."]
+
+    @classmethod
+    def clean(cls, app):
+        """Remove the copy, and end a server's thread that may still be making it."""
+        clone.remove(app)
+
+
 class MySQLDump(base.BackupRunner):
     """All databases, accounts included, as SQL; consistent for transactional tables."""
 
@@ -87,6 +108,8 @@ class MySQLDump(base.BackupRunner):
 
     def command(self):
         """The dumping program."""
+        with self.app.session() as session:
+            dialect = session.dialect
         return ["mysqldump", f"--defaults-file={self.app.client_file}", "--all-databases", "--single-transaction",
                 "--quick", "--routines", "--triggers", "--events", "--hex-blob", "--default-character-set=utf8mb4",
-                *self.options()]
+                *dialect.dump_options, *self.options()]

@@ -1,6 +1,7 @@
 """Restores of the MySQL family, by the names of the classes that took the backups."""
 import shutil
 
+from trove.common import exception
 from trove.common.cfg import CONF
 from trove.guestagent.common import operating_system
 from trove.guestagent.strategies.restore import base
@@ -72,6 +73,16 @@ class InnoBackupEx(_Physical):
 
 class InnoBackupExIncremental(_Increment, InnoBackupEx):
     """Percona XtraBackup, an increment."""
+
+
+class MySQLClone(base.RestoreRunner):
+    """A copy that a server has made of its data; the new server recovers it when it starts."""
+
+    def restore(self, stream):
+        """See the base."""
+        stream.into(["tar", "--extract", f"--directory={self.directory}"])
+        if not (self.directory / "mysql.ibd").is_file():
+            raise exception.TroveError("The backup holds no data directory of MySQL.")
 
 
 class MySQLDump(base.RestoreRunner):
