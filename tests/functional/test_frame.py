@@ -106,6 +106,12 @@ class TestPaths:
         assert alice.get("/echoes/7f0b.json").json["echo"]["arguments"] == {"echo_id": "7f0b"}
         alice.get("/echo.xml", status=404)
 
+    def test_1_11_two_slashes_are_not_one(self, alice):
+        assert alice.get("/datastores", status=200)
+        alice.get("//datastores", status=404)
+        alice.get("/datastores//mysql", status=404)
+        alice.get("/datastores/%2Fmysql", status=404)
+
     def test_1_11_a_tenant_with_dots(self, app, alice):
         alice.tenant = "a.json"
         alice.headers["X-Auth-Token"] = "a.json:user:member"

@@ -96,6 +96,37 @@ class Router:
         return controller
 
 
+class Mount:
+    """A WSGI application that hands requests on by the beginning of their path, which goes to SCRIPT_NAME.
+
+    applications: {beginning without a slash at its end: WSGI application}; the longest one that fits is asked. One for
+    the empty beginning must be among them.
+    """
+
+    def __init__(self, applications):
+        self._applications = sorted(applications.items(), key=lambda item: -len(item[0]))
+
+    def __call__(self, environ, start_response):
+        path = environ.get("PATH_INFO", "")
+        for prefix, application in self._applications:
+            if not prefix or path == prefix or path.startswith(f"{prefix}/"):
+                environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + prefix
+                environ["PATH_INFO"] = path[len(prefix):]
+                return application(environ, start_response)
+        raise ValueError("no application for paths of any kind is mounted")
+
+
+def mount_factory(loader, global_conf, **applications):
+    """Paste composite factory: the keys are beginnings of paths, the values names of applications.
+
+    Raises ValueError when none is for ``/``, which all else belongs to.
+    """
+    if "/" not in applications:
+        raise ValueError("the composite names no application for /")
+    return Mount({prefix.rstrip("/"): loader.get_app(name, global_conf=global_conf)
+                  for prefix, name in applications.items()})
+
+
 def _without_suffix(path):
     """``path`` without a format suffix (option ``expected_filetype_suffixes``)."""
     for suffix in CONF.expected_filetype_suffixes:

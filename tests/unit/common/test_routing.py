@@ -50,3 +50,22 @@ def test_paths(here):
 def test_a_wrong_row_stops_the_start(controller, action, word):
     with pytest.raises(ValueError, match=word):
         routing.Router([Route("/things", "GET", controller, action)])
+
+
+@pytest.mark.parametrize(("path", "expected"), [
+    ("/", ("root", "", "/")), ("", ("root", "", "")), ("*", ("root", "", "*")), ("/v1.0", ("api", "/v1.0", "")),
+    ("/v1.0/", ("api", "/v1.0", "/")),
+    ("/v1.0/t/users//bob", ("api", "/v1.0", "/t/users//bob")), ("//v1.0/t", ("root", "", "//v1.0/t")),
+    ("/v1.00", ("root", "", "/v1.00")), ("/v1.0/openapi.json", ("document", "/v1.0/openapi.json", "")),
+    ("/v1.0/openapi.jsons", ("api", "/v1.0", "/openapi.jsons"))])
+def test_what_is_mounted_where(path, expected):
+    def application(name):
+        return lambda environ, _start: (name, environ["SCRIPT_NAME"], environ["PATH_INFO"])
+    mount = routing.Mount({"": application("root"), "/v1.0": application("api"),
+                           "/v1.0/openapi.json": application("document")})
+    assert mount({"PATH_INFO": path}, None) == expected
+
+
+def test_every_path_belongs_somewhere():
+    with pytest.raises(ValueError, match="for /"):
+        routing.mount_factory(None, {}, **{"/v1.0": "api"})
