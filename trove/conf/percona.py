@@ -14,6 +14,8 @@ opts = datastore.datastore_opts(
     backup_incremental_strategy={"InnoBackupEx": "InnoBackupExIncremental"},
     backup_namespace=f"{datastore.BACKUP}.mysql_impl",
     restore_namespace=f"{datastore.RESTORE}.mysql_impl",
+    replication_strategy="MysqlGTIDReplication",
+    replication_namespace=f"{datastore.REPLICATION}.mysql_gtid",
     guest_log_exposed_logs="general,slow_query",
 )
 

@@ -20,6 +20,14 @@ opts = [
                help="How often a message is sent again while the broker does not answer, before that is an error."),
     cfg.IntOpt("agent_call_low_timeout", default=5, help="Seconds for a short call to a guest."),
     cfg.IntOpt("agent_call_high_timeout", default=60, help="Seconds for a long call to a guest."),
+    cfg.IntOpt("agent_replication_snapshot_timeout", default=36000,
+               help="Seconds for the snapshot of a source from which its new replicas are made."),
+    cfg.IntOpt("replication_time_out", default=600,
+               help="Seconds until a replica that is to be promoted must have come near its source; nothing is "
+                    "stopped meanwhile."),
+    cfg.IntOpt("switchover_time_out", default=60,
+               help="Seconds that a source is read-only at most before its replica must have caught up with it; else "
+                    "the source goes on."),
     cfg.IntOpt("agent_heartbeat_expiry", default=60, help="Seconds of silence after which a guest counts as dead."),
     cfg.IntOpt("usage_timeout", default=900, help="Seconds for a guest to be built, where its group sets none."),
     cfg.IntOpt("restore_usage_timeout", default=36000, help="Seconds for a guest to be built from a backup."),

@@ -10,6 +10,7 @@ class Reports:
 
     def __init__(self):
         self.statuses = []
+        self.payloads = []
         self.times = []
         self.roots = []
         self.causes = []
@@ -20,6 +21,7 @@ class Reports:
         """As conductor.api.API."""
         if self.broken:
             raise rpc.DeliveryFailure("no broker")
+        self.payloads.append(payload)
         self.statuses.append(payload["service_status"])
         self.causes.append(payload.get("cause"))
         self.times.append(sent)

@@ -17,6 +17,7 @@ from trove.common import exception
 from trove.common.cfg import CONF
 from trove.conductor import api as conductor_api
 from trove.guestagent import volume
+from trove.guestagent.datastore.replication import ReplicationCommands
 
 LOG = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class PrepareRequest:
     modules: list
 
 
-class Manager(abc.ABC):
+class Manager(ReplicationCommands, abc.ABC):
     """Commands of the guest agent. One object per agent, made at its start."""
 
     def __init__(self, manager_name):
@@ -125,7 +126,7 @@ class Manager(abc.ABC):
 
     def update_status(self, context=None):
         """The heartbeat, called every ``report_interval`` seconds."""
-        self.status.update()
+        self.status.update(self._replication_health())
         if self.backups is not None:
             self.backups.report_unsent()
 

@@ -31,6 +31,7 @@ class BaseDbStatus(abc.ABC):
         self.restart_mode = False
         self._prepare_completed = None
         self._unsent = None
+        self._replication = None
         self._last_sent = 0.0
         # Reports come from commands and from the heartbeat; one at a time keeps them in the order of their times.
         self._reporting = threading.Lock()
@@ -105,6 +106,8 @@ class BaseDbStatus(abc.ABC):
             payload = {"service_status": status.description, "agent_version": version.version_string()}
             if cause:
                 payload["cause"] = cause
+            if self._replication:
+                payload["replication"] = self._replication
             self._unsent = (status, cause) if force else None
             try:
                 conductor_api.API(TroveContext()).heartbeat(CONF.guest_id, payload, self._time_of_report())
@@ -122,8 +125,12 @@ class BaseDbStatus(abc.ABC):
         self._last_sent = max(time.time(), self._last_sent + 0.001)
         return self._last_sent
 
-    def update(self):
-        """The heartbeat: report the real status, or what could not be sent before."""
+    def update(self, replication=None):
+        """The heartbeat: report the real status, or what could not be sent before.
+
+        replication: health of a replica, for this and the next reports.
+        """
+        self._replication = replication
         unsent = self._unsent
         if self.prepare_completed:
             status = self.get_actual_db_status()

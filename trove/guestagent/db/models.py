@@ -16,6 +16,9 @@ MAX_USER_NAME = 16
 MAX_DATABASE_NAME = 64
 ANY_HOST = "%"
 
+# What the names of the accounts begin with by which replicas follow a source.
+REPLICATION_USERS = "os_replica_"
+
 _FORBIDDEN = "'\";`,/\\"
 _DATABASE_NAME = re.compile(r"[A-Za-z0-9_-]+[ ?#@]*[A-Za-z0-9_-]+")
 
@@ -93,7 +96,8 @@ def check_database_name(value, manager="mysql", name="name"):
 
 def is_ignored_user(value, manager):
     """Whether users of that name are hidden and cannot be made (compared in lower case)."""
-    return value.lower() in {ignored.lower() for ignored in CONF[manager].ignore_users}
+    return (value.lower() in {ignored.lower() for ignored in CONF[manager].ignore_users}
+            or value.lower().startswith(REPLICATION_USERS))
 
 
 def is_ignored_database(value, manager):

@@ -193,6 +193,9 @@ class MySqlAdmin:
         with self.open_session() as session:
             session.set_password(user.name, user.host, user.password)
             session.execute(f"GRANT {_privileges()} ON *.* TO %s@%s{option}", (user.name, user.host))
+            # Not even root writes to a replica. MySQL has no such privilege: there nobody does.
+            if "mariadb" in session.execute("SELECT VERSION()")[0][0].lower():
+                session.execute("REVOKE READ_ONLY ADMIN ON *.* FROM %s@%s", (user.name, user.host))
         return user.serialize()
 
     def disable_root(self):

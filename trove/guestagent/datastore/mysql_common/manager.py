@@ -6,7 +6,7 @@ from trove.common.cfg import CONF
 from trove.conductor import api as conductor_api
 from trove.guestagent import pkg
 from trove.guestagent.backup.backupagent import BackupAgent
-from trove.guestagent.datastore import manager
+from trove.guestagent.datastore import manager, replication
 from trove.guestagent.datastore.mysql_common.admin import MySqlAdmin
 from trove.guestagent.datastore.mysql_common.service import Layout, MySqlApp
 
@@ -19,6 +19,7 @@ class MySqlManager(manager.Manager):
         self._app = MySqlApp(layout or Layout(Path(CONF[self.manager].mount_point)))
         self._admin = MySqlAdmin(self._app.session, self.manager)
         self._backups = BackupAgent(self.manager, self._app)
+        self._replication = replication.load(self.manager, self._app)
 
     @property
     def app(self):
@@ -36,6 +37,11 @@ class MySqlManager(manager.Manager):
         return self._backups
 
     @property
+    def replication(self):
+        """Sources and replicas (Replication)."""
+        return self._replication
+
+    @property
     def status(self):
         """The server's status (MySqlStatus)."""
         return self._app.status
@@ -47,10 +53,10 @@ class MySqlManager(manager.Manager):
 
     def do_prepare(self, context, request):
         """The recipe. Every line may be repeated after a death anywhere."""
-        for name in ("snapshot", "cluster_config"):
-            if getattr(request, name):
-                raise exception.DatastoreOperationNotSupported(operation=f"prepare with {name}",
-                                                               datastore=self.manager)
+        if request.cluster_config:
+            raise exception.DatastoreOperationNotSupported(operation="prepare with cluster_config",
+                                                           datastore=self.manager)
+        snapshot = request.snapshot
         pkg.install(request.packages)
         app = self.app
         app.service.leave_to_agent()
@@ -58,6 +64,8 @@ class MySqlManager(manager.Manager):
         if request.device_path:
             app.prepare_volume(request.device_path)
         app.write_configuration(request.config_contents, request.overrides)
+        if snapshot:
+            self._call(self.replication, "configure", snapshot["config"])
         info = request.backup_info
         if info is None or self.backups.needs_server(info):
             app.prepare_data()
@@ -69,6 +77,8 @@ class MySqlManager(manager.Manager):
             self.backups.restore(info)
             # The dump has brought the administrator of the server that was backed up.
             app.secure(keep_root=True)
+        if snapshot:
+            self.replication.attach_replica(snapshot, snapshot["config"])
 
     def post_prepare(self, context, request):
         """Report the root that came with a backup."""

@@ -173,6 +173,13 @@ class MySqlApp:
         finally:
             connection.close()
 
+    @contextlib.contextmanager
+    def own_session(self, **kwargs):
+        """A Session for what concerns this server alone: replicas do not get it."""
+        with self.session(**kwargs) as session:
+            session.execute("SET SESSION sql_log_bin = 0")
+            yield session
+
     # Parts of prepare
 
     @property
@@ -252,13 +259,13 @@ class MySqlApp:
         # closed MySQL's root.
         if not self._made_administrator_as("root") and not self._made_administrator_as(ADMIN_USER):
             self._restart_with_administrator()
-        with self.session() as session:
+        with self.own_session() as session:
             session.close_other_doors(keep_root)
 
     def _made_administrator_as(self, user):
         """Make the administrator as ``user``; returns whether the server has let that one in."""
         try:
-            with self.session(user=user) as session:
+            with self.own_session(user=user) as session:
                 session.make_administrator(ADMIN_USER, self._admin_password())
         except pymysql.err.OperationalError as error:
             if error.args[0] not in _DENIED:

@@ -26,7 +26,10 @@ class _Physical(base.RestoreRunner):
                               f"--target-dir={self.directory}", *arguments], timeout=CONF.backup_prepare_timeout)
 
     def finish(self):
-        """What the program has left for itself is no data."""
+        """What the program has left for itself is no data; the position in the source's log is kept for replicas."""
+        for name in ("xtrabackup_binlog_info", "mariadb_backup_binlog_info"):
+            if (self.directory / name).exists():
+                (self.directory / name).rename(self.directory / base.POSITION_FILENAME)
         for path in self.directory.glob("*"):
             if path.name.startswith(("xtrabackup_", "mariadb_backup_")) or path.name == "backup-my.cnf":
                 path.unlink()

@@ -1,0 +1,274 @@
+"""Sources and replicas: real servers that follow each other over TCP, driven by the agent's own code."""
+import contextlib
+import shutil
+import socket
+import threading
+import time
+
+import pymysql
+import pytest
+
+from tests.functional.guestagent.conftest import end, make_guest
+from tests.functional.guestagent.test_backup import PASSWORD, Backups, Machine, container, running_cloud  # noqa: F401
+from trove.common import exception, template, utils
+from trove.common.context import TroveContext
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+GTID = ("MariaDBGTIDReplication", "trove.guestagent.strategies.replication.experimental.mariadb_gtid")
+BINLOG = ("MysqlBinlogReplication", "trove.guestagent.strategies.replication.mysql_binlog")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Node(Machine):
+    """A guest with its agent whose server others reach."""
+
+    def __init__(self, conf, guest, name):
+        super().__init__(conf, guest)
+        self.name, self.port = name, free_port()
+        text = guest.config_contents().replace("skip_networking", "bind_address = 127.0.0.1")
+        self.contents = text.replace("port = 3306", f"port = {self.port}").replace(
+            f"server_id = {utils.stable_server_id('i-1')}", f"server_id = {utils.stable_server_id(name)}")
+
+    @property
+    def account(self):
+        return {"user": f"os_replica_{self.name}", "password": f"the \\ 'secret' of {self.name}"}
+
+    def call(self, method, *arguments):
+        """What the task manager would call."""
+        self.enter()
+        return getattr(self.manager, method)(TroveContext(), *arguments)
+
+    def info(self, replica, **more):
+        """What a replica is told to follow this one."""
+        return {"master": {"host": "127.0.0.1", "port": self.port, **replica.account},
+                "log_position": self.call("get_replica_context")["log_position"], **more}
+
+    def sources(self, *replicas):
+        self.call("enable_as_master", config("replica_source"), [replica.account for replica in replicas])
+
+    def follow(self, source, **more):
+        self.call("attach_replica", source.info(self, **more), config("replica"))
+
+    def values(self):
+        return [row[0] for row in self.sql("SELECT v FROM t ORDER BY n")]
+
+
+def config(role):
+    return template.render("mariadb", "mariadb", "10.11", {"ram": 256}, "i-1", f"{role}.config.template")
+
+
+@pytest.fixture(params=[GTID, BINLOG], ids=["gtid", "binlog"])
+def nodes(request, conf, direct, reports, packaged_data, container):  # noqa: F811
+    """Makes guests; all servers are ended and all files removed at the end."""
+    conf.set_override("replication_strategy", request.param[0], group="mariadb")
+    conf.set_override("replication_namespace", request.param[1], group="mariadb")
+    made = []
+
+    def make(name):
+        guest = make_guest()
+        conf.set_override("guest_id", "i-1")
+        conf.set_override("guest_key", "the key of this guest only")
+        guest.layout.template.symlink_to(packaged_data)
+        made.append(Node(conf, guest, name))
+        return made[-1]
+    yield make
+    for node in made:
+        node.enter()
+        end(node.manager.app)
+        shutil.rmtree(node.guest.root)
+
+
+@pytest.fixture
+def pair(nodes, reports):
+    """A source, and two replicas that were made of one snapshot of it."""
+    source, first, second = nodes("a"), nodes("b"), nodes("c")
+    source.prepare(config_contents=source.contents)
+    source.sql("CREATE TABLE t (n INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(200)) ENGINE=InnoDB",
+               "INSERT INTO t (v) VALUES ('before')")
+    snapshot = source.call("get_replication_snapshot", {"accounts": [first.account, second.account]},
+                           config("replica_source"))
+    assert snapshot["dataset"]["dataset_size"] > 0
+    source.sql("INSERT INTO t (v) VALUES ('logged')")
+    taken = Backups(reports).take(source)
+    source.sql("INSERT INTO t (v) VALUES ('after')")
+    for replica in (first, second):
+        info = source.info(replica)
+        replica.prepare(databases=[], users=[], config_contents=replica.contents,
+                        backup_info={"id": taken["id"], "type": taken["type"], "chain": [taken]},
+                        snapshot={**info, "config": config("replica")})
+        assert reports.statuses[-1] == "running", reports.causes
+    return source, first, second
+
+
+def caught_up(source, *replicas):
+    txn = source.call("get_latest_txn_id")
+    for replica in replicas:
+        assert replica.call("wait_for_txn", txn) is True
+
+
+def test_replicas_of_one_snapshot_follow_and_refuse_writes(pair):
+    source, *replicas = pair
+    caught_up(source, *replicas)
+    for replica in replicas:
+        assert replica.values() == ["before", "logged", "after"]
+        context = replica.call("get_replica_context")
+        assert (context["running"], context["lag"], context["error"]) == (True, 0, None)
+        with pytest.raises(pymysql.err.OperationalError, match="read-only"):
+            replica.sql("INSERT INTO t (v) VALUES ('wrong')")
+        replica.call("restart")
+        with pytest.raises(pymysql.err.OperationalError, match="read-only"):
+            replica.sql("INSERT INTO t (v) VALUES ('wrong')")
+    assert source.call("get_replica_context")["running"] is False
+    source.sql("INSERT INTO t (v) VALUES ('later')")
+    caught_up(source, *replicas)
+    assert replicas[1].values()[-1] == "later"
+
+
+def test_not_even_root_writes_to_a_replica(pair):
+    source, first, _ = pair
+    root = source.call("enable_root_with_password", "the password of root")
+    caught_up(source, first)
+    connection = pymysql.connect(unix_socket=str(first.guest.layout.socket), user="root",
+                                 password=root["_password"], autocommit=True)
+    with connection, connection.cursor() as cursor:
+        for statement in ("CREATE DATABASE mine", "SET GLOBAL read_only = 0"):
+            with pytest.raises(pymysql.err.OperationalError):
+                cursor.execute(statement)
+
+
+def test_accounts_are_hidden_and_go_with_the_replica(pair):
+    source, first, second = pair
+    assert [user["_name"] for user in source.call("list_users")[0]] == ["u1"]
+    first.call("detach_replica")
+    first.sql("INSERT INTO t (v) VALUES ('its own')")
+    source.call("cleanup_source_on_replica_detach", {"user": first.account["user"]})
+    with pytest.raises(exception.TroveError, match=r"[Aa]ccess denied"):
+        first.follow(source)
+    first.call("detach_replica")
+    source.sql("INSERT INTO t (v) VALUES ('not for it')")
+    caught_up(source, second)
+    assert "not for it" not in first.values()
+    assert first.call("get_replica_context")["error"] == "it follows nobody"
+    assert first.manager._replication_health() is None
+
+
+def test_heartbeats_of_replicas_tell_how_they_do(pair, reports):
+    source, first, _ = pair
+    first.enter()
+    first.manager.update_status()
+    assert reports.payloads[-1]["replication"] == {"running": True, "lag": 0, "error": None}
+    source.enter()
+    source.manager.update_status()
+    assert "replication" not in reports.payloads[-1]
+
+
+class Writer(threading.Thread):
+    """Writes to whichever node takes it and remembers what was acknowledged."""
+
+    def __init__(self, *nodes):
+        super().__init__()
+        self.nodes, self.acknowledged, self.ending = nodes, [], threading.Event()
+
+    def run(self):
+        number = 0
+        while not self.ending.is_set():
+            for node in self.nodes:
+                with contextlib.suppress(pymysql.err.MySQLError):
+                    connection = pymysql.connect(unix_socket=str(node.guest.layout.socket), user="u1",
+                                                 password=PASSWORD, database="db1", autocommit=True)
+                    with connection, connection.cursor() as cursor:
+                        while not self.ending.is_set():
+                            number += 1
+                            cursor.execute("INSERT INTO t (v) VALUES (%s)", (f"w{number}",))
+                            self.acknowledged.append(f"w{number}")
+                            time.sleep(0.003)
+
+
+def test_a_switchover_loses_no_acknowledged_write(pair):
+    source, first, second = pair
+    writer = Writer(source, first)
+    writer.start()
+    try:
+        while len(writer.acknowledged) < 50:
+            time.sleep(0.01)
+        source.call("make_read_only", True)
+        txn = source.call("get_latest_txn_id")
+        assert first.call("wait_for_txn", txn)
+        assert second.call("wait_for_txn", txn)
+        first.call("detach_replica", True)
+        first.sources(source, second)
+        # Where the others begin must be known before anything is written.
+        position = first.call("get_replica_context")["log_position"]
+        first.call("make_read_only", False)
+        source.call("demote_replication_master")
+        before = len(writer.acknowledged)
+        for replica in (second, source):
+            replica.follow(first, log_position=position)
+        while len(writer.acknowledged) < before + 50:
+            time.sleep(0.01)
+    finally:
+        writer.ending.set()
+        writer.join()
+    caught_up(first, second, source)
+    for node in pair:
+        written = [value for value in node.values() if value.startswith("w")]
+        assert set(writer.acknowledged) <= set(written)
+    # And back again, the other way round: nothing has been left behind that would be in the way.
+    first.call("make_read_only", True)
+    caught_up(first, source, second)
+    source.call("detach_replica", True)
+    source.sources(first, second)
+    position = source.call("get_replica_context")["log_position"]
+    source.call("make_read_only", False)
+    first.call("demote_replication_master")
+    for replica in (second, first):
+        replica.follow(source, log_position=position)
+    source.sql("INSERT INTO t (v) VALUES ('home')")
+    caught_up(source, first, second)
+    assert first.values()[-1] == second.values()[-1] == "home"
+
+
+def test_the_best_replica_of_a_dead_source(pair):
+    source, first, second = pair
+    caught_up(source, first, second)
+    second.enter()
+    with second.manager.app.session() as session:
+        session.execute("STOP SLAVE")
+    source.sql("INSERT INTO t (v) VALUES ('only the first has it')")
+    caught_up(source, first)
+    source.enter()
+    source.manager.app.stop()
+    said = {node.name: node.call("get_last_txn") for node in (first, second)}
+    assert said["b"]["source"] == said["c"]["source"]
+    assert said["b"]["count"] > said["c"]["count"]
+    assert first.call("wait_for_txn", said["b"]["txn"])
+
+
+def test_an_open_transaction_does_not_hold_up_a_source_that_becomes_read_only(pair):
+    source = pair[0]
+    connection = pymysql.connect(unix_socket=str(source.guest.layout.socket), user="u1", password=PASSWORD,
+                                 database="db1")
+    with connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO t (v) VALUES ('never committed')")
+        source.call("make_read_only", True)
+        with pytest.raises(pymysql.err.MySQLError):
+            connection.commit()
+    source.call("make_read_only", False)
+    assert "never committed" not in source.values()
+
+
+def test_attaching_to_a_source_that_is_not_there(pair, conf):
+    source, first, _ = pair
+    info = source.info(first)
+    source.enter()
+    source.manager.app.stop()
+    conf.set_override("agent_call_high_timeout", 2)
+    with pytest.raises(exception.TroveError, match="does not follow its source"):
+        first.call("attach_replica", info, config("replica"))
+    first.call("attach_replica", {**info, "must_connect": False}, config("replica"))

@@ -1,0 +1,286 @@
+"""Replication of the MySQL family: roles, accounts, read-only servers. How positions are told is a strategy's matter.
+
+What is done here for one server alone - accounts, passwords - is kept out of its binary log: replicas must not get it,
+nor may it look like a change that the source does not have.
+"""
+import abc
+import configparser
+import contextlib
+import functools
+import time
+from dataclasses import dataclass
+
+import pymysql
+from oslo_log import log as logging
+
+from trove.common import exception
+from trove.common.cfg import CONF
+from trove.guestagent.backup.backupagent import used_gb
+from trove.guestagent.common import operating_system
+from trove.guestagent.common.configuration import SYSTEM_GROUP
+from trove.guestagent.db.models import REPLICATION_USERS
+from trove.guestagent.strategies.replication.base import Replication
+from trove.guestagent.strategies.restore.base import POSITION_FILENAME
+
+LOG = logging.getLogger(__name__)
+
+# Change ids of the layers over the configuration.
+_ROLE, _READ_ONLY = "replication", "readonly"
+_LOCK_WAIT_TIMEOUT, _NO_SUCH_THREAD, _ACCESS_DENIED = 1205, 1094, 1045
+# Seconds that writers have to finish before they are cut off, when the server becomes read-only.
+_PATIENCE = 5
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The words of a server program for the same things.
+
+    ready: query that tells whether it keeps a log that replicas and their replicas can follow; read_only: the variable
+    that stops everybody's writes but the agent's; replica, source: how the statements call them.
+    """
+
+    ready: str
+    read_only: str
+    replica: str
+    source: str
+    change: str
+
+
+MARIADB = Dialect("SELECT @@log_bin AND @@log_slave_updates", "read_only", "SLAVE", "MASTER", "CHANGE MASTER TO")
+MYSQL = Dialect("SELECT @@log_bin AND @@log_replica_updates AND @@gtid_mode = 'ON'", "super_read_only", "REPLICA",
+                "SOURCE", "CHANGE REPLICATION SOURCE TO")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A value of an option that SQL does not have in quotes."""
+
+    word: str
+
+
+def is_connected(status):
+    """Whether a replica, by its status, follows its source now."""
+    return status.get("Slave_IO_Running") == "Yes" and status.get("Slave_SQL_Running") == "Yes"
+
+
+def health_of(status):
+    """The health of a replica with this status (dict), None for an empty one: it is none."""
+    if not status:
+        return None
+    error = status.get("Last_SQL_Error") or status.get("Last_IO_Error") or None
+    return {"running": is_connected(status), "lag": status.get("Seconds_Behind_Master"), "error": error}
+
+
+class MysqlReplicationBase(Replication):
+    """What the strategies have in common."""
+
+    @functools.cached_property
+    def dialect(self):
+        """The Dialect of the server, which must be running."""
+        with self.app.session() as session:
+            [(version,)] = session.execute("SELECT VERSION()")
+        return MARIADB if "mariadb" in version.lower() else MYSQL
+
+    # What a strategy says
+
+    @abc.abstractmethod
+    def follow(self, session, info, position):
+        """The options of the CHANGE statement that say where to begin: {name without prefix: value or Word}.
+
+        info: of ``attach_replica``; position: what the snapshot was taken at (text of the backup's own file), None for
+        a server whose data has come here otherwise. May set variables of the server before.
+        """
+
+    # Roles
+
+    def configure(self, config):
+        """See the base."""
+        self._write_role(config)
+        self.app.configuration.apply_override({"read_only": 1}, SYSTEM_GROUP, _READ_ONLY)
+
+    def _write_role(self, config):
+        parser = configparser.ConfigParser(interpolation=None, allow_no_value=True, strict=False)
+        parser.read_string(config)
+        values = {name: "1" if value is None else value for name, value in parser.items("mysqld")}
+        self.app.configuration.apply_override(values, SYSTEM_GROUP, _ROLE)
+
+    def _take_role(self, config):
+        self._write_role(config)
+        with self.app.session() as session:
+            [(ready,)] = session.execute(self.dialect.ready)
+        if not ready:
+            LOG.info("%s: the server is restarted, as it keeps no log of changes yet", CONF.guest_id)
+            self.app.restart()
+
+    def enable_as_master(self, config, accounts):
+        """See the base."""
+        self._take_role(config)
+        self._set_accounts(accounts)
+
+    def get_replication_snapshot(self, snapshot_info, config):
+        """See the base."""
+        self.enable_as_master(config, snapshot_info["accounts"])
+        return {"dataset": {"datastore_manager": CONF.datastore_manager,
+                            "dataset_size": used_gb(self.app.layout.mount_point)},
+                "replication_strategy": type(self).__name__}
+
+    def demote_replication_master(self):
+        """See the base."""
+        self._set_accounts([])
+        self.make_read_only(True)
+
+    # Accounts
+
+    def _set_accounts(self, accounts):
+        wanted = {account["user"]: account["password"] for account in accounts}
+        with self._own_session() as session:
+            for name in self._accounts(session):
+                if name not in wanted:
+                    session.execute("DROP USER IF EXISTS %s@'%%'", (name,))
+            for name, password in sorted(wanted.items()):
+                session.set_password(name, "%", password)
+                session.execute("GRANT REPLICATION SLAVE ON *.* TO %s@'%%'", (name,))
+
+    def cleanup_source_on_replica_detach(self, replica_info):
+        """See the base."""
+        with self._own_session() as session:
+            if replica_info["user"] in self._accounts(session):
+                session.execute("DROP USER IF EXISTS %s@'%%'", (replica_info["user"],))
+
+    @staticmethod
+    def _accounts(session):
+        return [name for (name,) in session.execute(
+            "SELECT User FROM mysql.user WHERE LEFT(User, %s) = %s", (len(REPLICATION_USERS), REPLICATION_USERS))]
+
+    @contextlib.contextmanager
+    def _own_session(self):
+        """A session whose changes are not logged, and which may write to a read-only server."""
+        with self.app.own_session() as session:
+            # Only MySQL shuts out the administrator too; others stay shut out meanwhile.
+            shut = self.dialect is MYSQL and session.execute("SELECT @@super_read_only")[0][0]
+            if shut:
+                session.set_global("super_read_only", 0)
+            try:
+                yield session
+            finally:
+                if shut:
+                    session.set_global("super_read_only", 1)
+
+    # Reading and writing
+
+    def make_read_only(self, read_only):
+        """See the base."""
+        name = self.dialect.read_only
+        self.app.configuration.apply_override({name: 1} if read_only else {}, SYSTEM_GROUP, _READ_ONLY)
+        with self.app.session() as session:
+            if not read_only:
+                session.set_global("read_only", 0)
+                return
+            [(already,)] = session.execute(f"SELECT @@{name}")
+            if already:
+                return
+            session.execute("SET SESSION lock_wait_timeout = %s", (_PATIENCE,))
+            try:
+                session.set_global(name, 1)
+            except pymysql.err.OperationalError as error:
+                if error.args[0] != _LOCK_WAIT_TIMEOUT:
+                    raise
+                self._end_transactions(session)
+                session.set_global(name, 1)
+        LOG.info("%s: the server is read-only", CONF.guest_id)
+
+    @staticmethod
+    def _end_transactions(session):
+        """Cut off who holds what; nothing of theirs was acknowledged."""
+        for (thread,) in session.execute("SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX"):
+            try:
+                session.execute("KILL %s", (thread,))
+            except pymysql.err.MySQLError as error:
+                if error.args[0] != _NO_SUCH_THREAD:
+                    raise
+
+    # Following
+
+    def attach_replica(self, info, config):
+        """See the base."""
+        self._take_role(config)
+        self.make_read_only(True)
+        master, words = info["master"], self.dialect
+        position_file = self.app.layout.data / POSITION_FILENAME
+        with self.app.session() as session:
+            session.execute(f"STOP {words.replica}")
+            options = {"HOST": master["host"], "PORT": master["port"], "USER": master["user"],
+                       "PASSWORD": master["password"], "CONNECT_RETRY": 3, "RETRY_COUNT": 1000000,
+                       "HEARTBEAT_PERIOD": 5,
+                       **self.follow(session, info, operating_system.read_file(position_file))}
+            if words is MARIADB:
+                del options["RETRY_COUNT"]  # an option of its server, with as high a default
+            else:
+                options["SSL"] = 0
+                options["PUBLIC_KEY"] = 1
+            self._change(session, options)
+            session.execute(f"START {words.replica}")
+        self._wait_connected(info.get("must_connect", True))
+        position_file.unlink(missing_ok=True)
+        LOG.info("%s: follows %s", CONF.guest_id, master["host"])
+
+    def _change(self, session, options):
+        words = self.dialect
+        prefixed = [("GET_SOURCE_PUBLIC_KEY" if name == "PUBLIC_KEY" else f"{words.source}_{name}", value)
+                    for name, value in options.items()]
+        assignments = ", ".join(f"{name} = {value.word}" if isinstance(value, Word) else f"{name} = %s"
+                                for name, value in prefixed)
+        session.execute(f"{words.change} {assignments}",
+                        [value for _, value in prefixed if not isinstance(value, Word)])
+
+    def _wait_connected(self, must_connect):
+        """Raises TroveError with what the server says, if it does not follow its source in time."""
+        end = time.monotonic() + CONF.agent_call_high_timeout / 2
+        while must_connect:
+            status = self._status()
+            if is_connected(status):
+                return
+            if (status.get("Last_SQL_Error") or status.get("Last_IO_Errno") == _ACCESS_DENIED
+                    or time.monotonic() > end):
+                error = health_of(status)["error"] if status else None
+                raise exception.TroveError(f"The replica does not follow its source: {error or 'it is not connected'}")
+            time.sleep(0.1)
+
+    def detach_replica(self, for_failover=False):
+        """See the base."""
+        words = self.dialect
+        with self.app.session() as session:
+            session.execute(f"STOP {words.replica}")
+            session.execute(f"RESET {words.replica} ALL")
+        (self.app.layout.data / POSITION_FILENAME).unlink(missing_ok=True)
+        if not for_failover:
+            self.make_read_only(False)
+            self._set_accounts([])
+            LOG.info("%s: follows nobody any more", CONF.guest_id)
+
+    def _status(self):
+        """The status of the replication as a dict with the words of MariaDB, empty for a server that follows nobody."""
+        with self.app.session() as session:
+            rows = session.execute(f"SHOW {self.dialect.replica} STATUS")
+            names = [column[0].replace("Source", "Master").replace("Replica", "Slave")
+                     for column in session.cursor.description]
+        return dict(zip(names, rows[0], strict=True)) if rows else {}
+
+    def health(self):
+        """See the base."""
+        return health_of(self._status())
+
+    def get_replica_context(self):
+        """See the base."""
+        nothing = {"running": False, "lag": None, "error": "it follows nobody"}
+        return {**(self.health() or nothing), "log_position": self.log_position()}
+
+    def log_position(self):
+        """Where others would begin to follow this server, if the strategy needs that, else None."""
+        return None
+
+    def _query(self, statement, values=()):
+        """The one value that a query gives."""
+        with self.app.session() as session:
+            [(value,)] = session.execute(statement, values)
+        return value
