@@ -2,6 +2,7 @@
 
 Its methods are held to the signatures of ``trove.guestagent.api.API`` by tests/unit/test_fakes.py.
 """
+import dataclasses
 import threading
 
 from trove.common import exception
@@ -12,6 +13,20 @@ from trove.guestagent.strategies.storage.swift import SwiftStorage
 from trove.instance.models import service_status
 
 
+@dataclasses.dataclass
+class Server:
+    """What replication has made of the server of one guest.
+
+    accounts: names; follows: address of its source or None; txn: number of its newest transaction; written: whether
+    its users may write, and so do (``txn`` grows when they can).
+    """
+
+    accounts: set = dataclasses.field(default_factory=set)
+    follows: str | None = None
+    read_only: bool = False
+    txn: int = 100
+
+
 class Guests:
     """What the tests steer and look at.
 
@@ -19,7 +34,7 @@ class Guests:
     raise what a client raises; lost: number of prepare messages that never arrive; builds: whether prepare succeeds
     (True), fails (False) or is never heard of again (None); boots: whether agents report after a reboot; overrides:
     {instance id: {name: value}} of their files; variables: the same of what was set in the running servers; refused:
-    names that these do not take.
+    names that these do not take; servers: {instance id: Server}.
     """
 
     def __init__(self):
@@ -35,6 +50,7 @@ class Guests:
         self.overrides = {}
         self.variables = {}
         self.refused = ()
+        self.servers = {}
 
     def called(self, method):
         """The arguments of every arrived command of that name."""
@@ -67,6 +83,8 @@ class FakeAgent:
                 GUESTS.lost -= 1
                 return
         self._take("prepare", **arguments)
+        if snapshot and GUESTS.builds:
+            self._follow(snapshot)
         if GUESTS.builds is not None:
             self._report(ServiceStatuses.RUNNING if GUESTS.builds else ServiceStatuses.FAILED)
 
@@ -106,6 +124,74 @@ class FakeAgent:
         self._take("apply_overrides", overrides=overrides)
         GUESTS.variables.setdefault(self.instance_id, {}).update(overrides)
         return {name: "no such value" for name in overrides if name in GUESTS.refused}
+
+    @property
+    def _server(self):
+        return GUESTS.servers.setdefault(self.instance_id, Server())
+
+    def _follow(self, info):
+        self._server.follows, self._server.read_only = info["master"]["host"], True
+
+    def get_replication_snapshot(self, snapshot_info, replica_source_config):
+        """Be a source."""
+        self._take("get_replication_snapshot", snapshot_info=snapshot_info,
+                   replica_source_config=replica_source_config)
+        self._server.accounts = {account["user"] for account in snapshot_info["accounts"]}
+        return {"dataset": {"datastore_manager": "mysql", "dataset_size": 0.1}, "replication_strategy": "Fake"}
+
+    def enable_as_master(self, replica_source_config, accounts):
+        """Let these accounts follow."""
+        self._take("enable_as_master", replica_source_config=replica_source_config, accounts=accounts)
+        self._server.accounts = {account["user"] for account in accounts}
+
+    def attach_replica(self, replica_info, slave_config):
+        """Follow."""
+        self._take("attach_replica", replica_info=replica_info, slave_config=slave_config)
+        self._follow(replica_info)
+
+    def detach_replica(self, for_failover=False):
+        """Follow nobody."""
+        self._take("detach_replica", for_failover=for_failover)
+        self._server.follows = None
+        if not for_failover:
+            self._server.read_only = False
+
+    def get_replica_context(self):
+        """How it does."""
+        self._take("get_replica_context")
+        following = self._server.follows is not None
+        return {"running": following, "lag": 0 if following else None, "error": None, "log_position": None}
+
+    def make_read_only(self, read_only):
+        """Refuse or take writes."""
+        self._take("make_read_only", read_only=read_only)
+        self._server.read_only = read_only
+
+    def demote_replication_master(self):
+        """Be no source."""
+        self._take("demote_replication_master")
+        self._server.accounts, self._server.read_only = set(), True
+
+    def get_last_txn(self):
+        """What was received."""
+        self._take("get_last_txn")
+        return {"source": "1", "count": self._server.txn, "txn": str(self._server.txn)}
+
+    def get_latest_txn_id(self):
+        """What was done."""
+        self._take("get_latest_txn_id")
+        return str(self._server.txn)
+
+    def wait_for_txn(self, txn):
+        """Catch up."""
+        self._take("wait_for_txn", txn=txn)
+        self._server.txn = max(self._server.txn, int(txn))
+        return True
+
+    def cleanup_source_on_replica_detach(self, replica_info):
+        """Drop an account."""
+        self._take("cleanup_source_on_replica_detach", replica_info=replica_info)
+        self._server.accounts.discard(replica_info["user"])
 
     def _take(self, method, **arguments):
         GUESTS.commands.append((self.instance_id, method, arguments))

@@ -20,7 +20,7 @@ from trove.taskmanager import api as taskmanager
 
 LOG = logging.getLogger(__name__)
 
-KIND_CREATE, KIND_DELETE = "backup.create", "backup.delete"
+KIND_CREATE, KIND_DELETE, KIND_SNAPSHOT = "backup.create", "backup.delete", "backup.snapshot"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _find_parent(session, context, request, settings):
     return parent, kind
 
 
-def _settings(loaded):
+def settings_of(loaded):
     """The options of an instance's datastore. Raises NotImplementedHere when it cannot be backed up."""
     if loaded.row.cluster_id:
         raise exception.NotImplementedHere(
@@ -108,7 +108,7 @@ def _settings(loaded):
 def _insert(session, context, request):
     instance = instance_models.lock(session, request.instance_id, context)
     loaded = loading.load(session, request.instance_id, context)
-    settings = _settings(loaded)
+    settings = settings_of(loaded)
     loaded.check_action("backup")
     parent, kind = _find_parent(session, context, request, settings)
     quota.reserve(session, instance.tenant_id, {"backups": 1})

@@ -32,6 +32,11 @@ def guest_key(instance_id):
     return hmac.new(CONF.operation_key.encode(), f"guest:{instance_id}".encode(), hashlib.sha256).hexdigest()
 
 
+def replication_password(instance_id):
+    """With what a replica logs in at its source: HMAC-SHA256 of its id with [DEFAULT] operation_key, hexadecimal."""
+    return hmac.new(CONF.operation_key.encode(), f"replication:{instance_id}".encode(), hashlib.sha256).hexdigest()
+
+
 def backup_key(backup_id):
     """The key of one backup: HMAC-SHA256 of its id with [DEFAULT] backup_encryption_key, hexadecimal.
 

@@ -11,6 +11,8 @@ from trove.common.cfg import CONF
 CAST = None
 LOW = "agent_call_low_timeout"
 HIGH = "agent_call_high_timeout"
+# Characters of a text that a guest tells of itself.
+_LONGEST_TEXT = 65536
 
 
 def _is_database(value):
@@ -72,6 +74,28 @@ def _is_diagnostics(value):
             and isinstance(value.get("version"), str))
 
 
+def _is_short_text(value):
+    return isinstance(value, str) and len(value) <= _LONGEST_TEXT
+
+
+def _is_snapshot(value):
+    return isinstance(value, dict) and _has_numbers(value.get("dataset"), "dataset_size")
+
+
+def _is_replica_context(value):
+    return (isinstance(value, dict) and isinstance(value.get("running"), bool)
+            and (value.get("lag") is None or _is_number(value["lag"]))
+            and all(value.get(name) is None or _is_short_text(value[name]) for name in ("error", "log_position")))
+
+
+def _is_transaction(value):
+    return _has_numbers(value, "count") and all(_is_short_text(value.get(name)) for name in ("source", "txn"))
+
+
+def _is_truth(value):
+    return isinstance(value, bool)
+
+
 class API:
     """Commands for the agent of one instance.
 
@@ -107,7 +131,8 @@ class API:
         device_path: data volume or None; backup_info: of the backup to restore or None: {"id", "instance_id",
         "location", "type", "checksum", "chain": [of each backup, the full one first: {"id", "type", "location",
         "checksum", "segments": [[name, size, MD5]], "key", "storage"}]};
-        config_contents: text of the configuration file; overrides: dict.
+        config_contents: text of the configuration file; overrides: dict; snapshot: for a replica, what
+        ``attach_replica`` is given, with "config".
         """
         self._send(CAST, "prepare", packages=packages, databases=databases, memory_mb=memory_mb, users=users,
                    device_path=device_path, mount_point=mount_point, backup_info=backup_info,
@@ -246,6 +271,59 @@ class API:
     def get_diagnostics(self):
         """Version and memory of the agent: version, fd_size, vm_size, vm_peak, vm_rss, vm_hwm, threads."""
         return self._send(LOW, "get_diagnostics", _is_diagnostics)
+
+    def get_replication_snapshot(self, snapshot_info, replica_source_config):
+        """Make the server a source, whose data ``create_backup`` then takes; it is restarted if it must.
+
+        snapshot_info: {"accounts": of all its replicas, see ``enable_as_master``}; replica_source_config: text.
+        Returns {"dataset": {"dataset_size": GB, ...}, "replication_strategy"}.
+        """
+        return self._send(HIGH, "get_replication_snapshot", _is_snapshot, snapshot_info=snapshot_info,
+                          replica_source_config=replica_source_config)
+
+    def enable_as_master(self, replica_source_config, accounts):
+        """Let exactly these accounts (list of {"user", "password"}) follow the server."""
+        self._send(HIGH, "enable_as_master", replica_source_config=replica_source_config, accounts=accounts)
+
+    def attach_replica(self, replica_info, slave_config):
+        """Make the server a replica, read-only. It has answered when it follows its source.
+
+        replica_info: {"master": {"host", "port", "user", "password"}, "log_position": of the source or None,
+        "must_connect": whether it is an error when the source does not answer}; slave_config: text.
+        """
+        self._send(HIGH, "attach_replica", replica_info=replica_info, slave_config=slave_config)
+
+    def detach_replica(self, for_failover=False):
+        """Follow nobody any more; be writable, unless it is for a failover."""
+        self._send(HIGH, "detach_replica", for_failover=for_failover)
+
+    def get_replica_context(self):
+        """{"running", "lag" in seconds or None, "error" or None, "log_position" or None}."""
+        return self._send(HIGH, "get_replica_context", _is_replica_context)
+
+    def make_read_only(self, read_only):
+        """Refuse the writes of users, also after a restart; or take them."""
+        self._send(HIGH, "make_read_only", read_only=read_only)
+
+    def demote_replication_master(self):
+        """Refuse writes and let nobody follow any more."""
+        self._send(HIGH, "demote_replication_master")
+
+    def get_last_txn(self):
+        """What a replica has received: {"source", "count": the more the newer, "txn"}."""
+        return self._send(HIGH, "get_last_txn", _is_transaction)
+
+    def get_latest_txn_id(self):
+        """The newest transaction that was committed."""
+        return self._send(HIGH, "get_latest_txn_id", _is_short_text)
+
+    def wait_for_txn(self, txn):
+        """Whether a transaction was carried out within some seconds."""
+        return self._send(HIGH, "wait_for_txn", _is_truth, txn=txn)
+
+    def cleanup_source_on_replica_detach(self, replica_info):
+        """Remove the account of a replica: {"user"}."""
+        self._send(HIGH, "cleanup_source_on_replica_detach", replica_info=replica_info)
 
     def cluster_complete(self):
         """Tell a member that its cluster is complete."""

@@ -18,6 +18,7 @@ from trove.datastore import models as datastore_models
 from trove.db import get_db_api, in_transaction, models
 from trove.flavor import models as flavor_models
 from trove.guestagent.db.models import MySQLDatabase, MySQLUser
+from trove.instance import replicas
 from trove.instance.models import DBInstance, InstanceServiceStatus
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
@@ -31,12 +32,13 @@ LOG = logging.getLogger(__name__)
 class Spec:
     """What a create request asks for, with all spellings of the clients made one; ids and names as the user gave them.
 
+    flavor_id: None for that of the source of a replica;
     volume_size: GB or None; nics: dicts of {"net-id", "port-id", "v4-fixed-ip", "v6-fixed-ip"}; databases, users: value
     objects, not yet checked.
     """
 
     name: str
-    flavor_id: str
+    flavor_id: str | None
     datastore: str | None = None
     version: str | None = None
     volume_size: int | None = None
@@ -75,6 +77,8 @@ def _flavor_id(given):
     if isinstance(ref, dict):
         ref = ref["id"]
     if ref is None:
+        if given.get("replica_of") or given.get("slave_of"):
+            return None
         raise exception.BadValue(field="instance.flavorRef", reason="is required: the id of a flavor.")
     return last_segment(int(ref) if isinstance(ref, float) else ref)
 
@@ -87,8 +91,10 @@ def parse(given):
     count = given.get("replica_count") or 1
     if count > 1 and not source:
         raise exception.Forbidden("replica_count: more than one instance can only be made as replicas (replica_of).")
-    if given.get("locality") and not source:
-        raise exception.BadValue(field="locality", reason="can only be given for replicas.")
+    if given.get("locality"):
+        if not source:
+            raise exception.BadValue(field="locality", reason="can only be given for replicas.")
+        raise exception.NotImplementedHere("locality: where the servers of replicas run cannot be chosen here.")
     restore = given.get("restorePoint") or {}
     configuration = given.get("configuration")
     return Spec(
@@ -155,17 +161,6 @@ def check_users_and_databases(spec, manager):
                                      reason=f"'{unknown[0]}' is not among the databases of the request.")
 
 
-def _check_references(session, context, spec):
-    """Refuse what names a thing that does not exist: modules, replica sources."""
-    if spec.module_ids:
-        raise exception.NotFound(resource="module", id=spec.module_ids[0])
-    if spec.source_id:
-        source = DBInstance.get(session, spec.source_id, context)
-        if source.slave_of_id:
-            raise exception.Forbidden(f"replica_of: instance {source.id} is itself a replica.")
-        raise exception.BadRequest("replica_of: this datastore has no replication.")
-
-
 def _find_flavor(flavor_id, bound, settings):
     try:
         flavor = flavor_models.get_flavor(flavor_id)
@@ -197,58 +192,89 @@ def _overrides(session, context, spec, version):
 
 @in_transaction
 def _insert(session, context, spec, datastore, version, flavor, root_password):
-    """Charge the quota, write the rows and begin the operation: all or nothing. Returns (instance id, operation id)."""
-    overrides = _overrides(session, context, spec, version)
-    quota.reserve(session, context.project_id, {"instances": 1, "volumes": spec.volume_size or 0})
-    instance = DBInstance(
-        id=models.new_id(), name=spec.name, tenant_id=context.project_id, flavor_id=flavor.id,
-        volume_size=spec.volume_size, datastore_version_id=version.id, task=InstanceTasks.BUILDING,
-        configuration_id=spec.configuration_id)
-    session.add(instance)
-    session.add(InstanceServiceStatus(instance_id=instance.id, status=ServiceStatuses.NEW))
-    arguments = {
-        "name": spec.name,
-        "flavor": dataclasses.asdict(flavor),
-        "image_id": version.image_id,
-        "datastore": {"name": datastore.name, "manager": version.manager, "version": version.name,
-                      "version_id": version.id, "packages": version.package_list},
-        "volume_size": spec.volume_size,
-        "volume_type": spec.volume_type,
-        "availability_zone": spec.availability_zone,
-        "nics": list(spec.nics),
-        "databases": [database.serialize() for database in spec.databases],
-        "overrides": overrides,
-        "configuration_id": spec.configuration_id,
-        "backup_id": spec.backup_id,
-        "root": bool(root_password),
-    }
-    secrets = {"users": [user.serialize() for user in spec.users], "root_password": root_password}
-    operation = operations.begin(session, "instance.create", "instance", instance.id, context, arguments, secrets)
-    return instance.id, operation.id
+    """Charge the quota, write the rows and begin the operations: all or nothing.
 
-
-def create(context, spec):
-    """Make the rows of an instance and wake the task manager.
-
-    Returns (instance id, password of root or None). Raises BadRequest, Forbidden, NotFound, Conflict,
-    NotImplementedHere, OverLimit or ServiceUnavailable; then nothing was written.
+    Returns [(method of the task manager, its arguments)] of what was begun, and the id of the (last) instance.
     """
+    source = replicas.lock_source(session, context, spec.source_id) if spec.source_id else None
+    overrides = _overrides(session, context, spec, version)
+    names = replicas.names(spec)
+    quota.reserve(session, context.project_id,
+                  {"instances": len(names), "volumes": len(names) * (spec.volume_size or 0)})
+    ids = [models.new_id() for _ in names]
+    begun, backup_id = [], spec.backup_id
+    if source:
+        backup_id, operation_id = replicas.begin_snapshot(session, context, source, ids, spec.volume_size)
+        begun.append(("create_backup", (source.id, backup_id, operation_id)))
+    secrets = {"users": [user.serialize() for user in spec.users], "root_password": root_password}
+    for instance_id, name in zip(ids, names, strict=True):
+        session.add(DBInstance(
+            id=instance_id, name=name, tenant_id=context.project_id, flavor_id=flavor.id, slave_of_id=spec.source_id,
+            volume_size=spec.volume_size, datastore_version_id=version.id, task=InstanceTasks.BUILDING,
+            configuration_id=spec.configuration_id))
+        session.add(InstanceServiceStatus(instance_id=instance_id, status=ServiceStatuses.NEW))
+        arguments = {
+            "name": name,
+            "flavor": dataclasses.asdict(flavor),
+            "image_id": version.image_id,
+            "datastore": {"name": datastore.name, "manager": version.manager, "version": version.name,
+                          "version_id": version.id, "packages": version.package_list},
+            "volume_size": spec.volume_size,
+            "volume_type": spec.volume_type,
+            "availability_zone": spec.availability_zone,
+            "nics": list(spec.nics),
+            "databases": [database.serialize() for database in spec.databases],
+            "overrides": overrides,
+            "configuration_id": spec.configuration_id,
+            "backup_id": backup_id,
+            "replica_of": spec.source_id,
+            "root": bool(root_password),
+        }
+        operation = operations.begin(session, "instance.create", "instance", instance_id, context, arguments, secrets)
+        begun.append(("create_instance", (instance_id, operation.id)))
+    return begun, ids[-1]
+
+
+def _check(context, spec):
+    """What the request comes to with what is there: (Spec, datastore, version, settings, flavor)."""
     with get_db_api().reader() as session:
-        datastore, version = datastore_models.for_create(session, spec.datastore, spec.version)
+        if spec.source_id:
+            source = replicas.load_source(session, context, spec.source_id)
+            datastore, version = replicas.datastore_of(session, source)
+            spec = replicas.complete(spec, source, datastore, version)
+        else:
+            datastore, version = datastore_models.for_create(session, spec.datastore, spec.version)
         settings = cfg.datastore_options(version.manager)
         check_volume(spec, settings)
         check_users_and_databases(spec, version.manager)
-        _check_references(session, context, spec)
+        if spec.module_ids:
+            raise exception.NotFound(resource="module", id=spec.module_ids[0])
         bound = datastore_models.bound_flavors(session, version.id)
     flavor = _find_flavor(spec.flavor_id, bound, settings)
+    if spec.source_id:
+        replicas.check_flavor(flavor, flavor_models.get_flavor(source.row.flavor_id))
+        store.check_service()
     if spec.backup_id:
         with get_db_api().reader() as session:
             backup = backup_actions.restorable(session, context, spec.backup_id, version, spec.volume_size, flavor.disk)
         store.check(backup.location, backup.checksum)
-    # A restored server keeps the root that it had.
-    root_password = utils.generate_random_password() if settings.root_on_create and not spec.backup_id else None
-    instance_id, operation_id = _insert(context, spec, datastore, version, flavor, root_password)
-    LOG.info("instance %s: -> BUILDING (%s %s, flavor %s, operation %s)", instance_id, datastore.name, version.name,
-             flavor.id, operation_id)
-    taskmanager.API(context).create_instance(instance_id, operation_id)
+    return spec, datastore, version, settings, flavor
+
+
+def create(context, spec):
+    """Make the rows of an instance, or of several replicas, and wake the task manager.
+
+    Returns (id of the instance, the last one of several; password of root or None). Raises BadRequest, Forbidden,
+    NotFound, Conflict, NotImplementedHere, OverLimit, UnprocessableEntity or ServiceUnavailable; then nothing was
+    written.
+    """
+    spec, datastore, version, settings, flavor = _check(context, spec)
+    # A server that was restored or follows another has the root of that.
+    keeps_root = spec.backup_id or spec.source_id
+    root_password = utils.generate_random_password() if settings.root_on_create and not keeps_root else None
+    begun, instance_id = _insert(context, spec, datastore, version, flavor, root_password)
+    for method, arguments in begun:
+        LOG.info("instance %s: %s is begun (%s %s, flavor %s, operation %s)", arguments[0], method, datastore.name,
+                 version.name, flavor.id, arguments[-1])
+        getattr(taskmanager.API(context), method)(*arguments)
     return instance_id, root_password

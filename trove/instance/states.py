@@ -62,7 +62,7 @@ def operating_status(word, service_status):
 _IDLE = frozenset((InstanceTasks.NONE, InstanceTasks.RESTART_REQUIRED))
 ALLOWED_TASKS = {
     "restart": _IDLE, "resize_flavor": _IDLE, "resize_volume": _IDLE, "migrate": _IDLE, "reboot": _IDLE,
-    "backup": _IDLE, "detach_replica": _IDLE, "promote": _IDLE, "eject": _IDLE,
+    "backup": _IDLE, "replicate": _IDLE, "detach_replica": _IDLE, "promote": _IDLE, "eject": _IDLE,
     "attach_configuration": frozenset((InstanceTasks.NONE,)),
     "delete": frozenset(InstanceTasks.all()),
 }

@@ -134,8 +134,8 @@ def test_not_even_root_writes_to_a_replica(pair):
     source, first, _ = pair
     root = source.call("enable_root_with_password", "the password of root")
     caught_up(source, first)
-    connection = pymysql.connect(unix_socket=str(first.guest.layout.socket), user="root",
-                                 password=root["_password"], autocommit=True)
+    connection = pymysql.connect(host="127.0.0.1", port=first.port, user="root", password=root["_password"],
+                                 autocommit=True)
     with connection, connection.cursor() as cursor:
         for statement in ("CREATE DATABASE mine", "SET GLOBAL read_only = 0"):
             with pytest.raises(pymysql.err.OperationalError):

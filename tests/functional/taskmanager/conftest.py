@@ -14,11 +14,12 @@ from trove.backup import actions as backup_actions
 from trove.backup import models as backup_models
 from trove.common import remote
 from trove.common.instance import ServiceStatuses
+from trove.conductor import models as conductor_models
 from trove.configuration import actions as configuration
 from trove.configuration import models as configuration_models
 from trove.datastore.models import DBDatastore, DBDatastoreConfigurationParameter, DBDatastoreVersion
 from trove.db import models as db_models
-from trove.instance import actions, models
+from trove.instance import actions, create, models
 from trove.instance.tasks import InstanceTasks
 from trove.network import models as network_models
 from trove.operation import models as operations
@@ -77,6 +78,8 @@ class World:
     context: object
     cloud: fake_cloud.Cloud
     broker: fake_broker.Broker
+    # Operations that other task managers work on while one is run.
+    companions: list = dataclasses.field(default_factory=list)
 
     def create(self, **changes):
         """Rows and operation of a new instance, as the API writes them. Returns (instance id, operation id)."""
@@ -104,6 +107,24 @@ class World:
                  "root_password": "r00t"})
             return instance.id, operation.id
 
+    def report(self, instance_id):
+        """The guest gives a sign of life."""
+        with self.db.writer() as session:
+            conductor_models.record_sign_of_life(session, instance_id)
+
+    def replicate(self, source_id, count=1):
+        """What the API writes when replicas are wanted. Returns (ids of the replicas, of their operations, of the
+        snapshot's).
+        """
+        self.report(source_id)
+        with self.db.writer() as session:
+            self._version(session).image_id = self.cloud.image_id
+        spec, datastore, version, _, flavor = create._check(
+            self.context, create.Spec("r1", "1", source_id=source_id, replica_count=count))
+        begun, _ = create._insert(self.context, spec, datastore, version, flavor, None)
+        (_, (_, _, snapshot)), *others = begun
+        return [instance_id for _, (instance_id, _) in others], [each for _, (_, each) in others], snapshot
+
     def delete(self, instance_id):
         """What the API writes when an instance is deleted. Returns the operation id."""
         with self.db.writer() as session:
@@ -112,6 +133,17 @@ class World:
             operations.request_cancel(session, "instance", instance_id, keep=operation.id)
             models.DBInstance.get(session, instance_id).task = InstanceTasks.DELETING
             return operation.id
+
+    def delete_all(self):
+        """Delete what instances there are, the replicas first, and end what else is under way."""
+        with self.db.reader() as session:
+            rows = session.execute(models.DBInstance.live()).scalars().all()
+        for row in sorted(rows, key=lambda row: row.slave_of_id is None):
+            self.run(self.delete(row.id))
+            assert self.instance(row.id).deleted
+        for companion in self.companions:
+            self.run(companion, "heir")
+        self.companions = []
 
     def restart(self, instance_id):
         """What the API writes when an instance is restarted. Returns the operation id."""
@@ -187,8 +219,18 @@ class World:
         if outcome is not None and GUESTS.boots:
             self._report_after_boot()
         if outcome is not None:
+            for companion in set(self.companions) - {operation_id}:
+                self._accompany(companion)
             time.sleep(min(outcome.seconds, 0.05))
         return outcome
+
+    def _accompany(self, operation_id):
+        """Let another task manager carry on an operation for once."""
+        self.end_lease(operation_id)
+        with self.db.writer() as session:
+            if operations.claim(session, operation_id, "companion", 60) is None:
+                return
+        flow.advance(flows.FLOWS, operation_id, "companion")
 
     def _report_after_boot(self):
         """The agents of guests that were rebooted report that their databases run."""

@@ -105,6 +105,83 @@ def delete_backup(world):
     return instance_id, world.delete_backup(parent.id)
 
 
+def snapshot(world):
+    """The snapshot of a source for a replica, which another task manager makes of it meanwhile."""
+    instance_id = world.built()
+    [_], world.companions, operation_id = world.replicate(instance_id)
+    return instance_id, operation_id
+
+
+def failing_snapshot(world):
+    """A snapshot whose guest fails."""
+    instance_id, operation_id = snapshot(world)
+    GUESTS.builds = False  # also the servers of replicas, but there will be no snapshot for them
+    return instance_id, operation_id
+
+
+def create_replica(world):
+    """A replica, while another task manager takes the snapshot."""
+    source_id = world.built()
+    [instance_id], [operation_id], companion = world.replicate(source_id)
+    world.companions = [companion]
+    return instance_id, operation_id
+
+
+def failing_replica(world):
+    """A replica whose guest fails, so that everything is undone."""
+    found = create_replica(world)
+    fail_at_prepare = lambda instance_id, method: setattr(GUESTS, "builds", method != "prepare")  # noqa: E731
+    GUESTS.answer = fail_at_prepare
+    return found
+
+
+def check_snapshot(world, source_id, operation):
+    assert operation.state == operations.DONE, operation.error
+    [creation] = world.companions
+    assert world.operation(creation).state == operations.DONE, world.operation(creation).error
+    check_replica(world, world.operation(creation).resource_id, world.operation(creation))
+    assert world.instance(source_id).task is InstanceTasks.NONE
+
+
+def check_replica(world, instance_id, operation):
+    assert operation.state == operations.DONE, operation.error
+    for companion in world.companions:
+        world.run(companion, "heir")
+    row = world.instance(instance_id)
+    assert row.task is InstanceTasks.NONE
+    server = GUESTS.servers[instance_id]
+    assert (server.follows, server.read_only) == (world.instance(row.slave_of_id).address_list[0]["address"], True)
+    assert len(GUESTS.servers[row.slave_of_id].accounts) == 1
+    assert world.objects() == []
+    assert all(backup.deleted for backup in world.backup_rows())
+    assert world.counts() == {name: 2 * count for name, count in ONE.items()}
+
+
+def check_snapshot_undone(world, source_id, operation):
+    assert operation.state == operations.FAILED
+    assert "not_undone" not in operation.data
+    assert "the disk of the test is full" in operation.error
+    [creation] = world.companions
+    world.run(creation, "heir")
+    fault = world.fault(world.operation(creation).resource_id)
+    assert "the disk of the test is full" in fault.message
+    assert world.instance(world.operation(creation).resource_id).task is InstanceTasks.BUILDING_ERROR_REPLICA
+    assert world.objects() == []
+    assert world.counts() == ONE
+    assert not GUESTS.servers[source_id].accounts
+
+
+def check_replica_undone(world, instance_id, operation):
+    assert operation.state == operations.FAILED
+    assert "not_undone" not in operation.data
+    for companion in world.companions:
+        world.run(companion, "heir")
+    assert world.instance(instance_id).task is InstanceTasks.BUILDING_ERROR_REPLICA
+    assert world.objects() == []
+    assert world.counts() == ONE
+    assert not GUESTS.servers[world.instance(instance_id).slave_of_id].accounts
+
+
 def check_backed_up(world, _instance_id, operation):
     assert operation.state == operations.DONE, operation.error
     live = [row for row in world.backup_rows() if not row.deleted]
@@ -196,9 +273,14 @@ SCENARIOS = {
     "instance.delete": Scenario(delete, check_deleted),
     "backup.create": Scenario(take_backup, check_backed_up),
     "backup.delete": Scenario(delete_backup, check_backup_deleted),
+    "backup.snapshot": Scenario(snapshot, check_snapshot),
 }
 UNDO_SCENARIOS = {"instance.create": Scenario(failing_create, check_undone),
-                  "backup.create": Scenario(failing_backup, check_backup_undone)}
+                  "backup.create": Scenario(failing_backup, check_backup_undone),
+                  "backup.snapshot": Scenario(failing_snapshot, check_snapshot_undone)}
+# The same flow for a replica does more.
+REPLICA_SCENARIOS = {"do": Scenario(create_replica, check_replica),
+                     "undo": Scenario(failing_replica, check_replica_undone)}
 
 DO_CASES = [(kind, step.name, "do") for kind, flow in FLOWS.items() for step in flow.steps]
 UNDO_CASES = [(kind, step.name, "undo") for kind, flow in FLOWS.items() for step in flow.steps if step.undo]
@@ -258,7 +340,10 @@ def killing_after_commits(monkeypatch):
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize(("kind", "step", "verb"), DO_CASES + UNDO_CASES)
 def test_killed_at_a_step(world, monkeypatch, kind, step, verb, point):
-    scenario = (SCENARIOS if verb == "do" else UNDO_SCENARIOS)[kind]
+    kill_at(world, monkeypatch, (SCENARIOS if verb == "do" else UNDO_SCENARIOS)[kind], kind, step, verb, point)
+
+
+def kill_at(world, monkeypatch, scenario, kind, step, verb, point):
     instance_id, operation_id = scenario.begin(world)
     all_flows, kills = deadly(kind, step, verb, point)
     with killing_after_commits(monkeypatch), pytest.raises(Killed):
@@ -267,9 +352,16 @@ def test_killed_at_a_step(world, monkeypatch, kind, step, verb, point):
     world.run(operation_id, "heir")
     scenario.check(world, instance_id, world.operation(operation_id))
     world.check_quota()
-    if verb == "undo" or kind != "instance.delete":
-        world.run(world.delete(instance_id))
-        assert world.counts() == NOTHING
+    world.delete_all()
+    assert world.counts() == NOTHING
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(("step", "verb"), [
+    (step.name, verb) for step in FLOWS["instance.create"].steps for verb in ("do", "undo")
+    if (verb == "do" or step.undo) and step.name in ("server", "snapshot", "prepare", "restore")])
+def test_a_replica_killed_at_a_step(world, monkeypatch, step, verb, point):
+    kill_at(world, monkeypatch, REPLICA_SCENARIOS[verb], "instance.create", step, verb, point)
 
 
 class Wire:
@@ -347,8 +439,7 @@ def test_killed_at_every_event_on_the_wire(world, monkeypatch, scenarios, kind, 
         world.run(operation_id, "heir")
         scenario.check(world, instance_id, world.operation(operation_id))
         world.check_quota()
-        if not world.instance(instance_id).deleted:
-            world.run(world.delete(instance_id))
+        world.delete_all()
         assert world.counts() == NOTHING
         if not killed:
             break
@@ -474,7 +565,7 @@ def test_a_step_that_never_ends_meets_its_deadline(world, conf, kind, step, verb
     assert (world.fault(instance_id) is not None) == kind.startswith("instance.")
     world.check_quota()
     conf.clear_override(option, group="mysql" if option == "usage_timeout" else None)
-    world.run(world.delete(instance_id))
+    world.delete_all()
     assert world.instance(instance_id).deleted
     assert world.counts() == NOTHING
 

@@ -39,11 +39,6 @@ class ReplicationCommands:
             return self._call(self.replication, operation, *args)
 
     @rpc.expose
-    def backup_required_for_replication(self, context):
-        """Whether a replica begins with a backup of its source."""
-        return self.replication is not None
-
-    @rpc.expose
     def get_replication_snapshot(self, context, snapshot_info, replica_source_config=None):
         """Make the server a source of which a snapshot can be taken."""
         return self._replicate("get_replication_snapshot", snapshot_info, replica_source_config)

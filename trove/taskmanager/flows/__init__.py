@@ -1,6 +1,16 @@
 """The flows of all kinds of operations, each in a module of its own that reads like a recipe."""
-from trove.taskmanager.flows import backup_create, backup_delete, configure, create, delete, reboot, restart, stop
+from trove.taskmanager.flows import (
+    backup_create,
+    backup_delete,
+    backup_snapshot,
+    configure,
+    create,
+    delete,
+    reboot,
+    restart,
+    stop,
+)
 
 FLOWS = {flow.kind: flow for flow in (
     create.FLOW, configure.FLOW, restart.FLOW, reboot.FLOW, stop.FLOW, delete.FLOW, backup_create.FLOW,
-    backup_delete.FLOW)}
+    backup_delete.FLOW, backup_snapshot.FLOW)}

@@ -10,7 +10,7 @@ from trove.db import models as db_models
 from trove.instance import models
 from trove.instance.tasks import InstanceTasks
 from trove.taskmanager.flow import Flow, Step
-from trove.taskmanager.steps import bus, compute, guest, network, volume
+from trove.taskmanager.steps import bus, compute, guest, network, replication, volume
 
 
 def done(session, work):
@@ -25,8 +25,11 @@ def done(session, work):
 def failed(session, work, step, error, message):
     """Mark the instance with the error of the step that failed and have the steps undone."""
     task = step.error_task
+    timed_out = isinstance(error, exception.PollTimeOut)
+    if work.args.get("replica_of") and step.name in ("restore", "guest") and not timed_out:
+        task = InstanceTasks.BUILDING_ERROR_REPLICA
     if task is InstanceTasks.BUILDING_ERROR_TIMEOUT_GA:
-        if not isinstance(error, exception.PollTimeOut):
+        if not timed_out:
             task = InstanceTasks.BUILDING_ERROR_SERVER
         elif CONF.update_status_on_fail:
             models.service_status(session, work.resource_id).status = ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT
@@ -50,6 +53,8 @@ FLOW = Flow("instance.create", done=done, failed=failed, steps=(
     Step("volume_available", volume.wait_for_volume, "volume_time_out", InstanceTasks.BUILDING_ERROR_VOLUME),
     Step("server", compute.create_server, "server_create_time_out", InstanceTasks.BUILDING_ERROR_SERVER,
          undo=compute.delete_server),
+    Step("snapshot", replication.wait_for_snapshot, "agent_replication_snapshot_timeout",
+         InstanceTasks.BUILDING_ERROR_REPLICA, undo=replication.forget_replica),
     Step("prepare", guest.prepare, "guest_bus_time_out", InstanceTasks.BUILDING_ERROR_SERVER),
     Step("server_active", compute.wait_for_server, "server_create_time_out", InstanceTasks.BUILDING_ERROR_SERVER),
     Step("restore", guest.wait_for_restore, "restore_usage_timeout", InstanceTasks.BUILDING_ERROR_TIMEOUT_GA),

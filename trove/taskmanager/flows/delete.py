@@ -4,7 +4,7 @@ from trove.conductor import models as conductor_models
 from trove.instance import models
 from trove.instance.tasks import InstanceTasks
 from trove.taskmanager.flow import Flow, Step
-from trove.taskmanager.steps import bus, compute, guest, network, operations, volume
+from trove.taskmanager.steps import bus, compute, guest, network, operations, replication, volume
 
 
 def done(session, work):
@@ -29,6 +29,7 @@ def failed(session, work, step, _error, message):
 FLOW = Flow("instance.delete", done=done, failed=failed, steps=(
     Step("stop_others", operations.stop_others, "operation_cancel_time_out", InstanceTasks.DELETING_ERROR),
     Step("stop_database", guest.stop_database, "agent_call_high_timeout", InstanceTasks.DELETING_ERROR),
+    Step("source", replication.forget_replica, "agent_call_high_timeout", InstanceTasks.DELETING_ERROR),
     Step("server", compute.delete_server, "server_delete_time_out", InstanceTasks.DELETING_ERROR),
     Step("volume", volume.delete_volume, "volume_time_out", InstanceTasks.DELETING_ERROR),
     Step("security_group", network.delete_security_group, "security_group_time_out", InstanceTasks.DELETING_ERROR),

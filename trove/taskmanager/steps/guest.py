@@ -2,12 +2,13 @@
 from oslo_log import log as logging
 
 from trove import rpc
+from trove.backup.models import DBBackup
 from trove.common import exception, remote, template
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.db.models import utcnow
 from trove.instance.models import DBInstance, newest_fault, service_status
-from trove.taskmanager.steps import backup, compute
+from trove.taskmanager.steps import backup, compute, replication
 
 LOG = logging.getLogger(__name__)
 
@@ -101,7 +102,9 @@ def _send_prepare(work):
     backup_info = None
     if args.get("backup_id"):
         with work.reading() as session:
-            chain = backup.chain(session, args["backup_id"])
+            # A snapshot for replicas stands alone, and its row is not to be found.
+            chain = ([session.get(DBBackup, args["backup_id"])] if args.get("replica_of")
+                     else backup.chain(session, args["backup_id"]))
         backup_info = backup.restore_info(chain)
     _client(work).prepare(
         packages=datastore["packages"], databases=args["databases"], memory_mb=flavor["ram"],
@@ -109,4 +112,5 @@ def _send_prepare(work):
         mount_point=options.mount_point if has_volume else None, backup_info=backup_info,
         config_contents=template.render(datastore["manager"], datastore["name"], datastore["version"], flavor,
                                         work.resource_id),
-        root_password=secrets.get("root_password"), overrides=args["overrides"], cluster_config=None, snapshot=None)
+        root_password=secrets.get("root_password"), overrides=args["overrides"], cluster_config=None,
+        snapshot=replication.snapshot(work))

@@ -277,7 +277,7 @@ class MysqlReplicationBase(Replication):
 
     def log_position(self):
         """Where others would begin to follow this server, if the strategy needs that, else None."""
-        return None
+        return
 
     def _query(self, statement, values=()):
         """The one value that a query gives."""

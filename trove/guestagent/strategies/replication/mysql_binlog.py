@@ -1,6 +1,7 @@
 """Replication by the name of the source's log file and the position in it, for servers or data without transaction ids.
 
-Such a position means something on one source only: before replicas follow another one, all must have carried out the same.
+Such a position means something on one source only: before replicas follow another one, all must have carried out the
+same.
 """
 from trove.common import exception
 from trove.guestagent.strategies.replication.mysql_base import MARIADB, MysqlReplicationBase, Word

@@ -1,4 +1,4 @@
-"""Replication by global transaction ids as MySQL and Percona Server have them: sets of the transactions of each server."""
+"""Replication by global transaction ids as MySQL and Percona Server have them: sets, by server."""
 import re
 
 from trove.guestagent.strategies.replication.mysql_base import MysqlReplicationBase

@@ -1,0 +1,101 @@
+"""Replicas of an instance, as requests see them: what may be made of a source, and promoting, ejecting, detaching.
+
+Called by ``instance.create`` and ``instance.actions``. Each function that changes something is part of one transaction,
+or is one and then wakes the task manager.
+"""
+import dataclasses
+
+from oslo_log import log as logging
+
+from trove.backup import actions as backup_actions
+from trove.backup import models as backup_models
+from trove.common import cfg, exception
+from trove.datastore.models import DBDatastore, DBDatastoreVersion
+from trove.db import models as db_models
+from trove.instance import loading, models
+from trove.operation import models as operations
+
+LOG = logging.getLogger(__name__)
+
+
+def load_source(session, context, source_id):
+    """The Loaded of the instance of which replicas are wanted.
+
+    Raises NotFound, Forbidden (it is a replica itself), BadRequest (its datastore has none), UnprocessableEntity.
+    """
+    loaded = loading.load(session, source_id, context)
+    if loaded.row.slave_of_id:
+        raise exception.Forbidden(f"replica_of: instance {source_id} is itself a replica of {loaded.row.slave_of_id}.")
+    if loaded.row.cluster_id or not cfg.datastore_options(loaded.manager).replication_strategy:
+        raise exception.BadRequest(f"replica_of: the datastore {loaded.datastore} of instance {source_id} has no "
+                                   "replication.")
+    loaded.check_action("replicate")
+    if loaded.silent:
+        raise exception.UnprocessableEntity(f"Instance {source_id} cannot do replicate now: its guest is silent.")
+    return loaded
+
+
+def datastore_of(session, source):
+    """(DBDatastore, DBDatastoreVersion) of a source (Loaded): a replica has the same, offered any more or not."""
+    version = session.get(DBDatastoreVersion, source.row.datastore_version_id)
+    return session.get(DBDatastore, version.datastore_id), version
+
+
+def complete(spec, source, datastore, version):
+    """The Spec of replicas with what they take from their source (Loaded). Pure but for reading rows.
+
+    Raises BadValue for what replicas cannot have of their own.
+    """
+    for name, given in (("databases", spec.databases), ("users", spec.users), ("restorePoint", spec.backup_id)):
+        if given:
+            raise exception.BadValue(field=name, reason="a replica has what its source has; leave it out.")
+    if spec.datastore not in (None, datastore.id, datastore.name):
+        raise exception.BadValue(field="datastore.type", reason=f"must be that of the source, {datastore.name}.")
+    if spec.version not in (None, version.id, version.name):
+        raise exception.BadValue(field="datastore.version", reason=f"must be that of the source, {version.name}.")
+    size = source.row.volume_size
+    if spec.volume_size is not None and size is not None and spec.volume_size < size:
+        raise exception.BadValue(field="volume.size", reason=f"must be at least that of the source, {size} GB.")
+    return dataclasses.replace(spec, volume_size=size if spec.volume_size is None else spec.volume_size,
+                               flavor_id=spec.flavor_id or source.row.flavor_id)
+
+
+def check_flavor(flavor, of_source):
+    """Refuse a replica that would be weaker than its source: it must be able to take its place."""
+    if flavor.ram < of_source.ram:
+        raise exception.BadValue(field="instance.flavorRef",
+                                 reason=f"must have at least the memory of the source's, {of_source.ram} MB.")
+
+
+def names(spec):
+    """The names of the instances that a Spec asks for."""
+    if spec.replica_count == 1:
+        return [spec.name]
+    return [f"{spec.name}-{number}" for number in range(1, spec.replica_count + 1)]
+
+
+def begin_snapshot(session, context, source, replica_ids, volume_size):
+    """Begin the one snapshot of a source (Loaded, locked) for new replicas. Returns (backup id, operation id).
+
+    volume_size: GB of the replicas' volumes. Raises NotImplementedHere, UnprocessableEntity.
+    """
+    settings = backup_actions.settings_of(source)
+    backup = backup_models.DBBackup(
+        id=db_models.new_id(), name=f"Snapshot for replicas of {source.id}", tenant_id=source.row.tenant_id,
+        instance_id=source.id, state=backup_models.NEW, backup_type=settings.backup_strategy,
+        datastore_version_id=source.row.datastore_version_id)
+    session.add(backup)
+    session.flush()
+    arguments = {
+        "instance_id": source.id, "name": backup.name, "description": None, "backup_type": backup.backup_type,
+        "parent_id": None, "replica_ids": replica_ids, "volume_size": volume_size,
+        "datastore": {"name": source.datastore, "manager": source.manager, "version": source.version}}
+    operation = operations.begin(session, backup_actions.KIND_SNAPSHOT, "backup", backup.id, context, arguments,
+                                 lock=f"instance:{source.id}")
+    return backup.id, operation.id
+
+
+def lock_source(session, context, source_id):
+    """As ``load_source``, with its row held to the end of the transaction, whose first statement this must be."""
+    models.lock(session, source_id, context)
+    return load_source(session, context, source_id)
