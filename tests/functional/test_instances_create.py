@@ -46,7 +46,8 @@ class TestReply:
                           "version_id": world.catalog["mysql 5.7"].id, "packages": []},
             "volume_size": 2, "volume_type": "fast", "availability_zone": "nova", "nics": [{"net-id": "n1"}],
             "databases": [{"_name": "db1", "_character_set": "utf8", "_collate": "utf8_general_ci"}],
-            "overrides": {}, "configuration_id": None, "backup_id": None, "root": False,
+            "overrides": {}, "configuration_id": None, "backup_id": None, "replica_of": None,
+            "root": False,
         }
         assert operation.load_secrets() == {"root_password": None, "users": [
             {"_name": "bob", "_host": "%", "_password": "p%",
@@ -185,7 +186,67 @@ def test_1_35_a_body_without_the_instance(world, alice, body):
     assert "Validation error" in alice.post("/instances", body, status=400).text
 
 
-def test_a_replica_of_a_datastore_without_replication(world, alice, bob):
+def replicate(caller, source, status=200, **more):
+    """Ask for replicas of an instance; returns the answer."""
+    given = {"flavorRef": None, "volume": None, "datastore": None, "name": "r", "replica_of": source, **more}
+    return caller.post("/instances", create_body(**given), status=status)
+
+
+def test_replicas_take_after_their_source_and_begin_with_one_snapshot(world, alice, admin):
+    source = create_active(world, alice, flavorRef="2", volume={"size": 2})
+    admin.put("/mgmt/quotas/tenant-a", {"quotas": {"instances": 4, "volumes": 20}}, status=200)
+    world.casts.clear()
+    shown = replicate(alice, source, replica_count=3).json["instance"]
+    assert (shown["name"], shown["flavor"]["id"], shown["volume"]["size"]) == ("r-3", "2", 2)
+    assert shown["replica_of"]["id"] == source
+    ids = [entry["id"] for entry in alice.get(f"/instances/{source}").json["instance"]["replicas"]]
+    assert len(ids) == 3
+    listed = alice.get("/instances").json["instances"]
+    assert {entry["name"]: entry.get("replica_of", {}).get("id") for entry in listed} == {
+        "m1": None, **{f"r-{number}": source for number in (1, 2, 3)}}
+    assert [entry["status"] for entry in listed if entry["id"] == source] == ["BACKUP"]
+    [backup] = world.rows(tables.backups)
+    assert (backup["instance_id"], backup["parent_id"]) == (source, None)
+    assert [method for method, _ in world.casts] == ["create_backup", *["create_instance"] * 3]
+    for instance_id in ids:
+        [operation] = world.operations(instance_id)
+        assert (operation.args["replica_of"], operation.args["backup_id"]) == (source, backup["id"])
+        assert not operation.secrets or operation.load_secrets() == {"users": [], "root_password": None}
+    alice.delete(f"/instances/{source}", status=403)
+    # Neither more than the quota has room for, nor a second snapshot beside the first.
+    replicate(alice, source, status=422)
+    world.end_backups()
+    assert "instances" in replicate(alice, source, status=413).text
+
+
+@pytest.mark.parametrize(("more", "named"), [
+    ({"flavorRef": "1"}, "instance.flavorRef"), ({"volume": {"size": 1}}, "volume.size"),
+    ({"databases": [{"name": "db1"}]}, "databases"),
+    ({"users": [{"name": "u1", "password": "secret"}]}, "users"), ({"restorePoint": {"backupRef": UNKNOWN}}, "restorePoint"),
+    ({"datastore": {"type": "mariadb"}}, "datastore.type"), ({"datastore": {"version": "5.6"}}, "datastore.version"),
+])
+def test_what_replicas_cannot_have_of_their_own(world, alice, more, named):
+    source = create_active(world, alice, flavorRef="2", volume={"size": 2})
+    before = world.counts()
+    assert named in replicate(alice, source, status=400, **more).text
+    assert world.counts() == before
+
+
+def test_replicas_of_a_source_that_cannot_be_copied_now(world, alice, options):
+    source = create_active(world, alice)
+    replicate(alice, source, locality="affinity", status=501)
+    options.set_override("backup_encryption_key", None)
+    replicate(alice, source, status=501)
+    options.set_override("backup_encryption_key", "a key for tests, never for a deployment")
+    world.silence(source)
+    assert "silent" in replicate(alice, source, status=422).text
+    world.report(source)
+    world.set(source, task=InstanceTasks.RESIZING)
+    assert "RESIZING" in replicate(alice, source, status=422).text
+
+
+def test_a_replica_of_a_datastore_without_replication(world, alice, bob, options):
+    options.set_override("replication_strategy", None, group="mysql")
     source = create_active(world, alice)
     assert "no replication" in alice.post("/instances", create_body(replica_of=source), status=400).text
     bob.post("/instances", create_body(replica_of=source), status=404)

@@ -17,14 +17,10 @@ DIFFERENT = {
 }
 _ENGINE = "of the MySQL family since 5.7; it must not be shown or touched"
 _DBS = ["mysql", "information_schema", "performance_schema", "sys", "lost+found", "#mysql50#lost+found"]
-_LATER = "names of strategies come with them: an option must not name a class that does not exist"
 DIFFERENT_IN_GROUPS = {
     **{(group, "ignore_dbs"): (_DBS, _ENGINE) for group in ("mysql", "percona", "mariadb")},
     ("mysql", "root_controller"): ("trove.extensions.common.service.DefaultRootController",
                                    "one class serves all that can disable root"),
-    **{(group, name): (None, _LATER)
-       for group in ("mysql", "percona", "mariadb")
-       for name in ("replication_strategy", "replication_namespace")},
     ("mariadb", "backup_strategy"): ("MariaBackup", "XtraBackup cannot read MariaDB's files any more"),
     ("mariadb", "backup_incremental_strategy"): (
         {"MariaBackup": "MariaBackupIncremental", "InnoBackupEx": "InnoBackupExIncremental"}, "the same"),

@@ -39,7 +39,7 @@ class ReplicationCommands:
             return self._call(self.replication, operation, *args)
 
     @rpc.expose
-    def get_replication_snapshot(self, context, snapshot_info, replica_source_config=None):
+    def get_replication_snapshot(self, context, snapshot_info, replica_source_config):
         """Make the server a source of which a snapshot can be taken."""
         return self._replicate("get_replication_snapshot", snapshot_info, replica_source_config)
 
