@@ -8,6 +8,7 @@ from tests.functional.world import UNKNOWN, create, create_active, create_body
 from trove import rpc
 from trove.common.cfg import CONF
 from trove.db.sqlalchemy import tables
+from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 
 
@@ -222,7 +223,8 @@ def test_replicas_take_after_their_source_and_begin_with_one_snapshot(world, ali
 @pytest.mark.parametrize(("more", "named"), [
     ({"flavorRef": "1"}, "instance.flavorRef"), ({"volume": {"size": 1}}, "volume.size"),
     ({"databases": [{"name": "db1"}]}, "databases"),
-    ({"users": [{"name": "u1", "password": "secret"}]}, "users"), ({"restorePoint": {"backupRef": UNKNOWN}}, "restorePoint"),
+    ({"users": [{"name": "u1", "password": "secret"}]}, "users"),
+    ({"restorePoint": {"backupRef": UNKNOWN}}, "restorePoint"),
     ({"datastore": {"type": "mariadb"}}, "datastore.type"), ({"datastore": {"version": "5.6"}}, "datastore.version"),
 ])
 def test_what_replicas_cannot_have_of_their_own(world, alice, more, named):
