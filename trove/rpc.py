@@ -62,13 +62,19 @@ _leave_what_comes_after_stop()
 
 
 class ContextSerializer(messaging.NoOpSerializer):
-    """Carries a TroveContext as a dict."""
+    """Carries a TroveContext as a dict.
+
+    from_guests: of what guests send only the origin is taken over, which is sealed; whose request it is they cannot say.
+    """
+
+    def __init__(self, from_guests=False):
+        self.from_guests = from_guests
 
     def serialize_context(self, ctxt):
         return ctxt.to_dict()
 
     def deserialize_context(self, ctxt):
-        context = TroveContext.from_dict(ctxt)
+        context = TroveContext.from_dict({"origin": ctxt.get("origin")} if self.from_guests else ctxt)
         context.update_store()  # what this thread logs from now on belongs to this message
         return context
 
@@ -123,27 +129,31 @@ def get_client(topic, service):
 
 
 class _Signed:
-    """A context as the client sends it, with the proof of one command beside it."""
+    """A context as the client sends it to a guest, with the proof of one command and its origin beside it."""
 
-    def __init__(self, context, proof):
+    def __init__(self, context, proof, origin):
         self.context = context
         self.proof = proof
+        self.origin = origin
 
     def to_dict(self):
-        return {**self.context.to_dict(), "proof": self.proof}
+        return {**self.context.to_dict(), "trace_info": None, "origin": self.origin, "proof": self.proof}
 
 
-def signed(context, key, method, args):
-    """The context with which to send ``method`` (with ``args``) to a guest whose key is ``key``; good for one send."""
+def signed(context, key, method, args, origin=None):
+    """The context with which to send ``method`` (with ``args``) to a guest whose key is ``key``; good for one send.
+
+    origin: of ``trove.common.origin``.
+    """
     sent = time.time()
-    return _Signed(context, {"sent": sent, "proof": envelope.sign(key, method, args, sent)})
+    return _Signed(context, {"sent": sent, "proof": envelope.sign(key, method, args, sent)}, origin)
 
 
 class _Dispatcher(messaging.RPCDispatcher):
     """Hands messages to the endpoints. With a key only those whose proof fits; errors of ours are no surprises."""
 
-    def __init__(self, endpoints, key):
-        super().__init__(endpoints, ContextSerializer(), messaging.ExplicitRPCAccessPolicy)
+    def __init__(self, endpoints, key, from_guests):
+        super().__init__(endpoints, ContextSerializer(from_guests), messaging.ExplicitRPCAccessPolicy)
         self.key = key
 
     def _verify(self, message, context):
@@ -167,16 +177,17 @@ class _Dispatcher(messaging.RPCDispatcher):
             raise messaging.ExpectedException() from None
 
 
-def get_server(topic, server, endpoints, key=None):
+def get_server(topic, server, endpoints, key=None, from_guests=False):
     """An RPC server (threads) that answers ``topic`` as ``server`` with the methods of ``endpoints``.
 
-    key: when given, only commands with a proof made with this key are obeyed (``signed``).
+    key: when given, only commands with a proof made with this key are obeyed (``signed``); from_guests: whether the
+    messages are those of guests, whose word on who asks counts for nothing.
     """
     target = messaging.Target(topic=topic, server=server, version=RPC_API_VERSION)
     for endpoint in endpoints:
         if not hasattr(endpoint, "target"):
             endpoint.target = messaging.Target(version=RPC_API_VERSION)
-    return messaging_server.RPCServer(get_transport(), target, _Dispatcher(endpoints, key), "threading")
+    return messaging_server.RPCServer(get_transport(), target, _Dispatcher(endpoints, key, from_guests), "threading")
 
 
 def never_declare_exchange():

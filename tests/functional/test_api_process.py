@@ -128,7 +128,8 @@ class TestServing:
         answer = get(served, f"{caller.get_project_id()}/flavors", token)
         assert answer.status_code == 401
         assert answer.headers["WWW-Authenticate"].startswith("Keystone uri=")
-        assert answer.json() == {"unauthorized": {"code": 401, "message": "Authentication is required."}}
+        assert answer.json() == {"unauthorized": {"code": 401, "message": "Authentication is required.",
+                                                  "request_id": answer.headers["x-openstack-request-id"]}}
 
     def test_1_22_another_tenant(self, served, caller):
         assert get(served, "0" * 32 + "/flavors", caller.get_token()).status_code == 403

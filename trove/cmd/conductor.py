@@ -20,7 +20,7 @@ class Worker:
     def __init__(self):
         common.configure_database()
         manager = strategy.load(CONF.conductor_manager, option="conductor_manager")()
-        self._server = rpc.get_server(CONF.conductor_queue, CONF.host, [manager])
+        self._server = rpc.get_server(CONF.conductor_queue, CONF.host, [manager], from_guests=True)
         # Starting waits for the broker without end, and must not keep the process from stopping.
         self._starting = threading.Thread(target=self._server.start, daemon=True)
         self._starting.start()

@@ -41,10 +41,10 @@ class FaultWrapper:
         TroveContext(request_id=request_id, global_request_id=environ[GLOBAL_REQUEST_ID_KEY])
         try:
             status, headers, body = webob.Request(environ).call_application(self._app)
-            if status >= "400":
-                status, headers, body = _as_fault(status, headers, body)
         except Exception as error:  # noqa: BLE001 - the boundary to HTTP
             status, headers, body = webob.Request(environ).call_application(wsgi.error_response(error))
+        if status >= "400":
+            status, headers, body = _as_fault(status, headers, body, request_id)
         headers = [*headers, (REQUEST_ID_HEADER, request_id)]
         LOG.info("%s %s %s in %.1f ms", environ["REQUEST_METHOD"], _quoted_path(environ), status[:3],
                  (time.monotonic() - begun) * 1000)
@@ -63,22 +63,29 @@ def filter_factory(_global_conf, **_local_conf):
     return FaultWrapper
 
 
-def _as_fault(status, headers, body):
-    """An error answer as it is if it has the contract's shape, else (token middleware, WebOb) rewritten to it."""
+def _as_fault(status, headers, body, request_id):
+    """An error answer with the request's id in its body; one that has not the contract's shape (token middleware,
+    WebOb) is rewritten to it.
+    """
     content = b"".join(body)
     if hasattr(body, "close"):
         body.close()
     code, _, reason = status.partition(" ")
-    if _is_fault(int(code), content):
-        return status, headers, [content]
-    kept = {name: value for name, value in headers if name.lower() in _KEPT}
-    answer = wsgi.fault_response(int(code), _MESSAGES.get(int(code), f"{reason or 'Error'}."), kept)
+    fault = _read_fault(int(code), content)
+    if fault is None:
+        headers = [(name, value) for name, value in headers if name.lower() in _KEPT]
+        fault = {"code": int(code), "message": _MESSAGES.get(int(code), f"{reason or 'Error'}.")}
+    kept = {name: value for name, value in headers if name.lower() not in ("content-length", "content-type")}
+    answer = wsgi.Result({wsgi.fault_key(int(code)): {**fault, "request_id": request_id}}, status, kept).response()
     return answer.status, answer.headerlist, [answer.body]
 
 
-def _is_fault(code, content):
+def _read_fault(code, content):
+    """What is in a body of the contract's shape, or None for another body."""
     try:
         value = json.loads(content)
     except ValueError:
-        return False
-    return isinstance(value, dict) and list(value) == [wsgi.fault_key(code)]
+        return None
+    if not isinstance(value, dict) or list(value) != [wsgi.fault_key(code)]:
+        return None
+    return value[wsgi.fault_key(code)]

@@ -132,7 +132,8 @@ def _error_codes(prefix, row, terms):
 
 def _error(code):
     """The response of an error: one key, named by the code."""
-    fault = apischema.view(f"Error{code}", {"code": {"const": code}, "message": {"type": "string", "minLength": 1}},
+    fault = apischema.view(f"Error{code}", {"code": {"const": code}, "message": {"type": "string", "minLength": 1},
+                                            "request_id": apischema.string},
                            {"details": apischema.string, "retryAfter": apischema.string})
     return {"description": _DESCRIPTIONS[code],
             "content": {_JSON: {"schema": apischema.answer(wsgi.fault_key(code), fault)}}}

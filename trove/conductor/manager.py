@@ -5,7 +5,7 @@ A message that is forged, late, doubled or wrong is logged and dropped: nobody w
 from oslo_log import log as logging
 
 from trove import rpc
-from trove.common import crypto, envelope
+from trove.common import crypto, envelope, origin
 from trove.common.instance import ServiceStatuses
 from trove.conductor import models
 from trove.db import in_transaction
@@ -23,8 +23,22 @@ def _is_genuine(method, sent, proof, **args):
     return True
 
 
-def _apply(method, instance_id, slot, sent, effect):
-    """Run ``effect(session)`` for a live instance if the report is the newest of its slot, all in one transaction."""
+def _join_request(context, instance_id, what):
+    """Let what is logged from here on belong to the request for which the guest makes its report, if it is for one."""
+    known = origin.unseal(instance_id, context.origin)
+    if known is not None:
+        context.request_id, context.trace_info = known
+        context.update_store()
+        LOG.info("instance %s: its guest reports %s", instance_id, what)
+
+
+def _apply(context, method, instance_id, slot, sent, what, effect):
+    """Run ``effect(session)`` for a live instance if the report is the newest of its slot, all in one transaction.
+
+    what: the report in words, for the log.
+    """
+    _join_request(context, instance_id, what)
+
     @in_transaction
     def transaction(session):
         if not models.is_live(session, instance_id):
@@ -40,7 +54,7 @@ class Manager:
     """The methods of contract/rpc.md section 3. ``sent``: seconds by the guest's clock; ``proof``: see envelope."""
 
     @rpc.expose
-    def heartbeat(self, _context, instance_id, payload=None, sent=None, proof=None):
+    def heartbeat(self, context, instance_id, payload=None, sent=None, proof=None):
         """A sign of life. payload: {"service_status": text, "agent_version": text}, both may be missing; with a failure
         "cause": text for the user.
         """
@@ -58,18 +72,19 @@ class Manager:
             models.record_sign_of_life(session, instance_id, version)
             if status == ServiceStatuses.FAILED:
                 models.record_cause(session, instance_id, payload.get("cause"))
-        _apply("heartbeat", instance_id, "heartbeat", sent, effect)
+        _apply(context, "heartbeat", instance_id, "heartbeat", sent,
+               f"that its database is {status.description if status else 'as before'}", effect)
 
     @rpc.expose
-    def report_root(self, _context, instance_id, user=None, sent=None, proof=None):
+    def report_root(self, context, instance_id, user=None, sent=None, proof=None):
         """Root was enabled. user: who asked for it."""
         if _is_genuine("report_root", sent, proof, instance_id=instance_id, user=user):
             user = None if user is None else str(user)[:255]
-            _apply("report_root", instance_id, "report_root", sent,
+            _apply(context, "report_root", instance_id, "report_root", sent, "that root is enabled",
                    lambda session: models.record_root(session, instance_id, user, sent))
 
     @rpc.expose
-    def update_backup(self, _context, instance_id, backup_id, sent=None, proof=None, **fields):
+    def update_backup(self, context, instance_id, backup_id, sent=None, proof=None, **fields):
         """News of a backup: state, size (GB), location, checksum, backup_type; note: why it failed.
 
         Other fields are ignored.
@@ -89,7 +104,8 @@ class Manager:
             elif fields.get("state") == "FAILED":
                 models.record_backup_cause(session, backup_id, note)
         # A slot for each backup: the last word on one must not be dropped because the next has begun.
-        _apply("update_backup", instance_id, str(backup_id)[:36], sent, effect)
+        _apply(context, "update_backup", instance_id, str(backup_id)[:36], sent,
+               f"that its backup is {fields.get('state', 'as before')}", effect)
 
 
 def _read_payload(payload):

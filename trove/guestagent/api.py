@@ -5,7 +5,7 @@ answer is looked at before anybody relies on its shape, as whoever has root in t
 import math
 
 from trove import rpc
-from trove.common import crypto, exception
+from trove.common import crypto, exception, origin
 from trove.common.cfg import CONF
 
 CAST = None
@@ -13,6 +13,13 @@ LOW = "agent_call_low_timeout"
 HIGH = "agent_call_high_timeout"
 # Characters of a text that a guest tells of itself.
 _LONGEST_TEXT = 65536
+# Seconds after the time that a command may take in which its guest's reports still count as part of the request.
+_GRACE = 60
+
+
+def _longest_wait():
+    """Seconds for which an operation may wait for what a guest reports of a command that is not answered."""
+    return max(CONF.usage_timeout, CONF.restore_usage_timeout, CONF.backup_time_out)
 
 
 def _is_database(value):
@@ -114,7 +121,9 @@ class API:
         """
         with rpc.GuestErrors():
             client = rpc.get_client(self.topic, "guestagent")
-            context = rpc.signed(self.context, crypto.guest_key(self.instance_id), method, kwargs)
+            patience = CONF[timeout] if timeout else _longest_wait()
+            context = rpc.signed(self.context, crypto.guest_key(self.instance_id), method, kwargs,
+                                 origin.seal(self.instance_id, self.context, patience + _GRACE))
             if timeout is CAST:
                 return client.prepare().cast(context, method, **kwargs)
             answer = client.prepare(timeout=CONF[timeout]).call(context, method, **kwargs)

@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy
 
 from trove.common import crypto, envelope
+from trove.common.context import TroveContext
 from trove.common.instance import ServiceStatuses
 from trove.conductor import manager, models
 from trove.datastore.models import DBDatastore, DBDatastoreVersion
@@ -41,12 +42,12 @@ def db_populated(db):
     return db
 
 
-def send(method, sent=None, key=None, instance_id=GUEST, **args):
+def send(method, sent=None, key=None, instance_id=GUEST, context=None, **args):
     """What a guest does: sign and deliver."""
     sent = time.time() if sent is None else sent
     args["instance_id"] = instance_id
     proof = envelope.sign(key or crypto.guest_key(instance_id), method, args, sent)
-    getattr(manager.Manager(), method)(None, sent=sent, proof=proof, **args)
+    getattr(manager.Manager(), method)(context or TroveContext(overwrite=False), sent=sent, proof=proof, **args)
 
 
 def heartbeat(text=None, sent=None, version=None, **kwargs):

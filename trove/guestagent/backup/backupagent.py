@@ -49,19 +49,20 @@ class BackupAgent:
     def _file(self):
         return operating_system.state_dir() / self.FILENAME
 
-    def _remember(self, backup_id, report=None, sent=False, kind=None):
-        operating_system.write_file(
-            self._file, json.dumps({"id": backup_id, "report": report, "sent": sent, "type": kind}), mode=0o600)
+    def _remember(self, context, backup_id, report=None, sent=False, kind=None):
+        operating_system.write_file(self._file, json.dumps({
+            "id": backup_id, "report": report, "sent": sent, "type": kind, "request_id": context.request_id,
+            "origin": context.origin}), mode=0o600)
 
     def _remembered(self):
         return json.loads(operating_system.read_file(self._file) or "{}")
 
     # Reports
 
-    def _report(self, backup_id, report):
-        self._remember(backup_id, report)
-        conductor_api.API(TroveContext()).update_backup(CONF.guest_id, backup_id, **report)
-        self._remember(backup_id, report, sent=True)
+    def _report(self, context, backup_id, report):
+        self._remember(context, backup_id, report)
+        conductor_api.API(context).update_backup(CONF.guest_id, backup_id, **report)
+        self._remember(context, backup_id, report, sent=True)
 
     def report_unsent(self):
         """Called with every heartbeat: send what the bus did not take, and what an agent that died left unsaid."""
@@ -70,7 +71,8 @@ class BackupAgent:
         try:
             last = self._remembered()
             if last and not last["sent"]:
-                self._report(last["id"], last["report"] or self._given_up(last))
+                request = TroveContext(request_id=last.get("request_id"), origin=last.get("origin"), overwrite=False)
+                self._report(request, last["id"], last["report"] or self._given_up(last))
         except rpc.DeliveryFailure as error:
             LOG.warning("%s: a backup could not be reported: %s", CONF.guest_id, error)
         finally:
@@ -105,9 +107,9 @@ class BackupAgent:
             if last.get("id") == backup["id"]:
                 report = last["report"] or self._given_up(last)
             else:
-                self._remember(backup["id"], kind=backup["backup_type"])
+                self._remember(context, backup["id"], kind=backup["backup_type"])
                 report = self._take(context, backup)
-            self._report(backup["id"], report)
+            self._report(context, backup["id"], report)
         except rpc.DeliveryFailure as error:
             LOG.warning("%s: backup %s could not be reported: %s", CONF.guest_id, backup["id"], error)
         finally:

@@ -110,7 +110,7 @@ class BaseDbStatus(abc.ABC):
                 payload["replication"] = self._replication
             self._unsent = (status, cause) if force else None
             try:
-                conductor_api.API(TroveContext()).heartbeat(CONF.guest_id, payload, self._time_of_report())
+                conductor_api.API(TroveContext.current()).heartbeat(CONF.guest_id, payload, self._time_of_report())
             except rpc.DeliveryFailure as error:
                 LOG.warning("%s: could not report %s: %s", CONF.guest_id, status.description, error)
                 return

@@ -15,6 +15,7 @@ from oslo_log import log as logging
 
 from trove.common import exception
 from trove.common.cfg import CONF
+from trove.common.context import TroveContext
 from trove.guestagent.strategies.storage import base
 
 LOG = logging.getLogger(__name__)
@@ -47,7 +48,9 @@ class SwiftStorage(base.Storage):
             finally:
                 slots.release()
 
-        with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as senders:
+        # What they log belongs to the request that began the backup.
+        request = TroveContext.current()
+        with concurrent.futures.ThreadPoolExecutor(_PARALLEL, initializer=request.update_store) as senders:
             for number, data in enumerate(_segments(blocks, CONF.backup_segment_max_size)):
                 slots.acquire()
                 for sent in sums:

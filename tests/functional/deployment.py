@@ -1,0 +1,165 @@
+"""The four programs of the product as real processes on one real broker and one cloud: what one request does in each.
+
+The guest's agent is given the datastore ``tests.fakes.stone``; the cloud is minicloud with its fake host.
+"""
+import configparser
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import requests
+from keystoneauth1 import session
+from keystoneauth1.identity import v3
+
+from tests.fakes import cloud as fake_cloud
+from tests.functional.conftest import SHIPPED
+from trove.common import crypto
+from trove.common.cfg import CONF
+from trove.datastore.models import DBDatastore, DBDatastoreVersion
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 60
+SERVICES = ("api", "taskmanager", "conductor")
+AGENT = """
+import pathlib, sys
+from trove.cmd import guest
+guest.main()
+"""
+
+
+class Deployment:
+    """Processes that see the database of the test.
+
+    more: {group: {option: value}} for the services of the control plane, over what they are given anyway.
+    """
+
+    def __init__(self, db, cloud, node, directory, more=()):
+        self.db, self.node, self.directory, self._running = db, node, directory, {}
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        keystone = {"auth_url": cloud.auth_url, "www_authenticate_uri": cloud.auth_url, "auth_type": "password",
+                    "username": fake_cloud.SERVICE_USER, "password": fake_cloud.SERVICE_PASSWORD,
+                    "project_name": "service", "user_domain_name": "Default", "project_domain_name": "Default",
+                    "interface": "public"}
+        self.sections = {
+            "DEFAULT": {
+                "bind_host": "127.0.0.1", "bind_port": self.port, "operation_key": CONF.operation_key,
+                "trove_auth_url": cloud.auth_url, "nova_proxy_admin_user": fake_cloud.SERVICE_USER,
+                "nova_proxy_admin_pass": fake_cloud.SERVICE_PASSWORD, "nova_proxy_admin_tenant_name": "service",
+                "transport_url": node.transport_url, "api_paste_config": SHIPPED, "trove_api_workers": 1,
+                "trove_conductor_workers": 1, "operation_lease": 2, "operation_sweep_interval": 0.3, "host": "here",
+                "usage_sleep_time": 0.2, "guest_config": directory / "absent"},
+            "database": {"connection": CONF.database.connection, "sqlite_synchronous": "false"},
+            "guest_bus": {"credentials": "shared", "address": node.address},
+            "keystone_authtoken": keystone}
+        for group, options in dict(more).items():
+            self.sections.setdefault(group, {}).update(options)
+        self.session = session.Session(v3.Password(
+            cloud.auth_url, username=fake_cloud.SERVICE_USER, password=fake_cloud.SERVICE_PASSWORD,
+            project_name="service", user_domain_name="Default", project_domain_name="Default"))
+        self._register(cloud.image_id)
+
+    def _register(self, image_id):
+        with self.db.writer() as session_:
+            datastore = DBDatastore(name="mariadb")
+            session_.add(datastore)
+            session_.flush()
+            version = DBDatastoreVersion(datastore_id=datastore.id, name="10.11", manager="mariadb", active=True,
+                                         image_id=image_id, packages="")
+            session_.add(version)
+            session_.flush()
+            datastore.default_version_id = version.id
+
+    def start(self, *names):
+        """Start services of the control plane and wait until they serve."""
+        path = self._write("trove.conf", self.sections)
+        for name in names or SERVICES:
+            self._spawn(name, f"from trove.cmd.{name} import main; main()", "--config-file", path)
+        for name in names or SERVICES:
+            if name == "api":
+                self.eventually(self._api_answers)
+            else:
+                self.eventually(lambda name=name: "serves the topic" in self.log(name))
+
+    def _api_answers(self):
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.get(f"http://127.0.0.1:{self.port}/", timeout=5).ok
+
+    def start_agent(self, instance_id):
+        """Start the agent of an instance."""
+        options = {"guest_id": instance_id, "datastore_manager": "mariadb", "guest_key": crypto.guest_key(instance_id),
+                   "transport_url": self.node.transport_url, "report_interval": 1,
+                   "guest_state_dir": self.directory / "state",
+                   "datastore_registry_ext": "mariadb:tests.fakes.stone.Manager"}
+        self._spawn("guestagent", AGENT, "--config-file", self._write("agent.conf", {"DEFAULT": options}))
+
+    def kill(self, name):
+        """End a process as a power cut would; its log is kept aside and a fresh one is begun. Returns the old one."""
+        process = self._running.pop(name)
+        process.kill()
+        process.wait()
+        text = self.log(name)
+        (self.directory / f"{name}.log").unlink()
+        return text
+
+    def stop(self):
+        """End all."""
+        for process in self._running.values():
+            process.terminate()
+        for process in self._running.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(15)
+            process.kill()
+            process.wait()
+        self._running.clear()
+
+    def log(self, name):
+        """What a process has written so far."""
+        path = self.directory / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def eventually(self, condition):
+        """The first true value of ``condition()``; fails with the ends of all logs."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            if value := condition():
+                return value
+            time.sleep(0.05)
+        raise AssertionError("\n".join(f"--- {name}\n{self.log(name)[-3000:]}" for name in self._running))
+
+    def request(self, method, path, **more):
+        """A request of the tenant; the requests.Response."""
+        url = f"http://127.0.0.1:{self.port}/v1.0/{self.session.get_project_id()}{path}"
+        return self.session.request(url, method, raise_exc=False, **more)
+
+    def create(self, headers=None):
+        """Ask for an instance; the response."""
+        flavor = self.request("GET", "/flavors").json()["flavors"][0]
+        answer = self.request("POST", "/instances", headers=headers or {}, json={"instance": {
+            "name": "m1", "flavorRef": str(flavor["id"]), "volume": {"size": 1}}})
+        assert answer.status_code == 200, answer.text
+        return answer
+
+    def wait_active(self, instance_id):
+        """Return when an instance is ACTIVE."""
+        self.eventually(lambda: self.request("GET", f"/instances/{instance_id}").json()["instance"]["status"] == "ACTIVE")
+
+    def _write(self, name, sections):
+        parser = configparser.RawConfigParser(default_section=None)
+        parser.read_dict({group: {option: str(value) for option, value in options.items()}
+                          for group, options in sections.items()})
+        path = self.directory / name
+        with path.open("w") as file:
+            parser.write(file)
+        return str(path)
+
+    def _spawn(self, name, program, *arguments):
+        with open(self.directory / f"{name}.log", "ab") as log:
+            self._running[name] = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-c", program, *arguments], cwd=ROOT, stdout=log, stderr=log,
+                env={**os.environ, "PYTHONPATH": str(ROOT)})

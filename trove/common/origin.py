@@ -1,0 +1,43 @@
+"""Which request a command to a guest belongs to, sealed: the guest hands it back with its reports and can make none up.
+
+Sealed where a command is sent (``guestagent.api``), opened by the conductor. Never imported by a guest.
+"""
+import hashlib
+import hmac
+import json
+import time
+
+from trove.common.cfg import CONF
+
+
+def _seal_of(instance_id, values):
+    text = json.dumps(["origin", instance_id, values], sort_keys=True, separators=(",", ":"))
+    return hmac.new(CONF.operation_key.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def seal(instance_id, context, seconds):
+    """The origin of a command, as a dict for the bus.
+
+    context: TroveContext of the request; seconds: for how long the guest may refer to it.
+    """
+    values = {"request_id": context.request_id, "trace": context.trace_info, "until": time.time() + seconds}
+    return {**values, "seal": _seal_of(instance_id, values)}
+
+
+def unseal(instance_id, origin, now=None):
+    """(request id, trace info or None) of an origin that a guest handed back; None when it is not that guest's or old.
+
+    origin: anything that came over the bus; now: seconds since the epoch.
+    """
+    if not isinstance(origin, dict):
+        return None
+    values = {name: origin.get(name) for name in ("request_id", "trace", "until")}
+    try:
+        genuine = hmac.compare_digest(_seal_of(instance_id, values).encode(), str(origin.get("seal")).encode())
+    except (TypeError, ValueError):
+        return None
+    if not genuine:
+        return None
+    if (time.time() if now is None else now) > values["until"]:
+        return None
+    return values["request_id"], values["trace"]
