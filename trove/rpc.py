@@ -2,6 +2,7 @@
 
 Used by the ``api`` modules (clients) and by ``trove.cmd`` (servers). No method of any service is named here.
 """
+import contextlib
 import logging as std_logging
 import sys
 import time
@@ -64,7 +65,7 @@ _leave_what_comes_after_stop()
 class ContextSerializer(messaging.NoOpSerializer):
     """Carries a TroveContext as a dict.
 
-    from_guests: of what guests send only the origin is taken over, which is sealed; whose request it is they cannot say.
+    from_guests: of what guests send only the origin is taken over, which is sealed; for whom they act they cannot say.
     """
 
     def __init__(self, from_guests=False):
@@ -152,9 +153,10 @@ def signed(context, key, method, args, origin=None):
 class _Dispatcher(messaging.RPCDispatcher):
     """Hands messages to the endpoints. With a key only those whose proof fits; errors of ours are no surprises."""
 
-    def __init__(self, endpoints, key, from_guests):
+    def __init__(self, endpoints, key, from_guests, around):
         super().__init__(endpoints, ContextSerializer(from_guests), messaging.ExplicitRPCAccessPolicy)
         self.key = key
+        self.around = around
 
     def _verify(self, message, context):
         proof = context.get("proof")
@@ -171,23 +173,30 @@ class _Dispatcher(messaging.RPCDispatcher):
         try:
             if self.key is not None:
                 self._verify(incoming.message, incoming.ctxt)
-            return super().dispatch(incoming)
+            with self.around(incoming.ctxt, incoming.message.get("method")):
+                return super().dispatch(incoming)
         except exception.TroveError:
             # The caller gets it as it is; the library would log a traceback for an answer that is no fault.
             raise messaging.ExpectedException() from None
 
 
-def get_server(topic, server, endpoints, key=None, from_guests=False):
+def _nothing_around(_context, _method):
+    return contextlib.nullcontext()
+
+
+def get_server(topic, server, endpoints, key=None, from_guests=False, around=_nothing_around):
     """An RPC server (threads) that answers ``topic`` as ``server`` with the methods of ``endpoints``.
 
     key: when given, only commands with a proof made with this key are obeyed (``signed``); from_guests: whether the
-    messages are those of guests, whose word on who asks counts for nothing.
+    messages are those of guests, whose word on who asks counts for nothing; around: gives, for the context (dict) and
+    the method of a message, the context manager within which it is worked on.
     """
     target = messaging.Target(topic=topic, server=server, version=RPC_API_VERSION)
     for endpoint in endpoints:
         if not hasattr(endpoint, "target"):
             endpoint.target = messaging.Target(version=RPC_API_VERSION)
-    return messaging_server.RPCServer(get_transport(), target, _Dispatcher(endpoints, key, from_guests), "threading")
+    return messaging_server.RPCServer(get_transport(), target, _Dispatcher(endpoints, key, from_guests, around),
+                                      "threading")
 
 
 def never_declare_exchange():

@@ -141,13 +141,15 @@ class Deployment:
         """Ask for an instance; the response."""
         flavor = self.request("GET", "/flavors").json()["flavors"][0]
         answer = self.request("POST", "/instances", headers=headers or {}, json={"instance": {
-            "name": "m1", "flavorRef": str(flavor["id"]), "volume": {"size": 1}}})
+            "name": "m1", "flavorRef": str(flavor["id"]), "volume": {"size": 1},
+            "datastore": {"type": "mariadb"}}})
         assert answer.status_code == 200, answer.text
         return answer
 
     def wait_active(self, instance_id):
         """Return when an instance is ACTIVE."""
-        self.eventually(lambda: self.request("GET", f"/instances/{instance_id}").json()["instance"]["status"] == "ACTIVE")
+        path = f"/instances/{instance_id}"
+        self.eventually(lambda: self.request("GET", path).json()["instance"]["status"] == "ACTIVE")
 
     def _write(self, name, sections):
         parser = configparser.RawConfigParser(default_section=None)

@@ -1,12 +1,21 @@
-"""One request through the four programs: its id in the log lines of all that work for it, also after a takeover."""
+"""One request through the four programs: its id in the log lines of all that work for it, also after a takeover, and
+one trace of what each did, which osprofiler's own command shows.
+"""
+import json
 import re
+import subprocess
+import sys
+import uuid
+from pathlib import Path
 
 import pytest
+from osprofiler import _utils as osprofiler_utils
 
-from tests.functional.deployment import Deployment
+from tests.functional.deployment import SERVICES, Deployment
 from trove import rpc
 
 pytestmark = pytest.mark.slow
+KEY = "a-key-of-traces-for-tests-only"
 
 
 @pytest.fixture
@@ -74,3 +83,69 @@ def test_a_guest_cannot_speak_for_another_request(deployment, conf, context):
     deployment.eventually(lambda: "does not exist (any more)" in deployment.log("conductor"))
     assert "forged" not in deployment.log("conductor")
     assert not re.search(r"^ERROR", deployment.log("conductor"), re.MULTILINE)
+
+
+@pytest.fixture
+def traced(db, conf, node, running_cloud, mariadb, tmp_path):
+    """A deployment whose traces lie in a MariaDB."""
+    running_cloud.configure(conf)
+    store = mariadb.new_database("traces")
+    made = Deployment(db, running_cloud, node, tmp_path, {"profiler": {
+        "enabled": True, "trace_sqlalchemy": True, "hmac_keys": KEY, "connection_string": store}})
+    made.store = store
+    yield made
+    made.stop()
+    running_cloud.clear()
+    rpc.cleanup()
+
+
+def trace_headers(base_id):
+    """What a client sends that knows the key."""
+    info, proof = osprofiler_utils.signed_pack({"base_id": base_id, "parent_id": base_id}, KEY)
+    return {"X-Trace-Info": info.decode(), "X-Trace-HMAC": proof}
+
+
+def shown(deployment, base_id):
+    """What ``osprofiler trace show`` prints, as [(path of names, node's info)]."""
+    found = []
+
+    def walk(node, path):
+        path = (*path, node["info"]["name"])
+        found.append((path, node["info"]))
+        for child in node["children"]:
+            walk(child, path)
+
+    done = subprocess.run([str(Path(sys.executable).with_name("osprofiler")), "trace", "show", "--json",
+                           "--connection-string", deployment.store, base_id],
+                          capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode == 0:
+        for child in json.loads(done.stdout)["children"]:
+            walk(child, ())
+    return found
+
+
+def test_one_trace_shows_what_each_program_did_for_it(traced):
+    traced.start()
+    base_id = str(uuid.uuid4())
+    instance_id = traced.create(trace_headers(base_id)).json()["instance"]["id"]
+    traced.start_agent(instance_id)
+    traced.wait_active(instance_id)
+    nodes = traced.eventually(lambda: (nodes := shown(traced, base_id)) and any(
+        path[-1] == "operation" for path, _ in nodes) and any(path[-1] == "guest" for path, _ in nodes) and nodes)
+    kinds = {(info["service"], path) for path, info in nodes}
+    below = ("wsgi", "operation", "step")
+    assert {("api", ("wsgi",)), ("api", ("wsgi", "db")), ("taskmanager", ("wsgi", "operation")),
+            ("taskmanager", below), ("taskmanager", (*below, "db")), ("guestagent", (*below, "guest")),
+            ("guestagent", (*below, "guest", "command")), ("conductor", (*below, "conductor")),
+            ("conductor", (*below, "conductor", "db"))} <= kinds
+    assert {path[0] for path, _ in nodes} == {"wsgi"}, "one tree"
+    raw = json.dumps([info for _, info in nodes], default=str)
+    assert "INSERT INTO instances" in raw
+    assert instance_id in raw
+    assert KEY not in raw + "".join(traced.log(name) for name in (*SERVICES, "guestagent"))
+
+    # Without a key, or with another, nothing is traced.
+    other = str(uuid.uuid4())
+    forged = trace_headers(other)
+    traced.request("GET", "/instances", headers={**forged, "X-Trace-HMAC": "0" * len(forged["X-Trace-HMAC"])})
+    assert shown(traced, other) == []

@@ -40,6 +40,9 @@ def test_names_and_references_are_sound():
         apischema.compiled(schema)
 
 
+FAULT = {"message": "m", "request_id": "req-1"}
+
+
 def test_patterns_are_those_of_other_languages():
     patterns = re.findall(r'"pattern": "((?:[^"\\]|\\.)*)"', json.dumps(openapi.document()))
     assert patterns
@@ -49,9 +52,10 @@ def test_patterns_are_those_of_other_languages():
 @pytest.mark.parametrize(("method", "path", "status", "body", "word"), [
     ("GET", "/v1.0/t/instances", 200, {"instances": [], "more": 1}, "more"),
     ("GET", "/v1.0/t/instances", 200, {"instances": [{}]}, "required"),
-    ("GET", "/v1.0/t/instances", 500, {"instanceFault": {"code": 500, "message": "m"}}, "there are 200"),
-    ("GET", "/v1.0/t/instances/i", 404, {"itemNotFound": {"code": 400, "message": "m"}}, "404 was expected"),
-    ("GET", "/v1.0/t/instances/i", 404, {"itemNotFound": {"code": 404, "message": "m"}, "x": {}}, "unexpected"),
+    ("GET", "/v1.0/t/instances", 500, {"instanceFault": {"code": 500, **FAULT}}, "there are 200"),
+    ("GET", "/v1.0/t/instances/i", 404, {"itemNotFound": {"code": 400, **FAULT}}, "404 was expected"),
+    ("GET", "/v1.0/t/instances/i", 404, {"itemNotFound": {"code": 404, **FAULT}, "x": {}}, "unexpected"),
+    ("GET", "/v1.0/t/instances/i", 404, {"itemNotFound": {"code": 404, "message": "m"}}, "request_id"),
     ("DELETE", "/v1.0/t/instances/i", 202, {"instance": {}}, "a body"),
     ("GET", "/v1.0/t/nothing", 200, {}, "404 is due"),
     ("PUT", "/v1.0/t/instances", 202, {}, "405 is due"),

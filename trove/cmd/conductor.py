@@ -8,6 +8,7 @@ from oslo_log import log as logging
 
 from trove import rpc
 from trove.cmd import common
+from trove.common import profile
 from trove.common.cfg import CONF
 from trove.common.strategies import strategy
 
@@ -18,6 +19,7 @@ class Worker:
     """The RPC server of one process."""
 
     def __init__(self):
+        profile.setup("conductor", CONF.host)
         common.configure_database()
         manager = strategy.load(CONF.conductor_manager, option="conductor_manager")()
         self._server = rpc.get_server(CONF.conductor_queue, CONF.host, [manager], from_guests=True)

@@ -6,6 +6,7 @@ from oslo_log import log as logging
 
 from trove import rpc
 from trove.cmd import common
+from trove.common import profile
 from trove.common.cfg import CONF, DATASTORES
 from trove.common.strategies import strategy
 from trove.network import base as network
@@ -21,6 +22,7 @@ def main():
     common.read_configuration("/etc/trove/trove-taskmanager.conf",
                               secrets=("operation_key", "nova_proxy_admin_pass"))
     _check_options()
+    profile.setup("taskmanager", CONF.host)
     common.configure_database()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

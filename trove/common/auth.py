@@ -7,7 +7,7 @@ import collections
 import threading
 import time
 
-from trove.common import exception, wsgi
+from trove.common import exception, profile, wsgi
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
 from trove.common.fault import GLOBAL_REQUEST_ID_KEY, REQUEST_ID_KEY
@@ -95,7 +95,7 @@ class ContextMiddleware:
             user_id=environ.get("HTTP_X_USER_ID"), user_name=environ.get("HTTP_X_USER_NAME"),
             project_id=environ.get("HTTP_X_PROJECT_ID"), project_name=environ.get("HTTP_X_PROJECT_NAME"),
             roles=roles, is_admin=wsgi.is_admin(roles), request_id=environ.get(REQUEST_ID_KEY),
-            global_request_id=environ.get(GLOBAL_REQUEST_ID_KEY))
+            global_request_id=environ.get(GLOBAL_REQUEST_ID_KEY), trace_info=profile.current())
         return self._app(environ, start_response)
 
 

@@ -25,6 +25,10 @@ class API:
         """
         self._cast("heartbeat", sent, instance_id=instance_id, payload=payload)
 
+    def report_spans(self, instance_id, spans, sent=None):
+        """Report what a traced command did. spans: as ``guestagent.common.spans`` keeps them."""
+        self._cast("report_spans", sent, instance_id=instance_id, spans=spans)
+
     def report_root(self, instance_id, user=None, sent=None):
         """Report that root was enabled. user: who asked for it."""
         self._cast("report_root", sent, instance_id=instance_id, user=user)

@@ -5,9 +5,10 @@ A message that is forged, late, doubled or wrong is logged and dropped: nobody w
 from oslo_log import log as logging
 
 from trove import rpc
-from trove.common import crypto, envelope, origin
+from trove.common import crypto, envelope, origin, profile
 from trove.common.instance import ServiceStatuses
 from trove.conductor import models
+from trove.conductor import spans as conductor_spans
 from trove.db import in_transaction
 
 LOG = logging.getLogger(__name__)
@@ -23,13 +24,16 @@ def _is_genuine(method, sent, proof, **args):
     return True
 
 
-def _join_request(context, instance_id, what):
-    """Let what is logged from here on belong to the request for which the guest makes its report, if it is for one."""
+def _join_request(context, instance_id):
+    """Let what is logged from here on belong to the request for which the guest makes its report.
+
+    Returns whether it is for one.
+    """
     known = origin.unseal(instance_id, context.origin)
     if known is not None:
         context.request_id, context.trace_info = known
         context.update_store()
-        LOG.info("instance %s: its guest reports %s", instance_id, what)
+    return known is not None
 
 
 def _apply(context, method, instance_id, slot, sent, what, effect):
@@ -37,7 +41,8 @@ def _apply(context, method, instance_id, slot, sent, what, effect):
 
     what: the report in words, for the log.
     """
-    _join_request(context, instance_id, what)
+    if _join_request(context, instance_id):
+        LOG.info("instance %s: its guest reports %s", instance_id, what)
 
     @in_transaction
     def transaction(session):
@@ -47,7 +52,8 @@ def _apply(context, method, instance_id, slot, sent, what, effect):
             LOG.debug("Dropped %s for instance %s: one sent later has been here", method, instance_id)
         else:
             effect(session)
-    transaction()
+    with profile.joined(context.trace_info), profile.span("conductor", method=method, instance=instance_id):
+        transaction()
 
 
 class Manager:
@@ -74,6 +80,24 @@ class Manager:
                 models.record_cause(session, instance_id, payload.get("cause"))
         _apply(context, "heartbeat", instance_id, "heartbeat", sent,
                f"that its database is {status.description if status else 'as before'}", effect)
+
+    @rpc.expose
+    def report_spans(self, context, instance_id, spans, sent=None, proof=None):
+        """Parts of the trace that the command of a guest belongs to; spans: as its agent keeps them."""
+        if not _is_genuine("report_spans", sent, proof, instance_id=instance_id, spans=spans):
+            return
+        if not _join_request(context, instance_id) or not context.trace_info:
+            LOG.warning("Dropped report_spans of instance %s: it was given no trace", instance_id)
+            return
+        try:
+            parts = conductor_spans.check(spans)
+        except ValueError as error:
+            LOG.error("Dropped report_spans of instance %s: %s", instance_id, error)
+            return
+        if not conductor_spans.admits(instance_id, context.trace_info, len(parts)):
+            LOG.warning("Dropped report_spans of instance %s: its trace has too many already", instance_id)
+            return
+        conductor_spans.store(instance_id, context.trace_info, parts)
 
     @rpc.expose
     def report_root(self, context, instance_id, user=None, sent=None, proof=None):

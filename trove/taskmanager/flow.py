@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from oslo_log import log as logging
 
-from trove.common import exception, remote
+from trove.common import exception, profile, remote
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
 from trove.db import get_db_api
@@ -22,6 +22,8 @@ from trove.operation import models
 LOG = logging.getLogger(__name__)
 
 SHORTEST_PAUSE = 0.1
+# Seconds of a step for which its SQL and its requests are part of a trace: a wait of hours would fill the store.
+_TRACED = 30
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,29 @@ class Work:
             return CONF[group][name]
         return CONF[name]
 
+    def trace(self, *path):
+        """What comes below the operation, or below its step ``path``, in the trace of its request; None without one."""
+        begun = self.operation.request.get("trace_info")
+        return begun and {"base_id": begun["base_id"], "parent_id": self._node(begun, *path)}
+
+    def _node(self, begun, *path):
+        return profile.span_id(begun["base_id"], self.operation.id, *path)
+
+    def report_step(self, name, error=None):
+        """Tell the trace of a step that has ended, or been undone, just now."""
+        below = self.trace()
+        if below:
+            profile.report(below, "step", self.data["since"], self.now(), node=self.trace(name)["parent_id"],
+                           info={"step": name, **({"error": error} if error else {})})
+
+    def report_end(self, state):
+        """Tell the trace of an operation that has ended just now."""
+        begun = self.operation.request.get("trace_info")
+        if begun:
+            operation = self.operation
+            profile.report(begun, "operation", operation.created_at, self.now(), node=self._node(begun), info={
+                "kind": operation.kind, "resource": operation.resource_id, "operation": operation.id, "state": state})
+
     @staticmethod
     def reading():
         """A session in which a step reads rows."""
@@ -185,11 +210,16 @@ def _enter(work, step, state):
         pass
 
 
-def _attempt(work, step, function):
-    """Call ``function`` of a step. Returns None, Again, or the error for which the step has failed."""
+def _attempt(work, step, function, name):
+    """Call ``function`` of a step. Returns None, Again, or the error for which the step has failed.
+
+    name: what is done, for the trace.
+    """
     cause = None
+    work.context.trace_info = work.trace(name)
     try:
-        outcome = function(work)
+        with profile.joined(work.context.trace_info if work.waited < _TRACED else None):
+            outcome = function(work)
     except LeaseLost:
         raise
     except Exception as error:  # noqa: BLE001 - the boundary of all steps
@@ -213,7 +243,7 @@ def _attempt(work, step, function):
 def _do_step(flow, work):
     position = flow.position(work.operation.step)
     step = flow.steps[position]
-    outcome = _attempt(work, step, step.do)
+    outcome = _attempt(work, step, step.do, step.name)
     if isinstance(outcome, Again):
         return outcome
     if outcome is not None:
@@ -224,6 +254,7 @@ def _do_step(flow, work):
         return models.RUNNING
     with work.writing(**models.end_values(models.DONE)) as session:
         flow.done(session, work)
+    work.report_end(models.DONE)
     LOG.info("%s is done after %.1f s", _name(work), work.now() - work.operation.created_at)
     return models.DONE
 
@@ -240,6 +271,9 @@ def _fail(flow, work, step, error):
         else:
             columns.update(_entering(work, first, models.UNDOING))
         work.write(session, **columns)
+    work.report_step(step.name, message)
+    if first is None:
+        work.report_end(models.FAILED)
     return columns["state"]
 
 
@@ -247,7 +281,7 @@ def _undo_step(flow, work):
     """Undo the present step. One that cannot be undone is noted and left: deleting will find what remains."""
     position = flow.position(work.operation.step, unknown=len(flow.steps) - 1)
     step = flow.steps[position]
-    outcome = _attempt(work, step, step.undo) if step.undo else None
+    outcome = _attempt(work, step, step.undo, f"undo {step.name}") if step.undo else None
     if isinstance(outcome, Again):
         return outcome
     if outcome is not None:
@@ -260,6 +294,7 @@ def _undo_step(flow, work):
         return models.UNDOING
     with work.writing(**models.end_values(models.FAILED, work.operation.error, work.operation.error_step)):
         pass
+    work.report_end(models.FAILED)
     LOG.info("%s is undone", _name(work))
     return models.FAILED
 
@@ -273,12 +308,14 @@ def _cancel(flow, work):
     error = operation.error or "Cancelled by a later operation."
     with work.writing(**models.end_values(models.FAILED, error, operation.error_step or operation.step)) as session:
         flow.cancelled(session, work)
+    work.report_end(models.FAILED)
     LOG.info("%s is cancelled before step %s", _name(work), operation.step)
 
 
 def _keep_history(work, name):
     seconds = round(work.waited, 3)
     work.data.setdefault("history", []).append({"step": name, "seconds": seconds})
+    work.report_step(name)
     LOG.info("%s: step %s done after %.2f s", _name(work), name, seconds)
 
 

@@ -15,6 +15,7 @@ from oslo_log import log as logging
 
 from trove.common import exception
 from trove.common.cfg import CONF
+from trove.guestagent.common import spans
 
 LOG = logging.getLogger(__name__)
 
@@ -34,9 +35,10 @@ def run(argv, *, stdin=None, timeout=None, ok=(0,), env=None):
     timeout = CONF.host_command_timeout if timeout is None else timeout
     LOG.debug("Running %s", argv)
     try:
-        done = subprocess.run(argv, input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
-                              capture_output=True, timeout=timeout, text=True,
-                              errors="replace", env={**os.environ, "LC_ALL": "C", **(env or {})}, check=False)
+        with spans.span("command", argv[0]):
+            done = subprocess.run(argv, input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
+                                  capture_output=True, timeout=timeout, text=True,
+                                  errors="replace", env={**os.environ, "LC_ALL": "C", **(env or {})}, check=False)
     except subprocess.TimeoutExpired as error:
         raise ProcessError(command=argv[0], code="deadline", stderr=f"not done after {timeout} s") from error
     except OSError as error:

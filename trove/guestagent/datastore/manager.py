@@ -17,6 +17,7 @@ from trove.common import exception
 from trove.common.cfg import CONF
 from trove.conductor import api as conductor_api
 from trove.guestagent import volume
+from trove.guestagent.common import spans
 from trove.guestagent.datastore.replication import ReplicationCommands
 
 LOG = logging.getLogger(__name__)
@@ -97,7 +98,8 @@ class Manager(ReplicationCommands, abc.ABC):
         method = getattr(collaborator, operation, None)
         if method is None:
             raise exception.DatastoreOperationNotSupported(operation=operation, datastore=self.manager)
-        return method(*args, **kwargs)
+        with spans.span("datastore", operation):
+            return method(*args, **kwargs)
 
     def _administer(self, operation, *args):
         with self._administration:
