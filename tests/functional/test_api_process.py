@@ -139,6 +139,8 @@ class TestServing:
         assert get(served, path, token, **{"X-Long": "a" * 16000}).status_code == 200
         refusal = get(served, path, token, **{"X-Long": "a" * 17000})
         assert (refusal.status_code, list(refusal.json())) == (400, ["badRequest"])
+        assert refusal.json()["badRequest"]["request_id"] == refusal.headers["x-openstack-request-id"]
+        assert refusal.headers["x-openstack-request-id"] in served.log.read_text()
 
     @pytest.mark.parametrize("text", [
         b"nonsense\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nbad header\r\n\r\n",

@@ -18,6 +18,8 @@ from paste import deploy
 from trove.cmd import common
 from trove.common import cfg, profile, wsgi
 from trove.common.cfg import CONF
+from trove.common.context import TroveContext
+from trove.common.fault import REQUEST_ID_HEADER
 from trove.db import get_db_api
 from trove.extensions.common.service import DefaultRootController
 from trove.quota import quota
@@ -91,16 +93,17 @@ class _Worker(ThreadWorker):
 
     def handle_error(self, req, client, addr, exc):
         """Let gunicorn log the error and choose the status; answer with a body of ours."""
-        told = _Overheard(client)
+        told, request_id = _Overheard(client), TroveContext().request_id
         super().handle_error(req, told, addr, exc)
         if not told.sent:
             return
         status = int(told.sent.split(b" ", 2)[1])
         if status >= 500:
-            answer = wsgi.fault_response(status, "The request cannot be served.")
+            answer = wsgi.fault_response(status, "The request cannot be served.", request_id=request_id)
         else:  # the contract knows no finer codes for what is no request
-            answer = wsgi.fault_response(400, f"The request is not valid HTTP: {str(exc)[:200] or type(exc).__name__}.")
-        head = [f"HTTP/1.1 {answer.status}", "Connection: close",
+            answer = wsgi.fault_response(400, f"The request is not valid HTTP: {str(exc)[:200] or type(exc).__name__}.",
+                                         request_id=request_id)
+        head = [f"HTTP/1.1 {answer.status}", "Connection: close", f"{REQUEST_ID_HEADER}: {request_id}",
                 *(f"{name}: {value}" for name, value in answer.headerlist)]
         with contextlib.suppress(OSError):  # who asks like that may have gone
             client.sendall("\r\n".join([*head, "", ""]).encode("latin-1") + answer.body)
