@@ -10,7 +10,9 @@ from trove.common import profile
 from trove.common.cfg import CONF, DATASTORES
 from trove.common.strategies import strategy
 from trove.network import base as network
-from trove.taskmanager import flows, reconcile
+from trove.notification import models as notifications
+from trove.notification import sender
+from trove.taskmanager import audit, flows, reconcile
 from trove.taskmanager.runner import Periodic, Runner
 from trove.taskmanager.steps import bus
 
@@ -31,6 +33,10 @@ def main():
     manager = strategy.load(CONF.taskmanager_manager, option="taskmanager_manager")(runner)
     periodic = [Periodic("servers", reconcile.look_at_servers, lambda: CONF.reconcile_interval),
                 Periodic("old operations", reconcile.forget_old_operations, lambda: CONF.reconcile_interval)]
+    if notifications.enabled():
+        periodic += [Periodic("notifications", sender.send_waiting, lambda: CONF.notification_send_interval),
+                     Periodic("exists notifications", audit.tell_existing, lambda: CONF.report_interval),
+                     Periodic("quota notifications", audit.tell_quotas, lambda: CONF.report_interval)]
     server = rpc.get_server(CONF.taskmanager_queue, CONF.host, [manager])
     # Starting waits for the broker without end. Operations do not need it: the sweep finds what there is to do.
     listening = threading.Thread(target=server.start, name="bus", daemon=True)
@@ -57,7 +63,9 @@ def _leave_bus(server, listening):
 
 def _check_options():
     """Refuse to start with options that would only fail in the middle of a build. Raises SystemExit."""
-    common.check_paths(*common.factories("nova", "cinder", "neutron", "guest"))
+    transformer = CONF.exists_notification_transformer
+    common.check_paths(*common.factories("nova", "cinder", "neutron", "guest"),
+                       *([(transformer, None, "exists_notification_transformer")] if transformer else []))
     found = bus.problems()
     try:
         network.driver()

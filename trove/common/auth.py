@@ -95,7 +95,8 @@ class ContextMiddleware:
             user_id=environ.get("HTTP_X_USER_ID"), user_name=environ.get("HTTP_X_USER_NAME"),
             project_id=environ.get("HTTP_X_PROJECT_ID"), project_name=environ.get("HTTP_X_PROJECT_NAME"),
             roles=roles, is_admin=wsgi.is_admin(roles), request_id=environ.get(REQUEST_ID_KEY),
-            global_request_id=environ.get(GLOBAL_REQUEST_ID_KEY), trace_info=profile.current())
+            global_request_id=environ.get(GLOBAL_REQUEST_ID_KEY), trace_info=profile.current(),
+            client_ip=environ.get("REMOTE_ADDR"), server_ip=environ.get("HTTP_HOST"))
         return self._app(environ, start_response)
 
 

@@ -1,6 +1,22 @@
 """[DEFAULT], [upgrade_levels] and [guest_bus] options of the task manager, the conductor and the bus."""
 from oslo_config import cfg
 
+# As the documents have them; one is no UUID.
+SERVICE_IDS = {
+    "mysql": "2f3ff068-2bfb-4f70-9a9d-a6bb65bc084b",
+    "percona": "fd1723f5-68d2-409c-994f-a4a197892a17",
+    "pxc": "75a628c3-f81b-4ffb-b10a-4087c26bc854",
+    "redis": "b216ffc5-1947-456c-a4cf-70f94c05f7d0",
+    "cassandra": "459a230d-4e97-4344-9067-2a54a310b0ed",
+    "couchbase": "fa62fe68-74d9-4779-a24e-36f19602c415",
+    "mongodb": "c8c907af-7375-456f-b929-b637ff9209ee",
+    "postgresql": "ac277e0d-4f21-40aa-b347-1ea31e571720",
+    "couchdb": "f0a9ab7b-66f7-4352-93d7-071521d44c7c",
+    "vertica": "a8d805ae-a3b2-c4fd-gb23-b62cee5201ae",
+    "db2": "e040cd37-263d-4869-aaa6-c62aa97523b5",
+    "mariadb": "7a4f82cc-10d2-4bc6-aadc-d9aacc2a3cb5",
+}
+
 opts = [
     cfg.HostAddressOpt("host", default="0.0.0.0", help="Name of this process's host on the bus and in notifications."),
     cfg.StrOpt("taskmanager_queue", default="taskmanager", help="Topic of the task manager."),
@@ -62,6 +78,20 @@ opts = [
     cfg.IntOpt("message_max_age", default=24 * 3600, min=60,
                help="Seconds by which a guest's message may be older or newer than the conductor's clock. It must "
                     "cover both the longest time without a conductor and guests with a wrong clock."),
+    cfg.ListOpt("notification_driver", default=[],
+                help="Drivers that send notifications, for example messagingv2; the older name of "
+                     "[oslo_messaging_notifications] driver. None: nothing is notified."),
+    cfg.FloatOpt("notification_send_interval", default=1.0, min=0.1,
+                 help="Seconds between two looks of a task manager for notifications that wait to be sent."),
+    cfg.StrOpt("exists_notification_transformer",
+               help="Class that makes the exists notifications, for example "
+                    "trove.extensions.mgmt.instances.models.NovaNotificationTransformer; unset means none."),
+    cfg.IntOpt("exists_notification_interval", default=3600, min=1,
+               help="Seconds between two exists notifications of an instance."),
+    cfg.IntOpt("quota_notification_interval", default=3600, min=1,
+               help="Seconds between two notifications of the quota usages that have changed."),
+    cfg.DictOpt("notification_service_id", default=SERVICE_IDS,
+                help="Datastore manager -> what stands for it in notifications as service_id."),
     cfg.ListOpt("db_plugins", default=[],
                 help="Classes that map tables of their own; each is made without arguments and has an attribute "
                      "mapper with a method map(engine)."),

@@ -95,17 +95,19 @@ def stop(session, instance_id):
     return gone
 
 
-def begin(session, context, instance, values, gone, rules):
+def begin(session, context, instance, values, gone, rules, told=None):
     """Begin the operation that brings an instance (locked row) to the values of its group. Returns the operation id.
 
-    values: {name: value} it is to have; gone: names of what it had and is to lose; rules: {name: changes.Rule}.
+    values: {name: value} it is to have; gone: names of what it had and is to lose; rules: {name: changes.Rule};
+    told: {"event": as what it is notified, "configuration_id": of which group}, if it is more than a change of values.
     An operation of this kind that is still under way is told to stop; this one does what that one was to do.
     """
     gone = sorted({*gone, *stop(session, instance.id)} - set(values))
     if changes.needs_restart(values, gone, rules):
         # If it does something else now, the flow says so when that has ended.
         instance_models.compare_and_set_task(session, instance.id, [InstanceTasks.NONE], InstanceTasks.RESTART_REQUIRED)
-    return operations.begin(session, KIND, "instance", instance.id, context, {"removed": gone},
+    return operations.begin(session, KIND, "instance", instance.id, context,
+                            {"removed": gone, **(told or {})},
                             lock=f"instance:{instance.id}:configure:{db_models.new_id()}").id
 
 

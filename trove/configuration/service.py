@@ -6,6 +6,7 @@ from trove.configuration import actions, models, schema, views
 from trove.db import get_db_api
 from trove.flavor import models as flavor_models
 from trove.instance import loading
+from trove.notification import events
 
 
 class ConfigurationController(wsgi.Controller):
@@ -27,22 +28,32 @@ class ConfigurationController(wsgi.Controller):
     @contract(body=schema.create, answer=views.SHOW, errors=(404, 422))
     def create(self, req, body):
         """Make a group."""
-        return self._view(req, actions.create(req.context, body["configuration"]))
+        given = body["configuration"]
+        datastore = given.get("datastore") or {}
+        with events.told(req.context, "configuration_create", name=given["name"], datastore=datastore.get("type"),
+                         datastore_version=datastore.get("version")) as told:
+            told["configuration_id"] = actions.create(req.context, given)
+        return self._view(req, told["configuration_id"])
 
     @contract(body=schema.update, status=202, errors=(422,))
     def update(self, req, configuration_id, body):
         """PUT: replace all values."""
-        actions.change(req.context, configuration_id, body["configuration"], merge=False)
+        given = body["configuration"]
+        with events.told(req.context, "configuration_update", configuration_id=configuration_id,
+                         name=given.get("name"), description=given.get("description")):
+            actions.change(req.context, configuration_id, given, merge=False)
 
     @contract(body=schema.update, errors=(422,))
     def edit(self, req, configuration_id, body):
         """PATCH: change the values that are given."""
-        actions.change(req.context, configuration_id, body["configuration"], merge=True)
+        with events.told(req.context, "configuration_edit", configuration_id=configuration_id):
+            actions.change(req.context, configuration_id, body["configuration"], merge=True)
 
     @contract(status=202)
     def delete(self, req, configuration_id):
         """Delete a group that is attached to nothing."""
-        actions.delete(req.context, configuration_id)
+        with events.told(req.context, "configuration_delete", configuration_id=configuration_id):
+            actions.delete(req.context, configuration_id)
 
     @contract(query=apischema.PAGE, answer=views.INSTANCES)
     def instances(self, req, configuration_id):

@@ -181,7 +181,8 @@ def _attach(session, context, row, group):
     values = configuration_models.load_values(session, group.id, rules)
     row.configuration_id = group.id
     session.flush()
-    return row.id, configuration.begin(session, context, row, values, [], rules)
+    return row.id, configuration.begin(session, context, row, values, [], rules, {
+        "event": "instance_attach_configuration", "configuration_id": group.id})
 
 
 def _detach(session, context, row):
@@ -189,7 +190,8 @@ def _detach(session, context, row):
     gone = sorted(configuration_models.load_values(session, row.configuration_id, rules))
     row.configuration_id = None
     session.flush()
-    return row.id, configuration.begin(session, context, row, {}, gone, rules)
+    return row.id, configuration.begin(session, context, row, {}, gone, rules, {
+        "event": "instance_detach_configuration"})
 
 
 def update(context, instance_id, changes):

@@ -14,6 +14,7 @@ from sqlalchemy import exc
 from trove.common import crypto, exception
 from trove.db import get_db_api, models
 from trove.db.sqlalchemy import tables
+from trove.notification import events
 
 PENDING, RUNNING, UNDOING, DONE, FAILED = "pending", "running", "undoing", "done", "failed"
 LIVE_STATES = (PENDING, RUNNING, UNDOING)
@@ -82,6 +83,7 @@ def begin(session, kind, resource_type, resource_id, context, arguments=None, se
     except exc.IntegrityError:
         raise exception.UnprocessableEntity(
             f"Another operation on the {resource_type} {resource_id} has not ended yet.") from None
+    events.begun(session, operation)
     return operation
 
 

@@ -17,7 +17,10 @@ from trove.common.cfg import CONF
 from trove.common.context import TroveContext
 from trove.db import get_db_api
 from trove.instance.tasks import InstanceTask
+from trove.notification import events
+from trove.notification import models as notifications
 from trove.operation import models
+from trove.taskmanager import usage
 
 LOG = logging.getLogger(__name__)
 
@@ -178,6 +181,7 @@ def advance(flows, operation_id, owner, stopping=lambda: False):
         if operation.cancel:
             return _cancel(flow, work)
         if operation.state == models.PENDING:
+            usage.remember(work)
             _enter(work, flow.steps[0], models.RUNNING)
             continue
         outcome = _undo_step(flow, work) if operation.state == models.UNDOING else _do_step(flow, work)
@@ -252,8 +256,12 @@ def _do_step(flow, work):
     if position + 1 < len(flow.steps):
         _enter(work, flow.steps[position + 1], models.RUNNING)
         return models.RUNNING
+    billed = usage.result(work)
     with work.writing(**models.end_values(models.DONE)) as session:
         flow.done(session, work)
+        events.ended(session, work.operation)
+        if billed:
+            notifications.put(session, *billed)
     work.report_end(models.DONE)
     LOG.info("%s is done after %.1f s", _name(work), work.now() - work.operation.created_at)
     return models.DONE
@@ -271,6 +279,7 @@ def _fail(flow, work, step, error):
         else:
             columns.update(_entering(work, first, models.UNDOING))
         work.write(session, **columns)
+        events.failed(session, work.operation, message, error)
     work.report_step(step.name, message)
     if first is None:
         work.report_end(models.FAILED)
@@ -308,6 +317,8 @@ def _cancel(flow, work):
     error = operation.error or "Cancelled by a later operation."
     with work.writing(**models.end_values(models.FAILED, error, operation.error_step or operation.step)) as session:
         flow.cancelled(session, work)
+        if operation.state != models.UNDOING:  # else its failure was told
+            events.failed(session, operation, error)
     work.report_end(models.FAILED)
     LOG.info("%s is cancelled before step %s", _name(work), operation.step)
 

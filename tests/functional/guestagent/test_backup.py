@@ -277,7 +277,7 @@ def test_a_clone_of_an_agent_that_died_is_ended_and_removed(source, machines, ba
     while not (directory / "ibdata1").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    source.manager.backups._remember("b-1", kind="MySQLClone")
+    source.manager.backups._remember(TroveContext(), "b-1", kind="MySQLClone")
     source.manager.update_status()
     assert reports.backups[-1]["state"] == "FAILED"
     assert not directory.exists()
@@ -356,7 +356,7 @@ def test_every_corruption_is_named_and_nothing_is_started(source, machines, back
 
 def test_an_agent_that_died_says_that_the_backup_failed(source, backups, reports):
     agent = source.manager.backups
-    agent._remember("b-1")
+    agent._remember(TroveContext(), "b-1")
     source.manager.update_status()
     assert reports.backups[-1]["state"] == "FAILED"
     assert "ended while" in reports.backups[-1]["note"]

@@ -382,6 +382,24 @@ operations = _table(
     Index("operations_resource", "resource_type", "resource_id"),
 )
 
+# Ours: notifications that wait to be sent, in the order of their ids.
+notifications = _table(
+    "notifications",
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("event_type", String(255), nullable=False),
+    Column("publisher", String(255), nullable=False),
+    Column("payload", LongText, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("lease_until", Double),
+)
+
+# Ours: when notifications that are made by the clock were last made.
+notification_runs = _table(
+    "notification_runs",
+    Column("name", String(64), primary_key=True),
+    Column("last_run", Double, nullable=False),
+)
+
 # Ours: why an instance is in an error state; the newest row is shown.
 instance_faults = _table(
     "instance_faults", _id(),

@@ -9,6 +9,7 @@ from trove.extensions.common.guest import client, load_running
 from trove.extensions.mysql import schema, views
 from trove.guestagent.db import models
 from trove.guestagent.db.models import MySQLDatabase, MySQLUser
+from trove.notification import events
 
 _ACCEPTED = {"status": 202, "errors": (422, 503)}
 _BEHIND_ALL_HOSTS = "\U0010ffff"
@@ -71,7 +72,9 @@ class SchemaController(wsgi.Controller):
             page, _ = guest.list_databases(1, database.name, True)
             if any(entry["_name"] == database.name for entry in page):
                 raise exception.BadRequest(f"The database '{database.name}' exists already.")
-        guest.create_database([database.serialize() for database in wanted])
+        with events.told(req.context, "database_create", instance_id=instance_id,
+                         dbname=".".join(database.name for database in wanted)):
+            guest.create_database([database.serialize() for database in wanted])
 
     @contract(status=None, errors=(501,))
     def show(self, req, instance_id, name):
@@ -83,7 +86,8 @@ class SchemaController(wsgi.Controller):
         """Drop a database; whether it exists is not checked."""
         loaded = load_running(req.context, instance_id)
         models.check_database_name(name, loaded.manager)
-        client(req.context, loaded).delete_database(MySQLDatabase(name).serialize())
+        with events.told(req.context, "database_delete", instance_id=instance_id, dbname=name):
+            client(req.context, loaded).delete_database(MySQLDatabase(name).serialize())
 
 
 class UserController(wsgi.Controller):
@@ -123,7 +127,9 @@ class UserController(wsgi.Controller):
         for user in wanted:
             if guest.get_user(user.name, user.host):
                 raise exception.BadRequest(f"The user '{user.id}' exists already.")
-        guest.create_user([user.serialize() for user in wanted])
+        with events.told(req.context, "user_create", instance_id=instance_id,
+                         username=",".join(user.name for user in wanted)):
+            guest.create_user([user.serialize() for user in wanted])
 
     @contract(body=schema.create_user, **_ACCEPTED)
     def create_named(self, req, instance_id, name, body):
@@ -143,7 +149,9 @@ class UserController(wsgi.Controller):
             _parse_changed_user_id(f"{name}@{host}", loaded.manager)
             _existing_user(guest, name, host)
             changes.append({"name": name, "host": host, "password": item["password"]})
-        guest.change_passwords(changes)
+        with events.told(req.context, "user_change_password", instance_id=instance_id,
+                         username=",".join(change["name"] for change in changes)):
+            guest.change_passwords(changes)
 
     @contract(body=schema.update_user, **_ACCEPTED)
     def update(self, req, instance_id, name, body):
@@ -164,7 +172,8 @@ class UserController(wsgi.Controller):
         new = (changes.get("name", old_name), changes.get("host", old_host))
         if new != (old_name, old_host) and guest.get_user(*new):
             raise exception.BadRequest(f"The user '{new[0]}@{new[1]}' exists already.")
-        guest.update_attributes(old_name, old_host, changes)
+        with events.told(req.context, "user_update_attributes", instance_id=instance_id, username=old_name):
+            guest.update_attributes(old_name, old_host, changes)
 
     @contract(**_ACCEPTED)
     def delete(self, req, instance_id, name):
@@ -173,7 +182,8 @@ class UserController(wsgi.Controller):
         user, host = _parse_changed_user_id(name, loaded.manager)
         guest = client(req.context, loaded)
         _existing_user(guest, user, host)
-        guest.delete_user(MySQLUser(user, host).serialize())
+        with events.told(req.context, "user_delete", instance_id=instance_id, username=user):
+            guest.delete_user(MySQLUser(user, host).serialize())
 
 
 class UserAccessController(wsgi.Controller):
@@ -198,7 +208,8 @@ class UserAccessController(wsgi.Controller):
             models.check_database_name(database, loaded.manager, f"databases[{number}].name")
         guest = client(req.context, loaded)
         _existing_user(guest, name, host)
-        guest.grant_access(name, host, names)
+        with events.told(req.context, "user_grant", instance_id=instance_id, username=name, database=",".join(names)):
+            guest.grant_access(name, host, names)
 
     @contract(**_ACCEPTED)
     def delete(self, req, instance_id, user, database):
@@ -209,4 +220,5 @@ class UserAccessController(wsgi.Controller):
         _existing_user(guest, name, host)
         if not any(entry["_name"] == database for entry in guest.list_access(name, host)):
             raise exception.NotFound(f"The user '{name}@{host}' has no access to the database '{database}'.")
-        guest.revoke_access(name, host, database)
+        with events.told(req.context, "user_revoke", instance_id=instance_id, username=name, database=database):
+            guest.revoke_access(name, host, database)
