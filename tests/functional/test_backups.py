@@ -125,14 +125,23 @@ def test_incremental(world, alice, instance_id):
     assert parent_and_type(incremental=0)[0] is None
 
 
+def test_without_increments_each_is_a_full_one(world, options, alice, instance_id):
+    options.set_override("backup_strategy", "MySQLClone", group="mysql")
+    for _ in range(2):
+        made = take(world, alice, instance_id, incremental=1)
+    row = next(row for row in world.rows(tables.backups) if row["id"] == made)
+    assert (row["parent_id"], row["backup_type"]) == (None, "MySQLClone")
+
+
 def test_parents_that_cannot_be(world, alice, instance_id):
     other = take(world, alice, create_active(world, alice))
     assert "another instance" in check_fault(alice.post("/backups", body(instance_id, parent_id=other), status=400))
     mine = take(world, alice, instance_id)
     end_backup(world, mine, "FAILED")
     assert "FAILED" in check_fault(alice.post("/backups", body(instance_id, parent_id=mine), status=400))
-    end_backup(world, mine, backup_type="MySQLDump")
-    assert "MySQLDump" in check_fault(alice.post("/backups", body(instance_id, parent_id=mine), status=400))
+    for kind in ("MySQLDump", "MySQLClone"):
+        end_backup(world, mine, backup_type=kind)
+        assert kind in check_fault(alice.post("/backups", body(instance_id, parent_id=mine), status=400))
     end_backup(world, mine, backup_type="InnoBackupEx")
     alice.delete(f"/backups/{mine}")
     alice.post("/backups", body(instance_id, parent_id=mine), status=422)

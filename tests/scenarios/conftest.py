@@ -31,6 +31,14 @@ def system():
 
 
 @pytest.fixture(scope="session")
+def mysql_version(system):
+    """MySQL is offered beside MariaDB from now on; its version, as its row in the catalog has it."""
+    support.quickstart("--datastore", "mysql", state=system.facts["state"])
+    [version] = system.api.get("/datastores/mysql/versions").json()["versions"]
+    return version["name"]
+
+
+@pytest.fixture(scope="session")
 def tenant_environment(system):
     """The OS_* variables of the tenant, as in its openrc."""
     return cloud.tenant_environment(system.settings)
