@@ -34,7 +34,10 @@ class Guests:
     raise what a client raises; lost: number of prepare messages that never arrive; builds: whether prepare succeeds
     (True), fails (False) or is never heard of again (None); boots: whether agents report after a reboot; overrides:
     {instance id: {name: value}} of their files; variables: the same of what was set in the running servers; refused:
-    names that these do not take; servers: {instance id: Server}.
+    names that these do not take; servers: {instance id: Server}; contents: {instance id: text} of base configurations written after prepare; mounted:
+    ids of instances whose volume was mounted by a command; filesystems: {instance id: GB} of those that were grown;
+    grows_mounted: whether they do that while they are mounted; unfit: servers do not start with settings that
+    contain this text.
     """
 
     def __init__(self):
@@ -51,6 +54,11 @@ class Guests:
         self.variables = {}
         self.refused = ()
         self.servers = {}
+        self.contents = {}
+        self.mounted = set()
+        self.filesystems = {}
+        self.grows_mounted = True
+        self.unfit = None
 
     def called(self, method):
         """The arguments of every arrived command of that name."""
@@ -97,6 +105,37 @@ class FakeAgent:
         """Stop."""
         self._take("stop_db", do_not_start_on_reboot=do_not_start_on_reboot)
         self._report(ServiceStatuses.SHUTDOWN)
+
+    def start_db_with_conf_changes(self, config_contents):
+        """Start with other settings, or fail."""
+        self._take("start_db_with_conf_changes", config_contents=config_contents)
+        if GUESTS.unfit and GUESTS.unfit in config_contents:
+            raise exception.GuestError(original="the database server ended right after its start.")
+        GUESTS.contents[self.instance_id] = config_contents
+        self._report(ServiceStatuses.RUNNING)
+
+    def rpc_ping(self):
+        """Answer."""
+        self._take("rpc_ping")
+        return True
+
+    def mount_volume(self, device_path=None, mount_point=None):
+        """Mount."""
+        self._take("mount_volume", device_path=device_path, mount_point=mount_point)
+        GUESTS.mounted.add(self.instance_id)
+
+    def unmount_volume(self, device_path=None, mount_point=None):
+        """Unmount."""
+        self._take("unmount_volume", device_path=device_path, mount_point=mount_point)
+        GUESTS.mounted.discard(self.instance_id)
+
+    def resize_fs(self, device_path=None, mount_point=None, online=False, size=None):
+        """Grow, if it can grow like that."""
+        self._take("resize_fs", device_path=device_path, mount_point=mount_point, online=online, size=size)
+        if online and not GUESTS.grows_mounted:
+            return False
+        GUESTS.filesystems[self.instance_id] = size
+        return True
 
     def create_backup(self, backup_info):
         """Upload something, or fail."""

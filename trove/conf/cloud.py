@@ -54,6 +54,15 @@ opts = [
     cfg.IntOpt("volume_time_out", default=60, help="Seconds until a volume must be ready or gone."),
     cfg.IntOpt("security_group_time_out", default=60, help="Seconds until a security group must be made or gone."),
     cfg.IntOpt("reboot_time_out", default=120, help="Seconds until a rebooted server must be ACTIVE."),
+    cfg.IntOpt("resize_time_out", default=600,
+               help="Seconds for each of: Nova giving a server another flavor, its guest being heard of after that, its "
+                    "database starting with new settings, the file system of a volume growing."),
+    cfg.IntOpt("revert_time_out", default=600,
+               help="Seconds until a server whose resize failed must have its old flavor again."),
+    cfg.BoolOpt("volume_resize_attached", default=True,
+                help="Whether Cinder is asked to extend volumes while they are attached (Cinder from Pike on, and only "
+                     "where its back end and the hypervisors can). What it refuses is done with the volume detached "
+                     "and the database stopped."),
     cfg.StrOpt("cloudinit_location", default="/etc/trove/cloudinit",
                help="Directory of <manager>.cloudinit, passed to servers as user data."),
     cfg.StrOpt("injected_config_location", default="/etc/trove/conf.d",

@@ -18,7 +18,7 @@ opts = [
     cfg.StrOpt("volume_fstype", default="ext3", choices=["ext3", "ext4", "xfs"],
                help="File system of data volumes."),
     cfg.StrOpt("format_options", default="-m 5", help="Further arguments of mkfs for ext3 and ext4."),
-    cfg.IntOpt("volume_format_timeout", default=120, help="Seconds for mkfs."),
+    cfg.IntOpt("volume_format_timeout", default=120, help="Seconds for making, checking or growing a file system."),
     cfg.StrOpt("mount_options", default="defaults,noatime", help="Mount options of data volumes."),
     cfg.IntOpt("users_page_size", default=20, min=1, help="Most database users on a page."),
     cfg.IntOpt("databases_page_size", default=20, min=1, help="Most databases on a page."),

@@ -88,6 +88,24 @@ def get_flavor(flavor_id):
     raise exception.NotFound(resource="flavor", id=flavor_id)
 
 
+def offered(flavor_id, bound, settings, field):
+    """The flavor with that id if an instance may have it; ``field`` of the request names it.
+
+    bound: ids of the flavors of the datastore version, none for all; settings: the datastore's options.
+    Raises BadValue, and ServiceUnavailable as ``list_flavors`` does.
+    """
+    try:
+        flavor = get_flavor(flavor_id)
+    except exception.NotFound:
+        raise exception.BadValue(field=field, reason=f"there is no flavor '{flavor_id}'.") from None
+    if bound and flavor.id not in bound:
+        raise exception.BadValue(field=field, reason=f"flavor '{flavor.id}' is not offered for this datastore version.")
+    if not (CONF.trove_volume_support and settings.volume_support) and settings.device_path and not flavor.ephemeral:
+        raise exception.BadValue(field=field,
+                                 reason=f"flavor '{flavor.id}' has no ephemeral disk, which this datastore needs.")
+    return flavor
+
+
 def forget():
     """Ask Nova again at the next use (tests)."""
     global _cache

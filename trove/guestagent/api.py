@@ -256,9 +256,13 @@ class API:
         """Unmount the data volume."""
         self._send(LOW, "unmount_volume", device_path=device_path, mount_point=mount_point)
 
-    def resize_fs(self, device_path=None, mount_point=None):
-        """Let the file system fill its (unmounted) volume."""
-        self._send(HIGH, "resize_fs", device_path=device_path, mount_point=mount_point)
+    def resize_fs(self, device_path=None, mount_point=None, online=False, size=None):
+        """Let the file system fill its volume; a mounted one is taken down for it, so nothing may use it then.
+
+        online: leave it mounted, or do nothing where that cannot be; size: GB that the device is to have by then.
+        Returns whether the file system fills its volume.
+        """
+        return self._send(HIGH, "resize_fs", device_path=device_path, mount_point=mount_point, online=online, size=size)
 
     def create_backup(self, backup_info):
         """Take a backup. May be sent again: one that runs goes on, one that has ended is reported again.

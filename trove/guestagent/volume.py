@@ -19,6 +19,7 @@ LOG = logging.getLogger(__name__)
 
 FSTAB = "/etc/fstab"
 _EXT = ("ext2", "ext3", "ext4")
+GB = 1024 ** 3
 
 
 class VolumeError(exception.TroveError):
@@ -149,22 +150,66 @@ class VolumeDevice:
         while mounted_device(mount_point) is not None:
             operating_system.run(["umount", str(mount_point)])
 
-    def resize_fs(self, mount_point):
-        """Let the file system fill its device. A mounted one is taken down for it, except XFS, which grows mounted."""
-        self.wait()
+    def resize_fs(self, mount_point, online=False, size=None):
+        """Let the file system fill its device. A mounted one is taken down for it, except XFS, which grows mounted.
+
+        online: leave it mounted and give up where kernel or file system do not allow that; size: GB that the device
+        must have before. Returns whether it fills its device.
+        """
+        self._wait_until_large(size)
         kind = self.filesystem()
-        was_mounted = mounted_device(mount_point) is not None
         if kind in _EXT:
-            self.unmount(mount_point)
-            # 1: errors were found and mended.
-            operating_system.run(["e2fsck", "-f", "-p", self.device_path], ok=(0, 1))
-            operating_system.run(["resize2fs", self.device_path])
-            if was_mounted:
-                self.mount(mount_point, record=False)
-        elif kind == "xfs":
+            return self._grow_ext(mount_point, online)
+        if kind == "xfs":
+            return self._grow_xfs(mount_point)
+        return self._fail(f"a file system of type {kind} cannot be grown.")
+
+    def _grow_ext(self, mount_point, online):
+        mounted = mounted_device(mount_point) is not None
+        if self._is_filled():
+            return True
+        if online:
+            try:
+                operating_system.run(["resize2fs", self.device_path], timeout=CONF.volume_format_timeout)
+            except operating_system.ProcessError as error:
+                LOG.info("The file system on %s cannot grow while it is mounted: %s", self.device_path, error)
+                return False
+            return True
+        self.unmount(mount_point)
+        # 1: errors were found and mended.
+        operating_system.run(["e2fsck", "-f", "-p", self.device_path], ok=(0, 1), timeout=CONF.volume_format_timeout)
+        operating_system.run(["resize2fs", self.device_path], timeout=CONF.volume_format_timeout)
+        if mounted:
             self.mount(mount_point, record=False)
-            operating_system.run(["xfs_growfs", str(mount_point)])
-            if not was_mounted:
-                self.unmount(mount_point)
-        else:
-            self._fail(f"a file system of type {kind} cannot be grown.")
+        return True
+
+    def _grow_xfs(self, mount_point):
+        mounted = mounted_device(mount_point) is not None
+        self.mount(mount_point, record=False)
+        operating_system.run(["xfs_growfs", str(mount_point)])
+        if not mounted:
+            self.unmount(mount_point)
+        return True
+
+    def _bytes(self):
+        return int(operating_system.run(["blockdev", "--getsize64", self.device_path]))
+
+    def _is_filled(self):
+        """Whether an ext file system leaves no more of its device than it cannot use: less than a block group."""
+        said = operating_system.run(["dumpe2fs", "-h", self.device_path])
+        found = {name.strip(): value.strip() for name, _, value in
+                 (line.partition(":") for line in said.splitlines()) if value}
+        block = int(found["Block size"])
+        used, group = int(found["Block count"]) * block, int(found["Blocks per group"]) * block
+        return self._bytes() - used < group
+
+    def _wait_until_large(self, size):
+        """Wait until the device is there with at least ``size`` GB (None: any): num_tries looks, one second apart."""
+        self.wait()
+        wanted = (size or 0) * GB
+        for _ in range(CONF.num_tries):
+            if self._bytes() >= wanted:
+                return
+            time.sleep(1)
+        if self._bytes() < wanted:
+            self._fail(f"did not grow to {size} GB (option num_tries: {CONF.num_tries}).")

@@ -19,17 +19,11 @@ LOG = logging.getLogger(__name__)
 KIND_DELETE = "instance.delete"
 
 
-def _refuse_member(row):
-    if row.cluster_id:
-        raise exception.NotImplementedHere(
-            f"Instance {row.id} is a member of cluster {row.cluster_id}: work on the cluster instead.")
-
-
 @in_transaction
 def _begin_rebooting(session, context, instance_id, action):
     loaded = loading.load(session, instance_id, context)
     if not context.is_admin:
-        _refuse_member(loaded.row)
+        models.refuse_member(loaded.row)
     loaded.check_action(action)
     if not models.compare_and_set_task(session, instance_id, states.ALLOWED_TASKS[action], InstanceTasks.REBOOTING):
         raise exception.UnprocessableEntity(
@@ -84,7 +78,7 @@ def _live_delete(session, instance_id):
 def _begin_delete(session, context, instance_id):
     """Cancel what runs and begin the deletion; a deletion that is already under way is the answer to a second one."""
     row = models.lock(session, instance_id, context)
-    _refuse_member(row)
+    models.refuse_member(row)
     if models.replica_ids(session, instance_id):
         raise exception.Forbidden(f"Instance {instance_id} has replicas: delete or detach them first.")
     under_way = _live_delete(session, instance_id)

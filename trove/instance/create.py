@@ -161,20 +161,6 @@ def check_users_and_databases(spec, manager):
                                      reason=f"'{unknown[0]}' is not among the databases of the request.")
 
 
-def _find_flavor(flavor_id, bound, settings):
-    try:
-        flavor = flavor_models.get_flavor(flavor_id)
-    except exception.NotFound:
-        raise exception.BadValue(field="instance.flavorRef", reason=f"there is no flavor '{flavor_id}'.") from None
-    if bound and flavor.id not in bound:
-        raise exception.BadValue(field="instance.flavorRef",
-                                 reason=f"flavor '{flavor.id}' is not offered for this datastore version.")
-    if not (CONF.trove_volume_support and settings.volume_support) and settings.device_path and not flavor.ephemeral:
-        raise exception.BadValue(field="instance.flavorRef",
-                                 reason=f"flavor '{flavor.id}' has no ephemeral disk, which this datastore needs.")
-    return flavor
-
-
 def _overrides(session, context, spec, version):
     """The values of the configuration group, which is held until the instance is attached to it.
 
@@ -250,7 +236,7 @@ def _check(context, spec):
         if spec.module_ids:
             raise exception.NotFound(resource="module", id=spec.module_ids[0])
         bound = datastore_models.bound_flavors(session, version.id)
-    flavor = _find_flavor(spec.flavor_id, bound, settings)
+    flavor = flavor_models.offered(spec.flavor_id, bound, settings, "instance.flavorRef")
     if spec.source_id:
         replicas.check_flavor(flavor, flavor_models.get_flavor(source.row.flavor_id))
         store.check_service()

@@ -97,6 +97,13 @@ def service_status(session, instance_id):
         InstanceServiceStatus.instance_id == instance_id)).scalars().first()
 
 
+def refuse_member(row):
+    """Raises NotImplementedHere for a member of a cluster, on which nothing can be done by itself."""
+    if row.cluster_id:
+        raise exception.NotImplementedHere(
+            f"Instance {row.id} is a member of cluster {row.cluster_id}: work on the cluster instead.")
+
+
 def compare_and_set_task(session, instance_id, expected, new):
     """Change the task of a live instance if it is one of ``expected`` (InstanceTasks); two callers cannot both win.
 

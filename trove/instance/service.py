@@ -5,7 +5,7 @@ from trove.common import apischema, exception, wsgi
 from trove.common.apischema import contract
 from trove.common.cfg import CONF
 from trove.db import get_db_api
-from trove.instance import actions, create, loading, models, schema, usage, views
+from trove.instance import actions, create, loading, models, resize, schema, usage, views
 
 LOG = logging.getLogger(__name__)
 
@@ -65,29 +65,34 @@ class InstanceController(wsgi.Controller):
         """Begin to delete an instance."""
         actions.delete(req.context, instance_id)
 
-    @contract(body=schema.action, status=202, errors=(422, 501))
+    @contract(body=schema.action, status=202, errors=(422, 501, 503))
     def action(self, req, instance_id, body):
         """Do the one action that the body names."""
-        getattr(self, f"_{next(iter(body))}")(req.context, instance_id)
+        ((name, value),) = body.items()
+        getattr(self, f"_{name}")(req.context, instance_id, value)
 
-    def _restart(self, context, instance_id):
+    def _restart(self, context, instance_id, _value):
         actions.restart(context, instance_id)
 
-    def _reset_status(self, context, instance_id):
+    def _reset_status(self, context, instance_id, _value):
         actions.reset_status(context, instance_id)
 
-    def _reset_password(self, context, instance_id):
+    def _reset_password(self, context, instance_id, _value):
         self._unsupported(context, instance_id, "reset_password")
 
-    def _resize(self, context, instance_id):
-        self._unsupported(context, instance_id, "resize")
+    def _resize(self, context, instance_id, value):
+        if "flavorRef" in value:
+            resize.resize_flavor(context, instance_id, value["flavorRef"])
+        else:
+            volume = value["volume"]
+            resize.resize_volume(context, instance_id, int(volume["size"] if isinstance(volume, dict) else volume))
 
-    def _promote_to_replica_source(self, context, instance_id):
+    def _promote_to_replica_source(self, context, instance_id, _value):
         if not self._load(context, instance_id).row.slave_of_id:
             raise exception.BadRequest(f"Instance {instance_id} is not a replica.")
         self._unsupported(context, instance_id, "promote_to_replica_source")
 
-    def _eject_replica_source(self, context, instance_id):
+    def _eject_replica_source(self, context, instance_id, _value):
         with get_db_api().reader() as session:
             loading.load(session, instance_id, context)
             if not models.replica_ids(session, instance_id):

@@ -46,6 +46,14 @@ class API:
         """Stop the database server of an instance."""
         self._cast("stop", instance_id=instance_id, operation_id=operation_id)
 
+    def resize_flavor(self, instance_id, operation_id):
+        """Give an instance another flavor."""
+        self._cast("resize_flavor", instance_id=instance_id, operation_id=operation_id)
+
+    def resize_volume(self, instance_id, operation_id):
+        """Let the data volume of an instance grow."""
+        self._cast("resize_volume", instance_id=instance_id, operation_id=operation_id)
+
     def create_backup(self, instance_id, backup_id, operation_id):
         """Take a backup of an instance."""
         self._cast("create_backup", instance_id=instance_id, backup_id=backup_id, operation_id=operation_id)

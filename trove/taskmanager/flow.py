@@ -59,7 +59,8 @@ class Flow:
 
     done: called with (session, work) when all steps are done. failed: called with (session, work, step, error,
     message) as soon as a step has failed; returns whether the steps are to be undone. cancelled: called with
-    (session, work) when another operation asked it to stop; nothing is undone, the other one cleans up.
+    (session, work) when another operation asked it to stop; nothing is undone, the other one cleans up. undone: called
+    with (session, work) in the transaction that ends it after the last step was undone.
     """
 
     kind: str
@@ -67,6 +68,7 @@ class Flow:
     done: Callable
     failed: Callable
     cancelled: Callable = lambda session, work: None
+    undone: Callable = lambda session, work: None
 
     def position(self, name, unknown=0):
         """Index of the step ``name``; ``unknown`` for one that only another version has: steps may be repeated."""
@@ -276,6 +278,8 @@ def _fail(flow, work, step, error):
         columns = {"error": message, "error_step": step.name}
         if first is None:
             columns = models.end_values(models.FAILED, **columns)
+            if undo:
+                flow.undone(session, work)
         else:
             columns.update(_entering(work, first, models.UNDOING))
         work.write(session, **columns)
@@ -301,8 +305,9 @@ def _undo_step(flow, work):
     if following is not None:
         _enter(work, following, models.UNDOING)
         return models.UNDOING
-    with work.writing(**models.end_values(models.FAILED, work.operation.error, work.operation.error_step)):
-        pass
+    error_step = work.operation.error_step
+    with work.writing(step=error_step, **models.end_values(models.FAILED, work.operation.error, error_step)) as session:
+        flow.undone(session, work)
     work.report_end(models.FAILED)
     LOG.info("%s is undone", _name(work))
     return models.FAILED

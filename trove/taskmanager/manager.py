@@ -39,6 +39,16 @@ class Manager:
         self._runner.wake(operation_id)
 
     @rpc.expose
+    def resize_flavor(self, context, instance_id, operation_id):
+        """Give an instance another flavor."""
+        self._runner.wake(operation_id)
+
+    @rpc.expose
+    def resize_volume(self, context, instance_id, operation_id):
+        """Let the data volume of an instance grow."""
+        self._runner.wake(operation_id)
+
+    @rpc.expose
     def create_backup(self, context, instance_id, backup_id, operation_id):
         """Take a backup of an instance."""
         self._runner.wake(operation_id)

@@ -19,7 +19,8 @@ from trove.configuration import actions as configuration
 from trove.configuration import models as configuration_models
 from trove.datastore.models import DBDatastore, DBDatastoreConfigurationParameter, DBDatastoreVersion
 from trove.db import models as db_models
-from trove.instance import actions, create, models
+from trove.flavor import models as flavor_models
+from trove.instance import actions, create, models, resize
 from trove.instance.tasks import InstanceTasks
 from trove.network import models as network_models
 from trove.operation import models as operations
@@ -53,6 +54,7 @@ def world(db, conf, context, running_cloud, tmp_path):
     broker = fake_broker.Broker()
     running_cloud.configure(conf)
     GUESTS.reset()
+    flavor_models.forget()
     conf.set_override("remote_guest_client", "tests.fakes.agent.guest_client")
     conf.set_override("transport_url", "fake://")
     conf.set_override("backup_encryption_key", "a key for tests, never for a deployment")
@@ -157,6 +159,23 @@ class World:
         """What the API writes when the database of an instance is stopped. Returns the operation id."""
         with self.db.writer() as session:
             return operations.begin(session, "instance.stop", "instance", instance_id, self.context).id
+
+    def resize_flavor(self, instance_id, flavor_id):
+        """What the API writes when an instance is to have another flavor. Returns the operation id."""
+        old = flavor_models.get_flavor(self.instance(instance_id).flavor_id)
+        return resize._begin_flavor(self.context, instance_id, old, flavor_models.get_flavor(flavor_id))
+
+    def resize_volume(self, instance_id, size):
+        """What the API writes when the volume of an instance is to grow. Returns the operation id."""
+        return resize._begin_volume(self.context, instance_id, size)
+
+    def server(self, instance_id):
+        """Nova's view of the server of an instance."""
+        return remote.nova_client().servers.get(self.instance(instance_id).compute_instance_id)
+
+    def volume(self, instance_id):
+        """Cinder's view of the volume of an instance."""
+        return remote.cinder_client().volumes.get(self.instance(instance_id).volume_id)
 
     def backup(self, instance_id, **more):
         """What the API writes when a backup is wanted. Returns (backup id, operation id)."""

@@ -17,6 +17,7 @@ from tests.fakes.agent import GUESTS
 from tests.functional.taskmanager.conftest import NOTHING, ONE
 from trove.backup import store
 from trove.common import exception
+from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.db import get_db_api
 from trove.instance.tasks import InstanceTasks
@@ -182,6 +183,82 @@ def check_replica_undone(world, instance_id, operation):
     assert not GUESTS.servers[world.instance(instance_id).slave_of_id].accounts
 
 
+def resize_flavor(world):
+    """Another flavor for an instance with a configuration group that waits for a restart."""
+    instance_id = world.built()
+    world.attach(instance_id, {"max_connections": 100}, restart_required=["max_connections"])
+    world.run(world.configure(instance_id))
+    GUESTS.overrides.clear()
+    return instance_id, world.resize_flavor(instance_id, "2")
+
+
+def failing_resize_flavor(world):
+    """The same with a database that does not start with the settings for it."""
+    GUESTS.unfit = "buffer_pool = 1024"
+    return resize_flavor(world)
+
+
+def resize_volume(world):
+    """A larger volume where it has to be detached for that."""
+    CONF.set_override("volume_resize_attached", False)
+    instance_id = world.built()
+    world.attach(instance_id, {"max_connections": 100}, restart_required=["max_connections"])
+    world.run(world.configure(instance_id))
+    GUESTS.overrides.clear()
+    return instance_id, world.resize_volume(instance_id, 2)
+
+
+def failing_resize_volume(world):
+    """The same with a file system that cannot grow."""
+    def refuse(_instance_id, method):
+        if method == "resize_fs":
+            raise exception.GuestError(original="the file system is damaged.")
+    GUESTS.answer = refuse
+    return resize_volume(world)
+
+
+def check_resized(world, instance_id, operation):
+    check_restarted(world, instance_id, operation)
+    assert world.instance(instance_id).flavor_id == world.server(instance_id).flavor["id"] == "2"
+    assert GUESTS.contents[instance_id] == "buffer_pool = 1024\n"
+
+
+def check_not_resized(world, instance_id, operation):
+    check_as_before(world, instance_id, operation, "ended right after its start")
+    assert world.instance(instance_id).flavor_id == world.server(instance_id).flavor["id"] == "1"
+    assert GUESTS.contents[instance_id] == "buffer_pool = 512\n"
+
+
+def check_grown(world, instance_id, operation):
+    check_restarted(world, instance_id, operation)
+    assert world.instance(instance_id).volume_size == GUESTS.filesystems[instance_id] == 2
+    check_volume(world, instance_id)
+
+
+def check_not_grown(world, instance_id, operation):
+    check_as_before(world, instance_id, operation, "the file system is damaged")
+    assert world.instance(instance_id).volume_size == 1
+    check_volume(world, instance_id)
+
+
+def check_volume(world, instance_id):
+    assert (world.volume(instance_id).size, world.volume(instance_id).status) == (2, "in-use")
+    assert world.volume(instance_id).attachments[0]["server_id"] == world.instance(instance_id).compute_instance_id
+    assert instance_id in GUESTS.mounted
+
+
+def check_as_before(world, instance_id, operation, cause):
+    assert operation.state == operations.FAILED
+    assert "not_undone" not in operation.data
+    assert operation.step == operation.error_step
+    assert cause in world.fault(instance_id).message
+    assert world.instance(instance_id).task is InstanceTasks.NONE
+    assert world.instance(instance_id).server_status == world.server(instance_id).status == "ACTIVE"
+    assert world.service_status(instance_id) is ServiceStatuses.RUNNING
+    assert GUESTS.overrides[instance_id] == {"max_connections": 100}
+    assert world.counts() == ONE
+
+
 def check_backed_up(world, _instance_id, operation):
     assert operation.state == operations.DONE, operation.error
     live = [row for row in world.backup_rows() if not row.deleted]
@@ -271,11 +348,15 @@ SCENARIOS = {
     "instance.reboot": Scenario(reboot_configured, check_restarted),
     "instance.stop": Scenario(stop, check_stopped),
     "instance.delete": Scenario(delete, check_deleted),
+    "instance.resize_flavor": Scenario(resize_flavor, check_resized),
+    "instance.resize_volume": Scenario(resize_volume, check_grown),
     "backup.create": Scenario(take_backup, check_backed_up),
     "backup.delete": Scenario(delete_backup, check_backup_deleted),
     "backup.snapshot": Scenario(snapshot, check_snapshot),
 }
 UNDO_SCENARIOS = {"instance.create": Scenario(failing_create, check_undone),
+                  "instance.resize_flavor": Scenario(failing_resize_flavor, check_not_resized),
+                  "instance.resize_volume": Scenario(failing_resize_volume, check_not_grown),
                   "backup.create": Scenario(failing_backup, check_backup_undone),
                   "backup.snapshot": Scenario(failing_snapshot, check_snapshot_undone)}
 # The same flow for a replica does more.

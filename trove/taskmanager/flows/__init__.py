@@ -7,10 +7,11 @@ from trove.taskmanager.flows import (
     create,
     delete,
     reboot,
+    resize,
     restart,
     stop,
 )
 
 FLOWS = {flow.kind: flow for flow in (
     create.FLOW, configure.FLOW, restart.FLOW, reboot.FLOW, stop.FLOW, delete.FLOW, backup_create.FLOW,
-    backup_delete.FLOW, backup_snapshot.FLOW)}
+    backup_delete.FLOW, backup_snapshot.FLOW, resize.FLAVOR, resize.VOLUME)}

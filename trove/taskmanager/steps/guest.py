@@ -71,6 +71,85 @@ def wait_for_running(work):
     return None if row is not None and row.status == ServiceStatuses.RUNNING else work.again()
 
 
+def stop_for_resize(work):
+    """Stop the database server; it stays off when the guest boots, until it is started with what fits then."""
+    _client(work).stop_db(do_not_start_on_reboot=True)
+
+
+def wait_for_agent(work):
+    """Look again until the agent answers."""
+    return _patiently(work, lambda client: client.rpc_ping())
+
+
+def start_with_new_flavor(work):
+    """Start the database server with the settings for the flavor that the server has got."""
+    return _start(work, work.args["flavor"])
+
+
+def start_with_old_flavor(work):
+    """Start it again as it was, as soon as the agent answers."""
+    return wait_for_agent(work) or _start(work, work.args["old_flavor"])
+
+
+def _start(work, flavor):
+    contents = _render(work, flavor)
+    return _patiently(work, lambda client: client.start_db_with_conf_changes(contents)) or _note_restart(work)
+
+
+def grow_mounted(work):
+    """Let the file system fill its extended volume while the database runs, if volume and kernel allow it."""
+    if work.data.get("attached_refused") or not CONF.volume_resize_attached:
+        return None
+    paths = _paths(work)
+
+    def grow(client):
+        work.data["grown"] = bool(client.resize_fs(**paths, online=True, size=work.args["size"]))
+    return _patiently(work, grow)
+
+
+def unmount_volume(work):
+    """Unmount the data volume."""
+    return _patiently(work, lambda client: client.unmount_volume(**_paths(work)))
+
+
+def grow_unmounted(work):
+    """Let the file system fill its extended volume while the database is down, and mount it."""
+    return _patiently(work, lambda client: client.resize_fs(**_paths(work), size=work.args["size"])) or mount_volume(
+        work)
+
+
+def mount_volume(work):
+    """Mount the data volume."""
+    return _patiently(work, lambda client: client.mount_volume(**_paths(work)))
+
+
+def start_again(work):
+    """Start the database server that was stopped, as soon as the agent answers."""
+    return wait_for_agent(work) or _patiently(work, lambda client: client.restart()) or _note_restart(work)
+
+
+def _note_restart(work):
+    work.data["restarted"] = True
+
+
+def _paths(work):
+    options = CONF[work.args["datastore"]["manager"]]
+    return {"device_path": options.device_path, "mount_point": options.mount_point}
+
+
+def _patiently(work, command):
+    """Let the guest do what may take it longer than one answer may: it is asked again until it has answered.
+
+    command: called with the client; may be repeated.
+    """
+    try:
+        command(_client(work))
+    except exception.GuestTimeout:
+        LOG.info("instance %s: its guest did not answer in time and is asked again", work.resource_id)
+        return work.again()
+    return None
+
+
 def stop(work):
     """Stop the database server; the guest answers when it is down."""
     _client(work).stop_db()
@@ -94,6 +173,11 @@ def _client(work):
     return remote.guest_client(work.context, work.resource_id)
 
 
+def _render(work, flavor):
+    datastore = work.args["datastore"]
+    return template.render(datastore["manager"], datastore["name"], datastore["version"], flavor, work.resource_id)
+
+
 def _send_prepare(work):
     args, secrets = work.args, work.secrets()
     datastore, flavor = args["datastore"], args["flavor"]
@@ -110,7 +194,6 @@ def _send_prepare(work):
         packages=datastore["packages"], databases=args["databases"], memory_mb=flavor["ram"],
         users=secrets.get("users", []), device_path=options.device_path if has_volume else None,
         mount_point=options.mount_point if has_volume else None, backup_info=backup_info,
-        config_contents=template.render(datastore["manager"], datastore["name"], datastore["version"], flavor,
-                                        work.resource_id),
+        config_contents=_render(work, flavor),
         root_password=secrets.get("root_password"), overrides=args["overrides"], cluster_config=None,
         snapshot=replication.snapshot(work))

@@ -1,4 +1,4 @@
-"""Data volume of an instance. It is found by the id in the instance's row, else by its name."""
+"""Data volume of an instance: made, grown, deleted. It is found by the id in the instance's row, else by its name."""
 from oslo_log import log as logging
 
 from trove.common import exception, remote
@@ -7,6 +7,8 @@ from trove.instance.models import DBInstance
 
 LOG = logging.getLogger(__name__)
 
+# From this version of its API on Cinder extends volumes that are attached.
+_EXTEND_ATTACHED = "3.42"
 _DELETABLE = ("available", "error", "error_deleting", "error_extending", "error_restoring")
 
 
@@ -56,6 +58,82 @@ def delete_volume(work):
         if not remote.is_conflict(error):
             raise
     return work.again()
+
+
+def extend_attached(work):
+    """Let Cinder extend the volume where it is, and look again until it is larger. What it refuses is left as it is.
+
+    Raises CloudError when Cinder failed in the middle.
+    """
+    if not CONF.volume_resize_attached or work.data.get("attached_refused"):
+        return None
+    cinder = remote.cinder_client()
+    volume = cinder.volumes.get(_recorded_id(work))
+    if _is_extended(work, volume) or volume.status not in ("in-use", "extending"):
+        return None
+    if volume.status == "extending":
+        return work.again()
+    refused = work.data.get("attached_asked")
+    if not refused:
+        work.note(attached_asked=True)
+        try:
+            cinder.client.post(f"/volumes/{volume.id}/action", body={"os-extend": {"new_size": work.args["size"]}},
+                               microversion=_EXTEND_ATTACHED)
+        except Exception as error:  # noqa: BLE001 - told apart by their status
+            if remote.is_passing(error) or remote.http_status(error) is None:
+                raise
+            LOG.info("instance %s: its volume is not extended while it is attached: %s", work.resource_id, error)
+            refused = True
+    if refused:
+        work.note(attached_refused=True)
+        return None
+    return work.again()
+
+
+def detach(work):
+    """Take the volume from the server, unless it is large enough already, and look again until it is free."""
+    volume = remote.cinder_client().volumes.get(_recorded_id(work))
+    if volume.status == "available" or (volume.status == "in-use" and volume.size >= work.args["size"]):
+        return None
+    if volume.status == "in-use":
+        remote.nova_client().volumes.delete_server_volume(_server_id(work), volume.id)
+    return work.again()
+
+
+def extend(work):
+    """Let Cinder extend the volume and look again until it is larger. Raises CloudError when Cinder failed."""
+    cinder = remote.cinder_client()
+    volume = cinder.volumes.get(_recorded_id(work))
+    if _is_extended(work, volume):
+        return None
+    if volume.status == "available":
+        cinder.volumes.extend(volume.id, work.args["size"])
+    return work.again()
+
+
+def attach(work):
+    """Give the volume to the server, whatever became of extending it, and look again until the server has it."""
+    cinder = remote.cinder_client()
+    volume = cinder.volumes.get(_recorded_id(work))
+    if volume.status == "in-use":
+        return None
+    if volume.status == "error_extending":  # what is on it was not touched
+        cinder.volumes.reset_state(volume.id, "available")
+    elif volume.status == "available":
+        remote.nova_client().volumes.create_server_volume(_server_id(work), volume.id,
+                                                          f"/dev/{CONF.block_device_mapping}")
+    return work.again()
+
+
+def _is_extended(work, volume):
+    if volume.status.startswith("error"):
+        raise exception.CloudError(reason=f"the volume {volume.id} has the status '{volume.status}'.")
+    return volume.size >= work.args["size"] and volume.status in ("available", "in-use")
+
+
+def _server_id(work):
+    with work.reading() as session:
+        return DBInstance.get(session, work.resource_id).compute_instance_id
 
 
 def _name(instance_id):
