@@ -55,8 +55,8 @@ opts = [
     cfg.IntOpt("security_group_time_out", default=60, help="Seconds until a security group must be made or gone."),
     cfg.IntOpt("reboot_time_out", default=120, help="Seconds until a rebooted server must be ACTIVE."),
     cfg.IntOpt("resize_time_out", default=600,
-               help="Seconds for each of: Nova giving a server another flavor, its guest being heard of after that, its "
-                    "database starting with new settings, the file system of a volume growing."),
+               help="Seconds for each of: Nova giving a server another flavor, its guest being heard of after that, "
+                    "its database starting with new settings, the file system of a volume growing."),
     cfg.IntOpt("revert_time_out", default=600,
                help="Seconds until a server whose resize failed must have its old flavor again."),
     cfg.BoolOpt("volume_resize_attached", default=True,

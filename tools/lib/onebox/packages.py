@@ -10,8 +10,10 @@ from onebox.settings import SetupError
 # Guests, volumes, networks, images, the bus, and the client that the tour uses.
 CLOUD = ("iproute2", "nftables", "util-linux", "e2fsprogs", "mmdebstrap", "squashfs-tools", "debian-archive-keyring",
          "zstd", "procps", "rabbitmq-server", "python3-venv", "mariadb-client")
-# The engines on which the infrastructure database is tested, and a browser for the dashboard.
-TESTS = ("mariadb-server", "mariadb-backup", "postgresql", "git", "chromium", "chromium-driver", "fonts-dejavu-core")
+# The engines on which the infrastructure database is tested, a browser for the dashboard, a file system that grows
+# mounted.
+TESTS = ("mariadb-server", "mariadb-backup", "postgresql", "git", "chromium", "chromium-driver", "fonts-dejavu-core",
+         "xfsprogs")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 

@@ -335,7 +335,8 @@ class Manager(ReplicationCommands, abc.ABC):
     def resize_fs(self, context, device_path=None, mount_point=None, online=False, size=None):
         """Let the file system fill its volume, which is to have ``size`` GB; online: only if it can stay mounted."""
         with self._lifecycle:
-            return volume.VolumeDevice(self._device(device_path)).resize_fs(self._mount_point(mount_point), online, size)
+            device = volume.VolumeDevice(self._device(device_path))
+            return device.resize_fs(self._mount_point(mount_point), online, size)
 
     def _device(self, device_path):
         return device_path or CONF[self.manager].device_path

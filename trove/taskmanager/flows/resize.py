@@ -50,6 +50,7 @@ def undone(session, work):
     _finish(session, work, _task(work))
     remains = "; ".join(f"step {entry['step']}: {entry['message']}" for entry in work.data.get("not_undone", ()))
     if remains:
+        models.clear_faults(session, work.resource_id)
         models.record_fault(session, work.resource_id, f"{work.operation.error} Not all of it could be taken back: "
                                                        f"{remains}", "undo", work.context.request_id)
 

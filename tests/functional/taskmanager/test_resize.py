@@ -1,0 +1,263 @@
+"""Resizing against minicloud beyond what the crash points show: each way a volume can grow, and what is left after
+each kind of failure.
+"""
+import dataclasses
+
+import pytest
+from minicloud.host.client import HostError
+
+from tests.fakes.agent import GUESTS
+from tests.functional.taskmanager.conftest import ONE
+from trove.common import exception, remote
+from trove.common.instance import ServiceStatuses
+from trove.instance.tasks import InstanceTasks
+from trove.operation import models as operations
+from trove.taskmanager.flows import FLOWS
+from trove.taskmanager.steps import flavor
+
+
+def commands():
+    """What the guest was told, in order, beside being asked whether it is there."""
+    return [method for _, method, _ in GUESTS.commands if method not in ("prepare", "rpc_ping")]
+
+
+def refuse(method, error=None):
+    """Let guests fail a command."""
+    def answer(_instance_id, called):
+        if called == method:
+            raise error or exception.GuestError(original="the test does not want it.")
+    GUESTS.answer = answer
+
+
+def as_before(world, instance_id):
+    """Whether an instance is what it was: row, server, database."""
+    instance = world.instance(instance_id)
+    assert (instance.task, instance.flavor_id, instance.volume_size) == (InstanceTasks.NONE, "1", 1)
+    assert world.server(instance_id).status == "ACTIVE"
+    assert world.server(instance_id).flavor["id"] == "1"
+    assert world.volume(instance_id).status == "in-use"
+    assert world.service_status(instance_id) is ServiceStatuses.RUNNING
+    assert world.counts() == ONE
+    return True
+
+
+def test_a_flavor_stops_resizes_and_starts(world):
+    instance_id = world.built()
+    before = world.instance(instance_id)
+    operation_id = world.resize_flavor(instance_id, "3")
+    world.run(operation_id)
+    assert world.operation(operation_id).state == operations.DONE
+    instance = world.instance(instance_id)
+    assert (instance.flavor_id, instance.task) == ("3", InstanceTasks.NONE)
+    assert instance.address_list == before.address_list
+    guest = world.cloud.server.host.guest(instance.compute_instance_id)
+    assert (guest["memory_mb"], guest["vcpus"]) == (2048, 2)
+    assert commands() == ["stop_db", "start_db_with_conf_changes"]
+    assert GUESTS.called("stop_db") == [{"do_not_start_on_reboot": True}]
+
+
+def test_a_volume_grows_under_the_running_database(world):
+    instance_id = world.built()
+    operation_id = world.resize_volume(instance_id, 3)
+    world.run(operation_id)
+    assert world.operation(operation_id).state == operations.DONE
+    assert commands() == ["resize_fs"]
+    assert (world.volume(instance_id).size, world.volume(instance_id).status) == (3, "in-use")
+    assert world.instance(instance_id).volume_size == GUESTS.filesystems[instance_id] == 3
+    world.check_quota()
+
+
+def test_a_restart_that_is_due_stays_due_when_nothing_was_restarted(world):
+    instance_id = world.built()
+    world.attach(instance_id, {"max_connections": 100}, restart_required=["max_connections"])
+    world.run(world.configure(instance_id))
+    world.run(world.resize_volume(instance_id, 2))
+    assert world.instance(instance_id).task is InstanceTasks.RESTART_REQUIRED
+    GUESTS.grows_mounted = False
+    world.run(world.resize_volume(instance_id, 3))
+    assert world.instance(instance_id).task is InstanceTasks.NONE
+    assert GUESTS.overrides[instance_id] == {"max_connections": 100}
+
+
+def test_a_kernel_that_grows_nothing_mounted_costs_a_stop_and_no_detaching(world):
+    GUESTS.grows_mounted = False
+    instance_id = world.built()
+    attached = world.volume(instance_id).attachments[0]["attachment_id"]
+    world.run(world.resize_volume(instance_id, 3))
+    assert commands() == ["resize_fs", "stop_db", "unmount_volume", "resize_fs", "mount_volume", "restart"]
+    assert world.volume(instance_id).attachments[0]["attachment_id"] == attached
+    assert world.instance(instance_id).volume_size == 3
+
+
+@pytest.mark.parametrize("refusing", ["option", "cinder"])
+def test_a_cloud_that_extends_nothing_attached_gets_it_detached(world, conf, monkeypatch, refusing):
+    if refusing == "option":
+        conf.set_override("volume_resize_attached", False)
+    else:
+        monkeypatch.setattr("trove.taskmanager.steps.volume._EXTEND_ATTACHED", "3.99")  # 406
+    instance_id = world.built()
+    attached = world.volume(instance_id).attachments[0]["attachment_id"]
+    world.run(world.resize_volume(instance_id, 3))
+    assert commands() == ["stop_db", "unmount_volume", "resize_fs", "mount_volume", "restart"]
+    assert world.volume(instance_id).attachments[0]["attachment_id"] != attached
+    assert world.volume(instance_id).attachments[0]["device"] == "/dev/vdb"
+    assert world.instance(instance_id).volume_size == 3
+
+
+def host_fails(world, verb):
+    """Let the host fail a verb."""
+    def on_call(called, _arguments):
+        if called == verb:
+            raise HostError("failed", "the test does not want it")
+    world.cloud.server.host.on_call = on_call
+
+
+@pytest.fixture(autouse=True)
+def obedient_host(world):
+    yield
+    world.cloud.server.host.on_call = None
+
+
+@pytest.mark.parametrize("attached", [True, False])
+def test_a_volume_that_cinder_cannot_extend_stays_in_use(world, conf, attached):
+    conf.set_override("volume_resize_attached", attached)
+    instance_id = world.built()
+    host_fails(world, "grow_volume")
+    operation_id = world.resize_volume(instance_id, 3)
+    world.run(operation_id)
+    assert world.operation(operation_id).state == operations.FAILED
+    assert "error_extending" in world.fault(instance_id).message
+    assert world.volume(instance_id).size == 1
+    if attached:
+        # The database was not touched; Cinder lets an administrator put its word right.
+        assert commands() == []
+        remote.cinder_client().volumes.reset_state(world.volume(instance_id).id, "in-use")
+    assert as_before(world, instance_id)
+    world.check_quota()
+
+
+def test_after_a_failure_the_larger_volume_waits_for_the_next_attempt(world):
+    instance_id = world.built()
+    GUESTS.grows_mounted = False
+    refuse("unmount_volume")
+    world.run(world.resize_volume(instance_id, 3))
+    assert as_before(world, instance_id)
+    assert world.volume(instance_id).size == 3
+    GUESTS.reset()
+    world.run(world.resize_volume(instance_id, 3))
+    assert commands() == ["resize_fs"]
+    assert world.instance(instance_id).volume_size == 3
+    assert world.fault(instance_id) is None
+
+
+def test_a_guest_that_needs_longer_than_one_answer_is_asked_again(world):
+    instance_id = world.built()
+    late = []
+
+    def answer(_instance_id, method):
+        if method == "resize_fs" and len(late) < 2:
+            late.append(method)
+            raise exception.GuestTimeout
+    GUESTS.answer = answer
+    operation_id = world.resize_volume(instance_id, 2)
+    world.run(operation_id)
+    assert len(late) == 2
+    assert world.operation(operation_id).state == operations.DONE
+
+
+@pytest.mark.parametrize("method", ["stop_db", "start_db_with_conf_changes"])
+def test_a_guest_that_fails_a_command_once_keeps_its_flavor(world, method):
+    instance_id = world.built()
+    failures = []
+
+    def answer(_instance_id, called):
+        if called == method and not failures:
+            failures.append(called)
+            raise exception.GuestError(original="the test does not want it.")
+    GUESTS.answer = answer
+    operation_id = world.resize_flavor(instance_id, "2")
+    world.run(operation_id)
+    assert world.operation(operation_id).state == operations.FAILED
+    assert "the test does not want it" in world.fault(instance_id).message
+    assert as_before(world, instance_id)
+    assert GUESTS.contents[instance_id] == "buffer_pool = 512\n"
+
+
+def test_a_guest_that_is_not_heard_of_after_the_resize_gets_its_old_flavor(world, conf):
+    instance_id = world.built()
+    conf.set_override("resize_time_out", 0)
+    silent = [True]
+
+    def answer(_instance_id, method):
+        if method == "rpc_ping" and silent:
+            silent.clear()
+            raise exception.GuestTimeout
+    GUESTS.answer = answer
+    world.run(world.resize_flavor(instance_id, "2"))
+    assert world.fault(instance_id).details in ("agent", "resized")
+    assert as_before(world, instance_id)
+
+
+def test_a_resize_that_nova_refuses(world):
+    instance_id = world.built()
+    nova = remote.nova_client()
+    nova.quotas.update(remote.service_session().get_project_id(), ram=512)
+    operation_id = world.resize_flavor(instance_id, "4")
+    world.run(operation_id)
+    nova.quotas.update(remote.service_session().get_project_id(), ram=-1)
+    assert world.operation(operation_id).error_step == "resize"
+    assert "The cloud refused it" in world.fault(instance_id).message
+    assert as_before(world, instance_id)
+
+
+def test_a_resize_that_nova_takes_back(world, monkeypatch):
+    instance_id = world.built()
+    monkeypatch.setattr("novaclient.v2.servers.ServerManager.resize", lambda *_args, **_kwargs: None)
+    world.run(world.resize_flavor(instance_id, "4"))
+    assert "did not get the flavor 'm1.large'" in world.fault(instance_id).message
+    assert as_before(world, instance_id)
+
+
+def test_what_cannot_be_taken_back_is_told(world):
+    instance_id = world.built()
+    host_fails(world, "resize_guest")  # minicloud's server is then in ERROR, as Nova's can be
+    operation_id = world.resize_flavor(instance_id, "2")
+    world.run(operation_id)
+    world.cloud.server.host.on_call = None
+    fault = world.fault(instance_id)
+    assert "Not all of it could be taken back: step resize" in fault.message
+    assert "failed: the test does not want it" in fault.message
+    assert world.instance(instance_id).task is InstanceTasks.NONE
+    assert world.instance(instance_id).flavor_id == "1"
+
+
+def altered(name, do):
+    """The flows with another function in one step of resize_flavor."""
+    original = FLOWS["instance.resize_flavor"]
+    steps = tuple(dataclasses.replace(step, do=do) if step.name == name else step for step in original.steps)
+    return {**FLOWS, original.kind: dataclasses.replace(original, steps=steps)}
+
+
+def test_a_resize_that_was_confirmed_is_taken_back_by_another(world):
+    instance_id = world.built()
+    operation_id = world.resize_flavor(instance_id, "2")
+
+    def confirm_then_fail(work):
+        outcome = flavor.confirm(work)
+        if outcome is None:
+            raise exception.CloudError(reason="of the test")
+        return outcome
+    world.run(operation_id, all_flows=altered("confirm", confirm_then_fail))
+    assert world.operation(operation_id).error_step == "confirm"
+    assert as_before(world, instance_id)
+
+
+def test_deleted_while_it_is_resized(world):
+    instance_id = world.built()
+    operation_id = world.resize_flavor(instance_id, "2")
+    deletions = []
+    world.run(operation_id, all_flows=altered("agent", lambda work: deletions.append(world.delete(instance_id))))
+    assert world.operation(operation_id).state == operations.FAILED
+    world.run(deletions[0])
+    assert world.instance(instance_id).deleted
+    assert not any(world.counts().values())
