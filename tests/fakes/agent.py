@@ -34,10 +34,10 @@ class Guests:
     raise what a client raises; lost: number of prepare messages that never arrive; builds: whether prepare succeeds
     (True), fails (False) or is never heard of again (None); boots: whether agents report after a reboot; overrides:
     {instance id: {name: value}} of their files; variables: the same of what was set in the running servers; refused:
-    names that these do not take; servers: {instance id: Server}; contents: {instance id: text} of base configurations written after prepare; mounted:
-    ids of instances whose volume was mounted by a command; filesystems: {instance id: GB} of those that were grown;
-    grows_mounted: whether they do that while they are mounted; unfit: servers do not start with settings that
-    contain this text.
+    names that these do not take; servers: {instance id: Server}; contents: {instance id: text} of base configurations
+    written after prepare; mounted: ids of instances whose volume was mounted by a command; filesystems:
+    {instance id: GB} of those that were grown; grows_mounted: whether they do that while they are mounted; unfit:
+    servers do not start with settings that contain this text.
     """
 
     def __init__(self):

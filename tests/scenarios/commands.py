@@ -106,8 +106,8 @@ show m1
 update c1 --name c2
 delete c2
 restart m1
-resize-volume m1 2
-resize-instance m1 {larger}
+resize-volume m1 3
+resize-instance m1 {flavor}
 detach-replica m1
 promote-to-replica-source m1
 eject-replica-source m1
