@@ -14,7 +14,7 @@ from pathlib import Path
 from minicloud import image
 
 from onebox.command import run
-from onebox.settings import CHECKOUT, making, write
+from onebox.settings import CHECKOUT, SetupError, making, write
 from onebox.venv import PIP
 
 RECIPES = CHECKOUT / "tools/image"
@@ -31,13 +31,20 @@ NEW_DATA = {
 
 
 def root(cache, engine):
-    """The squashfs file of the guest's system with ``engine``; built with mmdebstrap if it is not in the cache."""
+    """The squashfs file of the guest's system with ``engine``; built with mmdebstrap if it is not in the cache.
+
+    Raises SetupError.
+    """
     source = RECIPES / f"{engine}.json"
     recipe = json.loads(source.read_text())
     out = cache / f"{engine}-{_digest(source, Path(image.__file__))}.squashfs"
-    if not out.exists():
-        image.build(image.Recipe(**{key: tuple(value) if isinstance(value, list) else value
-                                    for key, value in recipe.items()}), out)
+    with making(out):
+        if not out.exists():
+            try:
+                image.build(image.Recipe(**{key: tuple(value) if isinstance(value, list) else value
+                                            for key, value in recipe.items()}), out)
+            except image.ImageError as error:
+                raise SetupError(f"The guest system with {engine} cannot be built: {error}") from None
     return out
 
 

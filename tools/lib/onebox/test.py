@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from onebox import down
-from onebox.settings import CHECKOUT, SetupError
+from onebox import down, image
+from onebox.settings import CHECKOUT, DATASTORES, SetupError, locate
 from onebox.show import Progress
 
 STATE = CHECKOUT / ".run-test"
@@ -43,6 +43,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that "finally" runs
     closing, failed = [], False
     try:
+        if {"slow", "scenario"} & set(stages):
+            _prepare()
         for stage in stages:
             for command in STAGES[stage]:
                 status, line, seconds = _run(command + (pytest_arguments if command[0] == PYTEST[0] else []))
@@ -50,11 +52,20 @@ def main():
                 closing.append(f"{'ok    ' if status == 0 else 'FAILED'}  {stage:<9}{seconds:6.0f} s  {line}")
     except KeyboardInterrupt:
         closing, failed = [*closing, "interrupted"], True
+    except SetupError as error:
+        closing, failed = [*closing, str(error)], True
     finally:
         if "scenario" in stages:
             _clean()
     print("\n".join(["", *closing]))
     return 1 if failed else 0
+
+
+def _prepare():
+    """The systems of all guests: what takes minutes at the first time is not for one test's deadline."""
+    with Progress().step("guest systems"):
+        for engine in DATASTORES:
+            image.root(locate()[1], engine)
 
 
 def _run(command):

@@ -122,17 +122,22 @@ class SwiftStorage(base.Storage):
 
 
 def _segments(blocks, size):
-    """The bytes of ``blocks`` in pieces of ``size`` bytes; at least one piece, the last may be shorter."""
-    held = bytearray()
-    empty = True
+    """The bytes of ``blocks`` in pieces of ``size`` bytes; at least one piece, the last may be shorter.
+
+    A piece is given away as it was filled: a copy would cost as much memory again.
+    """
+    held, empty = bytearray(), True
     for block in blocks:
-        held += block
-        while len(held) >= size:
-            yield bytes(memoryview(held)[:size])
-            del held[:size]
-            empty = False
+        rest = memoryview(block)
+        while len(held) + len(rest) >= size:
+            part = size - len(held)
+            held += rest[:part]
+            rest = rest[part:]
+            yield held
+            held, empty = bytearray(), False
+        held += rest
     if held or empty:
-        yield bytes(held)
+        yield held
 
 
 class _request:
