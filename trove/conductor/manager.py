@@ -62,12 +62,13 @@ class Manager:
     @rpc.expose
     def heartbeat(self, context, instance_id, payload=None, sent=None, proof=None):
         """A sign of life. payload: {"service_status": text, "agent_version": text}, both may be missing; with a failure
-        "cause": text for the user.
+        "cause": text for the user; of a replica "replication": {"running", "lag", "error"}.
         """
         if not _is_genuine("heartbeat", sent, proof, instance_id=instance_id, payload=payload):
             return
         try:
             status, version = _read_payload(payload)
+            health = models.replication_health((payload or {}).get("replication"))
         except ValueError as error:
             LOG.error("Dropped heartbeat of instance %s: %s", instance_id, error)
             return
@@ -76,6 +77,7 @@ class Manager:
             if not models.record_status(session, instance_id, status) and status is not None:
                 LOG.info("Instance %s reports %s; the status that it was given stays", instance_id, status.description)
             models.record_sign_of_life(session, instance_id, version)
+            models.record_replication(session, instance_id, health)
             if status == ServiceStatuses.FAILED:
                 models.record_cause(session, instance_id, payload.get("cause"))
         _apply(context, "heartbeat", instance_id, "heartbeat", sent,

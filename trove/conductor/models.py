@@ -12,10 +12,12 @@ The rules, for N conductors at work on messages that come late, twice or in anot
 - A backup that has ended is never changed by a guest.
 """
 import datetime
+import json
 import math
 import time
 
 import sqlalchemy
+from oslo_log import log as logging
 from sqlalchemy import exc
 
 from trove.common.instance import ServiceStatuses
@@ -30,6 +32,8 @@ from trove.instance.models import (
 )
 from trove.instance.tasks import InstanceTasks
 from trove.operation.models import LIVE_STATES
+
+LOG = logging.getLogger(__name__)
 
 NOT_FOR_GUESTS = (ServiceStatuses.NEW, ServiceStatuses.PAUSED, ServiceStatuses.DELETED,
                   ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT)
@@ -87,6 +91,39 @@ def record_sign_of_life(session, instance_id, version=None):
         _heartbeats.c.instance_id == instance_id).values(**values, deleted=False, deleted_at=None))
     if written.rowcount == 0:
         session.add(AgentHeartBeat(instance_id=instance_id, **values))
+
+
+def record_replication(session, instance_id, health):
+    """Keep what the guest of a replica says of its replication (dict, see ``replication_health``; None: it is none)."""
+    text = None if health is None else json.dumps(health)
+    before = session.execute(sqlalchemy.select(_heartbeats.c.replication).where(
+        _heartbeats.c.instance_id == instance_id)).scalar()
+    if text == before:
+        return
+    was = json.loads(before) if before else {}
+    if health and not health["running"] and (was.get("running", True) or was.get("error") != health["error"]):
+        LOG.warning("Instance %s: its replication has stopped: %s", instance_id, health["error"] or "no cause given")
+    elif health and health["running"] and not was.get("running", True):
+        LOG.info("Instance %s: its replication goes on, %s s behind its source", instance_id, health["lag"])
+    session.execute(sqlalchemy.update(_heartbeats).where(_heartbeats.c.instance_id == instance_id).values(
+        replication=text))
+
+
+def replication_health(given):
+    """{"running", "lag" (seconds or None), "error" (text or None)} out of a guest's report, None for none.
+
+    Raises ValueError saying what is wrong.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, dict) or not isinstance(given.get("running"), bool):
+        raise ValueError("replication must be an object that says whether it is running")
+    lag, error = given.get("lag"), given.get("error")
+    if lag is not None and (isinstance(lag, bool) or not isinstance(lag, int) or not 0 <= lag < 2 ** 31):
+        raise ValueError("replication.lag must be a number of seconds")
+    if error is not None and not isinstance(error, str):
+        raise ValueError("replication.error must be a text")
+    return {"running": given["running"], "lag": lag, "error": error and error[:_LONGEST_CAUSE]}
 
 
 def record_status(session, instance_id, status=None):

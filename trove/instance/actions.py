@@ -9,7 +9,7 @@ from trove.common.instance import ServiceStatuses
 from trove.configuration import actions as configuration
 from trove.configuration import models as configuration_models
 from trove.db import get_db_api, in_transaction
-from trove.instance import loading, models, states
+from trove.instance import loading, models, replicas, states
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 from trove.taskmanager import api as taskmanager
@@ -84,6 +84,9 @@ def _begin_delete(session, context, instance_id):
     under_way = _live_delete(session, instance_id)
     if under_way is not None:
         return under_way.id
+    if row.task not in states.ALLOWED_TASKS["delete"]:
+        raise exception.UnprocessableEntity(f"Instance {instance_id} cannot be deleted now: its task is "
+                                            f"{row.task.action} ({row.task.description}), which ends by itself.")
     row.task = InstanceTasks.DELETING
     row.configuration_id = None
     operation = operations.begin(session, KIND_DELETE, "instance", instance_id, context,
@@ -130,7 +133,8 @@ def reset_task(context, instance_id):
 
 @in_transaction
 def _update(session, context, instance_id, changes, attached):
-    """Returns [(instance id, operation id)] of what was begun.
+    """Returns [(instance id, operation id)] of what the configuration group has begun, and the id of the operation
+    that makes an instance of its own of a replica, or None.
 
     attached: id of the group that was seen attached; groups are locked before instances.
     """
@@ -141,20 +145,19 @@ def _update(session, context, instance_id, changes, attached):
     for group_id in sorted({attached, wanted} - {None}) if touched else ():
         groups[group_id] = configuration_models.lock(session, group_id, context if group_id == wanted else None)
     row = models.lock(session, instance_id, context)
+    detached = None
     if "replica_of" in changes or "slave_of" in changes:
-        if not row.slave_of_id:
-            raise exception.BadRequest(f"replica_of: instance {instance_id} is not a replica.")
-        raise exception.NotImplementedHere("replica_of: this datastore has no replication.")
+        detached = replicas.begin_detach(session, context, instance_id)
     if "name" in changes:
         LOG.info("instance %s: renamed from '%s' to '%s'", instance_id, row.name, changes["name"])
         row.name = changes["name"]
     if not touched:
-        return []
+        return [], detached
     if row.configuration_id != attached:
         raise exception.UnprocessableEntity(f"Instance {instance_id}: another request changed its configuration.")
     if wanted:
-        return [_attach(session, context, row, groups[wanted])]
-    return [_detach(session, context, row)] if attached else []
+        return [_attach(session, context, row, groups[wanted])], detached
+    return [_detach(session, context, row)] if attached else [], detached
 
 
 def _attach(session, context, row, group):
@@ -197,4 +200,8 @@ def update(context, instance_id, changes):
     """
     with get_db_api().reader() as session:
         attached = models.DBInstance.get(session, instance_id, context).configuration_id
-    configuration.wake(context, _update(context, instance_id, changes, attached))
+    configured, detached = _update(context, instance_id, changes, attached)
+    configuration.wake(context, configured)
+    if detached:
+        LOG.info("instance %s: -> DETACHING (operation %s)", instance_id, detached)
+        taskmanager.API(context).detach_replica(instance_id, detached)

@@ -5,6 +5,7 @@ Called by the API's controllers and actions. No property runs a query; decisions
 import dataclasses
 import datetime
 import functools
+import json
 
 import sqlalchemy
 
@@ -27,7 +28,8 @@ class Loaded:
 
     row: DBInstance; datastore, version, manager: names; service: ServiceStatus; last_seen: when the guest last gave
     a sign of life (naive UTC) or None; silent: whether that is longer ago than ``agent_heartbeat_expiry``;
-    backing_up: whether a backup of it is running.
+    backing_up: whether a backup of it is running; replication: what the guest of a replica last said of it, {"running",
+    "lag" in seconds or None, "error" or None}, or None.
     """
 
     row: DBInstance
@@ -38,6 +40,7 @@ class Loaded:
     last_seen: datetime.datetime | None
     silent: bool
     backing_up: bool
+    replication: dict | None = None
 
     @property
     def id(self):
@@ -78,6 +81,7 @@ def _select(deleted=False, by_id=False, by_tenant=False, unclustered=False, afte
     query = sqlalchemy.select(
         DBInstance, DBDatastore.name, DBDatastoreVersion.name, DBDatastoreVersion.manager,
         InstanceServiceStatus.status_id, InstanceServiceStatus.updated_at, AgentHeartBeat.updated_at, backing_up,
+        AgentHeartBeat.replication,
     ).join(DBDatastoreVersion, DBDatastoreVersion.id == DBInstance.datastore_version_id).join(
         DBDatastore, DBDatastore.id == DBDatastoreVersion.datastore_id).outerjoin(
         InstanceServiceStatus, InstanceServiceStatus.instance_id == DBInstance.id).outerjoin(
@@ -106,11 +110,12 @@ def _all_loaded(results):
     """The Loaded of each row of ``_select``."""
     expired = db_models.utcnow() - datetime.timedelta(seconds=CONF.agent_heartbeat_expiry)
     found = []
-    for row, datastore, version, manager, status_id, reported, heartbeat, backing_up in results:
+    for row, datastore, version, manager, status_id, reported, heartbeat, backing_up, replication in results:
         service = ServiceStatuses.NEW if status_id is None else ServiceStatuses.from_code(status_id)
         last_seen = max((moment for moment in (reported, heartbeat) if moment is not None), default=None)
         silent = last_seen is None or last_seen < expired
-        found.append(Loaded(row, datastore, version, manager, service, last_seen, silent, bool(backing_up)))
+        found.append(Loaded(row, datastore, version, manager, service, last_seen, silent, bool(backing_up),
+                            json.loads(replication) if replication and row.slave_of_id else None))
     return found
 
 

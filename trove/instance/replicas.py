@@ -11,9 +11,14 @@ from trove.backup import actions as backup_actions
 from trove.backup import models as backup_models
 from trove.common import cfg, exception
 from trove.datastore.models import DBDatastore, DBDatastoreVersion
+from trove.db import get_db_api, in_transaction
 from trove.db import models as db_models
-from trove.instance import loading, models
+from trove.instance import loading, models, states
+from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
+from trove.taskmanager import api as taskmanager
+
+KIND_DETACH, KIND_PROMOTE, KIND_EJECT = "instance.detach_replica", "instance.promote", "instance.eject"
 
 LOG = logging.getLogger(__name__)
 
@@ -99,3 +104,99 @@ def lock_source(session, context, source_id):
     """As ``load_source``, with its row held to the end of the transaction, whose first statement this must be."""
     models.lock(session, source_id, context)
     return load_source(session, context, source_id)
+
+
+def begin_detach(session, context, instance_id):
+    """Begin to make an instance of its own of a replica. Returns the operation's id.
+
+    Raises UnprocessableEntity, BadRequest (it is no replica).
+    """
+    loaded = loading.load(session, instance_id, context)
+    loaded.check_action("detach_replica")
+    if not loaded.row.slave_of_id:
+        raise exception.BadRequest(f"replica_of: instance {instance_id} is not a replica.")
+    waiting = _take(session, [loaded], "detach_replica", InstanceTasks.DETACHING)
+    return operations.begin(session, KIND_DETACH, "instance", instance_id, context,
+                            {"source": loaded.row.slave_of_id, "restart_required": bool(waiting)}).id
+
+
+def _take(session, members, action, task):
+    """Give instances (Loaded) a task, if they all can have it. Returns the ids of those that waited for a restart.
+
+    Raises UnprocessableEntity.
+    """
+    for member in members:
+        if not models.compare_and_set_task(session, member.id, states.ALLOWED_TASKS[action], task):
+            raise exception.UnprocessableEntity(
+                f"Instance {member.id} is busy ({member.row.task.action}): {action} is not possible now.")
+    return [member.id for member in members if member.row.task is InstanceTasks.RESTART_REQUIRED]
+
+
+def _workable(session, ids):
+    """The replicas (Loaded) that take part; one in an error stays as it is, and only belongs to the new source then."""
+    return [loaded for loaded in (loading.load(session, instance_id) for instance_id in ids)
+            if not loaded.row.task.is_error]
+
+
+def _check_promote(session, context, instance_id):
+    """(candidate, its source) as Loaded. Raises NotFound, UnprocessableEntity, BadRequest."""
+    candidate = loading.load(session, instance_id, context)
+    candidate.check_action("promote")
+    if not candidate.row.slave_of_id:
+        raise exception.BadRequest(f"Instance {instance_id} is not a replica.")
+    source = loading.load(session, candidate.row.slave_of_id)
+    if source.silent:
+        raise exception.UnprocessableEntity(f"The source {source.id} is silent: promoting needs it; eject it instead.")
+    source.check_action("promote")
+    return candidate, source
+
+
+@in_transaction
+def _begin_promote(session, context, instance_id, source_id):
+    models.lock(session, source_id, context)
+    candidate, source = _check_promote(session, context, instance_id)
+    if source.id != source_id:
+        raise exception.UnprocessableEntity(f"Instance {instance_id}: its source has changed meanwhile.")
+    replicas = _workable(session, models.replica_ids(session, source_id))
+    waiting = _take(session, [source, *replicas], "promote", InstanceTasks.PROMOTING)
+    return operations.begin(session, KIND_PROMOTE, "instance", instance_id, context, {
+        "source": source_id, "candidate": candidate.id, "replicas": [replica.id for replica in replicas],
+        "restart_required": waiting}).id
+
+
+def promote(context, instance_id):
+    """Let a replica and its source change places. Raises NotFound, UnprocessableEntity, BadRequest (no replica)."""
+    with get_db_api().reader() as session:
+        _, source = _check_promote(session, context, instance_id)
+    operation_id = _begin_promote(context, instance_id, source.id)
+    LOG.info("instance %s: -> PROMOTING, its source is %s (operation %s)", instance_id, source.id, operation_id)
+    taskmanager.API(context).promote_to_replica_source(instance_id, operation_id)
+
+
+@in_transaction
+def _begin_eject(session, context, instance_id):
+    models.lock(session, instance_id, context)
+    source = loading.load(session, instance_id, context)
+    source.check_action("eject")
+    ids = models.replica_ids(session, instance_id)
+    if not ids:
+        raise exception.BadRequest(f"Instance {instance_id} has no replicas.")
+    if not source.silent:
+        raise exception.BadRequest(f"Instance {instance_id} gave a sign of life at {db_models.iso(source.last_seen)}: "
+                                   "only a source that is silent can be ejected; promote a replica instead.")
+    replicas = _workable(session, ids)
+    if not replicas:
+        raise exception.UnprocessableEntity(f"All replicas of instance {instance_id} are in an error.")
+    waiting = _take(session, [source, *replicas], "eject", InstanceTasks.EJECTING)
+    return operations.begin(session, KIND_EJECT, "instance", instance_id, context, {
+        "source": instance_id, "replicas": [replica.id for replica in replicas], "restart_required": waiting}).id
+
+
+def eject(context, instance_id):
+    """Let the best replica take the place of a silent source.
+
+    Raises NotFound, UnprocessableEntity, BadRequest (no replicas, or the source is not silent).
+    """
+    operation_id = _begin_eject(context, instance_id)
+    LOG.info("instance %s: -> EJECTING (operation %s)", instance_id, operation_id)
+    taskmanager.API(context).eject_replica_source(instance_id, operation_id)

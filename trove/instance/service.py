@@ -5,7 +5,7 @@ from trove.common import apischema, exception, wsgi
 from trove.common.apischema import contract
 from trove.common.cfg import CONF
 from trove.db import get_db_api
-from trove.instance import actions, create, loading, models, resize, schema, usage, views
+from trove.instance import actions, create, loading, replicas, resize, schema, usage, views
 
 LOG = logging.getLogger(__name__)
 
@@ -88,16 +88,10 @@ class InstanceController(wsgi.Controller):
             resize.resize_volume(context, instance_id, int(volume["size"] if isinstance(volume, dict) else volume))
 
     def _promote_to_replica_source(self, context, instance_id, _value):
-        if not self._load(context, instance_id).row.slave_of_id:
-            raise exception.BadRequest(f"Instance {instance_id} is not a replica.")
-        self._unsupported(context, instance_id, "promote_to_replica_source")
+        replicas.promote(context, instance_id)
 
     def _eject_replica_source(self, context, instance_id, _value):
-        with get_db_api().reader() as session:
-            loading.load(session, instance_id, context)
-            if not models.replica_ids(session, instance_id):
-                raise exception.BadRequest(f"Instance {instance_id} has no replicas.")
-        self._unsupported(context, instance_id, "eject_replica_source")
+        replicas.eject(context, instance_id)
 
     @staticmethod
     def _load(context, instance_id):

@@ -58,13 +58,14 @@ def operating_status(word, service_status):
     return "" if service_status == ServiceStatuses.NEW else service_status.api_status
 
 
-# Tasks from which each action may start. Deleting is legal in every state: it cancels what runs.
+# Tasks from which each action may start. Deleting is legal in all others: it cancels what runs.
 _IDLE = frozenset((InstanceTasks.NONE, InstanceTasks.RESTART_REQUIRED))
 ALLOWED_TASKS = {
     "restart": _IDLE, "resize_flavor": _IDLE, "resize_volume": _IDLE, "migrate": _IDLE, "reboot": _IDLE,
     "backup": _IDLE, "replicate": _IDLE, "detach_replica": _IDLE, "promote": _IDLE, "eject": _IDLE,
     "attach_configuration": frozenset((InstanceTasks.NONE,)),
-    "delete": frozenset(InstanceTasks.all()),
+    # A failover that lost one of its instances in the middle would leave no server that may be written to.
+    "delete": frozenset(InstanceTasks.all()) - {InstanceTasks.PROMOTING, InstanceTasks.EJECTING},
 }
 
 
@@ -72,11 +73,12 @@ def refusal(action, task, server_status, service_status, backing_up=False):
     """Why ``action`` is not allowed now, as a sentence that names the offending word; None if it is allowed."""
     if action == "delete":
         return None
-    if server_status not in (None, "ACTIVE"):
+    dead = action == "eject"  # of what cannot be worked on any more
+    if server_status not in (None, "ACTIVE") and not dead:
         return f"the status of its server is {server_status}"
     if task not in ALLOWED_TASKS[action]:
         return f"its task is {task.action} ({task.description})"
-    if not service_status.action_is_allowed:
+    if not service_status.action_is_allowed and not dead:
         return f"its database is {service_status.description}"
     if backing_up:
         return "a backup of it is running (BACKUP)"

@@ -39,6 +39,8 @@ DETAIL = ({**_ITEM, "service_status_updated": apischema.or_null(_time)}, {
     "fault": apischema.view("Fault", {"message": _string, "created": _time, "details": apischema.or_null(_string)}),
     "configuration": apischema.view(
         "ConfigurationOfInstance", {"id": _string, "name": _string, "links": apischema.links}),
+    "replication": apischema.view("Replication", {
+        "running": apischema.boolean, "lag": apischema.or_null(_integer), "error": apischema.or_null(_string)}),
     "operation": OPERATION, "tenant_id": _string, "server_id": apischema.or_null(_string),
     "volume_id": apischema.or_null(_string), "password": _string})
 LIST = apischema.page("instances", apischema.view("InstanceInList", *ITEM))
@@ -143,6 +145,8 @@ def detail(req, details, used=None, password=None):
         view["operation"] = operation(details.operation, details.now)
     if req.context.is_admin:
         view.update(tenant_id=row.tenant_id, server_id=row.compute_instance_id, volume_id=row.volume_id)
+        if loaded.replication is not None:
+            view["replication"] = loaded.replication
     if password is not None:
         view["password"] = password
     return view

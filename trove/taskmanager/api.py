@@ -61,3 +61,15 @@ class API:
     def delete_backup(self, backup_id, operation_id):
         """Delete a backup and its increments."""
         self._cast("delete_backup", backup_id=backup_id, operation_id=operation_id)
+
+    def detach_replica(self, instance_id, operation_id):
+        """Make an instance of its own of a replica."""
+        self._cast("detach_replica", instance_id=instance_id, operation_id=operation_id)
+
+    def promote_to_replica_source(self, instance_id, operation_id):
+        """Let a replica and its source change places."""
+        self._cast("promote_to_replica_source", instance_id=instance_id, operation_id=operation_id)
+
+    def eject_replica_source(self, instance_id, operation_id):
+        """Let a replica take the place of a dead source."""
+        self._cast("eject_replica_source", instance_id=instance_id, operation_id=operation_id)

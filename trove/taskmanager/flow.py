@@ -60,7 +60,8 @@ class Flow:
     done: called with (session, work) when all steps are done. failed: called with (session, work, step, error,
     message) as soon as a step has failed; returns whether the steps are to be undone. cancelled: called with
     (session, work) when another operation asked it to stop; nothing is undone, the other one cleans up. undone: called
-    with (session, work) in the transaction that ends it after the last step was undone.
+    with (session, work) in the transaction that ends it after the last step was undone. cancellable: False for one that
+    must come to its end, or be undone, once it was begun.
     """
 
     kind: str
@@ -69,6 +70,7 @@ class Flow:
     failed: Callable
     cancelled: Callable = lambda session, work: None
     undone: Callable = lambda session, work: None
+    cancellable: bool = True
 
     def position(self, name, unknown=0):
         """Index of the step ``name``; ``unknown`` for one that only another version has: steps may be repeated."""
@@ -180,7 +182,7 @@ def advance(flows, operation_id, owner, stopping=lambda: False):
         work = _look(operation_id, owner)
         operation = work.operation
         flow = flows[operation.kind]
-        if operation.cancel:
+        if operation.cancel and flow.cancellable:
             return _cancel(flow, work)
         if operation.state == models.PENDING:
             usage.remember(work)

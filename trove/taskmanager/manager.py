@@ -57,3 +57,18 @@ class Manager:
     def delete_backup(self, context, backup_id, operation_id):
         """Delete a backup and its increments."""
         self._runner.wake(operation_id)
+
+    @rpc.expose
+    def detach_replica(self, context, instance_id, operation_id):
+        """Make an instance of its own of a replica."""
+        self._runner.wake(operation_id)
+
+    @rpc.expose
+    def promote_to_replica_source(self, context, instance_id, operation_id):
+        """Let a replica and its source change places."""
+        self._runner.wake(operation_id)
+
+    @rpc.expose
+    def eject_replica_source(self, context, instance_id, operation_id):
+        """Let a replica take the place of a dead source."""
+        self._runner.wake(operation_id)

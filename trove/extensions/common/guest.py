@@ -5,7 +5,7 @@ from trove.db import get_db_api
 from trove.instance import loading
 from trove.instance.guests import client
 
-__all__ = ["client", "load_running"]
+__all__ = ["client", "load_running", "load_writable"]
 
 
 def load_running(context, instance_id):
@@ -24,5 +24,17 @@ def load_running(context, instance_id):
         else:
             reason = f"its database is {loaded.service.description}"
         raise exception.UnprocessableEntity(f"Instance {instance_id} cannot do this now: {reason}.")
+    return loaded
+
+
+def load_writable(context, instance_id):
+    """The same for what is to be changed: databases and users of a replica are those of its source.
+
+    Raises UnprocessableEntity for a replica too.
+    """
+    loaded = load_running(context, instance_id)
+    if loaded.row.slave_of_id:
+        raise exception.UnprocessableEntity(f"Instance {instance_id} is a replica: its databases and users are those of "
+                                            f"its source {loaded.row.slave_of_id}; change them there.")
     return loaded
 

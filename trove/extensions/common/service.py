@@ -66,18 +66,18 @@ class RootController(wsgi.Controller):
         password = body.get("password")
         if password is not None:
             check_password(password)
-        loaded, root = self._load(req, instance_id)
+        loaded, root = self._load(req, instance_id, guest.load_writable)
         return {"user": root.enable(req.context, loaded, password)}
 
     @contract(status=204, errors=(422, 501, 503))
     def delete(self, req, instance_id):
         """Disable root."""
-        loaded, root = self._load(req, instance_id)
+        loaded, root = self._load(req, instance_id, guest.load_writable)
         root.disable(req.context, loaded)
 
     @staticmethod
-    def _load(req, instance_id):
-        loaded = guest.load_running(req.context, instance_id)
+    def _load(req, instance_id, load=guest.load_running):
+        loaded = load(req.context, instance_id)
         path = cfg.datastore_options(loaded.manager).root_controller
         if not path:
             raise exception.NotImplementedHere(f"The datastore {loaded.datastore} has no root user.")

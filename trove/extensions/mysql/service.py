@@ -5,7 +5,7 @@ What the guest only takes as a cast (creating, deleting, changing) is checked be
 from trove.common import apischema, exception, wsgi
 from trove.common.apischema import contract
 from trove.common.cfg import CONF
-from trove.extensions.common.guest import client, load_running
+from trove.extensions.common.guest import client, load_running, load_writable
 from trove.extensions.mysql import schema, views
 from trove.guestagent.db import models
 from trove.guestagent.db.models import MySQLDatabase, MySQLUser
@@ -62,7 +62,7 @@ class SchemaController(wsgi.Controller):
     def create(self, req, instance_id, body):
         """Make databases; openstacksdk sends one alone, under the key ``database``."""
         given = body["databases"] if "databases" in body else [body["database"]]
-        loaded = load_running(req.context, instance_id)
+        loaded = load_writable(req.context, instance_id)
         wanted = [MySQLDatabase(item["name"], item.get("character_set"), item.get("collate")).validate(
             loaded.manager, f"databases[{number}]") for number, item in enumerate(given)]
         _no_duplicates([database.name for database in wanted], "databases")
@@ -84,7 +84,7 @@ class SchemaController(wsgi.Controller):
     @contract(**_ACCEPTED)
     def delete(self, req, instance_id, name):
         """Drop a database; whether it exists is not checked."""
-        loaded = load_running(req.context, instance_id)
+        loaded = load_writable(req.context, instance_id)
         models.check_database_name(name, loaded.manager)
         with events.told(req.context, "database_delete", instance_id=instance_id, dbname=name):
             client(req.context, loaded).delete_database(MySQLDatabase(name).serialize())
@@ -117,7 +117,7 @@ class UserController(wsgi.Controller):
 
     @staticmethod
     def _create(req, instance_id, given):
-        loaded = load_running(req.context, instance_id)
+        loaded = load_writable(req.context, instance_id)
         wanted = [MySQLUser(item["name"], item.get("host"), item["password"],
                             tuple(granted["name"] for granted in item.get("databases") or ())
                             ).validate(loaded.manager, f"users[{number}]")
@@ -140,7 +140,7 @@ class UserController(wsgi.Controller):
     @contract(body=schema.change_passwords, **_ACCEPTED)
     def update_all(self, req, instance_id, body):
         """Change the passwords of several users."""
-        loaded = load_running(req.context, instance_id)
+        loaded = load_writable(req.context, instance_id)
         guest = client(req.context, loaded)
         changes = []
         for number, item in enumerate(body["users"]):
@@ -159,7 +159,7 @@ class UserController(wsgi.Controller):
         changes = {key: body["user"][key] for key in ("name", "host", "password") if body["user"].get(key) is not None}
         if not changes:
             raise exception.BadValue(field="user", reason="must have at least one of name, host and password.")
-        loaded = load_running(req.context, instance_id)
+        loaded = load_writable(req.context, instance_id)
         old_name, old_host = _parse_changed_user_id(name, loaded.manager)
         if "password" in changes:
             models.check_password(changes["password"], "user.password")
@@ -178,7 +178,7 @@ class UserController(wsgi.Controller):
     @contract(**_ACCEPTED)
     def delete(self, req, instance_id, name):
         """Drop a user."""
-        loaded = load_running(req.context, instance_id)
+        loaded = load_writable(req.context, instance_id)
         user, host = _parse_changed_user_id(name, loaded.manager)
         guest = client(req.context, loaded)
         _existing_user(guest, user, host)
@@ -201,7 +201,7 @@ class UserAccessController(wsgi.Controller):
     @contract(body=schema.grant, **_ACCEPTED)
     def update(self, req, instance_id, user, body):
         """Let a user use databases."""
-        loaded = load_running(req.context, instance_id)
+        loaded = load_writable(req.context, instance_id)
         name, host = _parse_changed_user_id(user, loaded.manager)
         names = [item["name"] for item in body["databases"]]
         for number, database in enumerate(names):
@@ -214,7 +214,7 @@ class UserAccessController(wsgi.Controller):
     @contract(**_ACCEPTED)
     def delete(self, req, instance_id, user, database):
         """Take the right to use a database from a user."""
-        loaded = load_running(req.context, instance_id)
+        loaded = load_writable(req.context, instance_id)
         name, host = _parse_changed_user_id(user, loaded.manager)
         guest = client(req.context, loaded)
         _existing_user(guest, name, host)

@@ -6,6 +6,9 @@ from trove.taskmanager.flows import (
     configure,
     create,
     delete,
+    detach_replica,
+    eject,
+    promote,
     reboot,
     resize,
     restart,
@@ -14,4 +17,5 @@ from trove.taskmanager.flows import (
 
 FLOWS = {flow.kind: flow for flow in (
     create.FLOW, configure.FLOW, restart.FLOW, reboot.FLOW, stop.FLOW, delete.FLOW, backup_create.FLOW,
-    backup_delete.FLOW, backup_snapshot.FLOW, resize.FLAVOR, resize.VOLUME)}
+    backup_delete.FLOW, backup_snapshot.FLOW, detach_replica.FLOW, promote.FLOW, eject.FLOW, resize.FLAVOR,
+    resize.VOLUME)}

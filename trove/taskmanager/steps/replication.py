@@ -14,6 +14,7 @@ from trove.flavor import models as flavor_models
 from trove.guestagent.db.models import REPLICATION_USERS
 from trove.instance import loading
 from trove.instance.models import DBInstance, replica_ids
+from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 from trove.taskmanager.flow import Again
 
@@ -142,7 +143,10 @@ def remove_account(work, source, replica_id):
     """The same for a given source (Loaded or None)."""
     if source is None or not source.guest_answers:
         return
+    guest = client(work, source.id)
     try:
-        client(work, source.id).cleanup_source_on_replica_detach({"user": account(replica_id)["user"]})
+        guest.cleanup_source_on_replica_detach({"user": account(replica_id)["user"]})
+        if source.row.slave_of_id is None and source.row.task not in (InstanceTasks.PROMOTING, InstanceTasks.EJECTING):
+            guest.make_read_only(False)  # a promotion that could be neither finished nor undone has left it so
     except exception.GuestError as error:
         LOG.warning("instance %s: the account of its replica %s was not removed: %s", source.id, replica_id, error)
