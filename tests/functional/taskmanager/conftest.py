@@ -1,5 +1,6 @@
 """Everything a task manager needs, in this process: minicloud, a broker's management API, guests; and one instance."""
 import dataclasses
+import datetime
 import time
 
 import pytest
@@ -20,7 +21,7 @@ from trove.configuration import models as configuration_models
 from trove.datastore.models import DBDatastore, DBDatastoreConfigurationParameter, DBDatastoreVersion
 from trove.db import models as db_models
 from trove.flavor import models as flavor_models
-from trove.instance import actions, create, models, resize
+from trove.instance import actions, create, models, replicas, resize
 from trove.instance.tasks import InstanceTasks
 from trove.network import models as network_models
 from trove.operation import models as operations
@@ -127,6 +128,33 @@ class World:
         (_, (_, _, snapshot)), *others = begun
         return [instance_id for _, (instance_id, _) in others], [each for _, (_, each) in others], snapshot
 
+    def replicated(self, count=2):
+        """A source and its replicas, all ACTIVE: (id of the source, ids of the replicas)."""
+        source_id = self.built()
+        ids, self.companions, snapshot = self.replicate(source_id, count)
+        self.run(snapshot)
+        self.companions = []
+        for instance_id in ids:
+            self.report(instance_id)
+            assert self.instance(instance_id).task is InstanceTasks.NONE
+        return source_id, ids
+
+    def promote(self, instance_id):
+        """What the API writes when a replica is promoted. Returns the operation id."""
+        return replicas._begin_promote(self.context, instance_id, self.instance(instance_id).slave_of_id)
+
+    def eject(self, instance_id):
+        """What the API writes when a source, which is silent, is ejected. Returns the operation id."""
+        with self.db.writer() as session:
+            long_ago = db_models.utcnow() - datetime.timedelta(hours=1)
+            models.service_status(session, instance_id).updated_at = long_ago
+            session.query(models.AgentHeartBeat).filter_by(instance_id=instance_id).update({"updated_at": long_ago})
+        return replicas._begin_eject(self.context, instance_id)
+
+    def detach(self, instance_id):
+        """What the API writes when a replica is detached. Returns the operation id."""
+        return actions._update(self.context, instance_id, {"replica_of": None, "name": "own"}, None)[1]
+
     def delete(self, instance_id):
         """What the API writes when an instance is deleted. Returns the operation id."""
         with self.db.writer() as session:
@@ -138,9 +166,12 @@ class World:
 
     def delete_all(self):
         """Delete what instances there are, the replicas first, and end what else is under way."""
-        with self.db.reader() as session:
-            rows = session.execute(models.DBInstance.live()).scalars().all()
-        for row in sorted(rows, key=lambda row: row.slave_of_id is None):
+        while True:
+            with self.db.reader() as session:
+                rows = session.execute(models.DBInstance.live()).scalars().all()
+            if not rows:
+                break
+            row = min(rows, key=lambda row: row.slave_of_id is None)
             self.run(self.delete(row.id))
             assert self.instance(row.id).deleted
         for companion in self.companions:

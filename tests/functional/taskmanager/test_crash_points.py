@@ -16,10 +16,11 @@ from tests.fakes import agent as fake_agent
 from tests.fakes.agent import GUESTS
 from tests.functional.taskmanager.conftest import NOTHING, ONE
 from trove.backup import store
-from trove.common import exception
+from trove.common import exception, remote
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.db import get_db_api
+from trove.guestagent.db.models import REPLICATION_USERS
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 from trove.taskmanager.flow import Again
@@ -134,6 +135,134 @@ def failing_replica(world):
     fail_at_prepare = lambda instance_id, method: setattr(GUESTS, "builds", method != "prepare")  # noqa: E731
     GUESTS.answer = fail_at_prepare
     return found
+
+
+def detach(world):
+    """A replica becomes an instance of its own."""
+    _, [instance_id] = world.replicated(1)
+    return instance_id, world.detach(instance_id)
+
+
+def failing_detach(world):
+    """The same, and the database says no at the end."""
+    found = detach(world)
+    refuse_at("cleanup_source_on_replica_detach", exception.NotFound("no such source"), once=True)
+    return found
+
+
+def promote(world):
+    """A replica and its source change places; another replica looks on."""
+    _, [instance_id, _] = world.replicated()
+    return instance_id, world.promote(instance_id)
+
+
+def failing_promote(world):
+    """The same, and the candidate refuses to be opened."""
+    found = promote(world)
+    refuse_at("make_read_only", exception.GuestError(original="refused by the test"), found[0], once=True)
+    return found
+
+
+def eject(world):
+    """A silent source with two replicas; the second has more of it."""
+    source_id, [_, best] = world.replicated()
+    GUESTS.servers[best].txn += 5
+    return source_id, world.eject(source_id)
+
+
+def failing_eject(world):
+    """The same, and the best replica refuses to be opened."""
+    source_id, operation_id = eject(world)
+    refuse_at("make_read_only", exception.GuestError(original="refused by the test"), once=True)
+    return source_id, operation_id
+
+
+def refuse_at(command, error, instance_id=None, once=False):
+    """Let guests refuse a command."""
+    refused = []
+
+    def answer(of, method):
+        if method == command and instance_id in (None, of) and not (once and refused):
+            refused.append(of)
+            raise error
+    GUESTS.answer = answer
+
+
+def follows(world, replica_id, source_id):
+    """Whether one instance is a replica of another, by the rows and by its guest."""
+    server = GUESTS.servers[replica_id]
+    assert world.instance(replica_id).slave_of_id == source_id
+    assert server.follows == world.instance(source_id).address_list[0]["address"]
+    assert server.read_only
+    assert REPLICATION_USERS + replica_id.replace("-", "")[:20] in GUESTS.servers[source_id].accounts
+    return True
+
+
+def stands_alone(world, instance_id):
+    """Whether an instance follows nobody and takes writes."""
+    server = GUESTS.servers[instance_id]
+    return (world.instance(instance_id).slave_of_id, server.follows, server.read_only) == (None, None, False)
+
+
+def check_detached(world, instance_id, operation):
+    assert operation.state == operations.DONE, operation.error
+    assert stands_alone(world, instance_id)
+    assert world.instance(instance_id).task is InstanceTasks.NONE
+    assert not GUESTS.servers[operation.args["source"]].accounts
+
+
+def check_detach_undone(world, instance_id, operation):
+    assert operation.state == operations.FAILED
+    assert world.instance(instance_id).task is InstanceTasks.NONE
+    assert world.fault(instance_id) is not None
+    assert follows(world, instance_id, operation.args["source"])
+
+
+def check_promoted(world, instance_id, operation):
+    assert operation.state == operations.DONE, operation.error
+    assert stands_alone(world, instance_id)
+    for other in {operation.args["source"], *operation.args["replicas"]} - {instance_id}:
+        assert follows(world, other, instance_id)
+        assert world.instance(other).task is InstanceTasks.NONE
+        assert world.fault(other) is None
+    assert world.instance(instance_id).task is InstanceTasks.NONE
+
+
+def check_promote_undone(world, instance_id, operation):
+    assert operation.state == operations.FAILED
+    assert "not_undone" not in operation.data
+    source_id = operation.args["source"]
+    assert stands_alone(world, source_id)
+    for replica_id in operation.args["replicas"]:
+        assert follows(world, replica_id, source_id)
+    for each in (source_id, *operation.args["replicas"]):
+        assert world.instance(each).task is InstanceTasks.NONE
+    assert "refused by the test" in world.fault(instance_id).message
+
+
+def check_ejected(world, instance_id, operation):
+    assert operation.state == operations.DONE, operation.error
+    other, best = operation.args["replicas"]
+    best, other = (best, other) if GUESTS.servers[best].txn > GUESTS.servers[other].txn else (other, best)
+    assert operation.data["candidate"] == best
+    assert stands_alone(world, best)
+    assert follows(world, other, best)
+    assert world.instance(instance_id).slave_of_id is None
+    assert "ejected" in world.fault(instance_id).message
+    assert world.instance(instance_id).server_status == "SHUTOFF"
+    for each in (instance_id, best, other):
+        assert world.instance(each).task is InstanceTasks.NONE
+    assert remote.nova_client().servers.get(world.instance(instance_id).compute_instance_id).status == "SHUTOFF"
+
+
+def check_eject_undone(world, instance_id, operation):
+    assert operation.state == operations.FAILED
+    assert "not_undone" not in operation.data
+    for replica_id in operation.args["replicas"]:
+        assert follows(world, replica_id, instance_id)
+        assert world.instance(replica_id).task is InstanceTasks.NONE
+    assert "refused by the test" in world.fault(instance_id).message
+    assert remote.nova_client().servers.get(world.instance(instance_id).compute_instance_id).status == "ACTIVE"
 
 
 def check_snapshot(world, source_id, operation):
@@ -353,12 +482,18 @@ SCENARIOS = {
     "backup.create": Scenario(take_backup, check_backed_up),
     "backup.delete": Scenario(delete_backup, check_backup_deleted),
     "backup.snapshot": Scenario(snapshot, check_snapshot),
+    "instance.detach_replica": Scenario(detach, check_detached),
+    "instance.promote": Scenario(promote, check_promoted),
+    "instance.eject": Scenario(eject, check_ejected),
 }
 UNDO_SCENARIOS = {"instance.create": Scenario(failing_create, check_undone),
                   "instance.resize_flavor": Scenario(failing_resize_flavor, check_not_resized),
                   "instance.resize_volume": Scenario(failing_resize_volume, check_not_grown),
                   "backup.create": Scenario(failing_backup, check_backup_undone),
-                  "backup.snapshot": Scenario(failing_snapshot, check_snapshot_undone)}
+                  "backup.snapshot": Scenario(failing_snapshot, check_snapshot_undone),
+                  "instance.detach_replica": Scenario(failing_detach, check_detach_undone),
+                  "instance.promote": Scenario(failing_promote, check_promote_undone),
+                  "instance.eject": Scenario(failing_eject, check_eject_undone)}
 # The same flow for a replica does more.
 REPLICA_SCENARIOS = {"do": Scenario(create_replica, check_replica),
                      "undo": Scenario(failing_replica, check_replica_undone)}

@@ -34,7 +34,7 @@ def load_writable(context, instance_id):
     """
     loaded = load_running(context, instance_id)
     if loaded.row.slave_of_id:
-        raise exception.UnprocessableEntity(f"Instance {instance_id} is a replica: its databases and users are those of "
-                                            f"its source {loaded.row.slave_of_id}; change them there.")
+        raise exception.UnprocessableEntity(f"Instance {instance_id} is a replica: its databases and users are those "
+                                            f"of its source {loaded.row.slave_of_id}; change them there.")
     return loaded
 
