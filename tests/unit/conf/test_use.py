@@ -8,7 +8,7 @@ PRODUCT = Path(cfg.__file__).parents[1]
 # What is put together from parts where it is read: trove.common.remote.
 MADE_OF_PARTS = re.compile(r"remote_\w+_client|(nova_compute|neutron|cinder|glance|swift)_(service|endpoint)_type")
 # Of strategies, logs and resources that are being built: the options of a datastore come in one piece.
-AWAITED = {"switchover_time_out", "backup_strategy", "backup_incremental_strategy", "backup_namespace",
+AWAITED = {"backup_strategy", "backup_incremental_strategy", "backup_namespace",
            "restore_namespace",
            "guest_log_exposed_logs", "backups_page_size",
            "configurations_page_size", "restore_usage_timeout"}
