@@ -6,6 +6,7 @@ import pytest
 from tests.functional.world import UNKNOWN, create, create_active
 from trove.common import exception
 from trove.common.instance import ServiceStatuses
+from trove.conductor import models as conductor_models
 from trove.db import models
 from trove.db.sqlalchemy import tables
 from trove.instance import usage
@@ -252,8 +253,17 @@ class TestDelete:
         assert world.casts[-1] == ("delete_instance", {"instance_id": instance_id, "operation_id": deleted.id})
         assert show(alice, instance_id)["status"] == "SHUTDOWN"
 
-    @pytest.mark.parametrize("task", InstanceTasks.all())
-    def test_legal_in_every_state(self, world, alice, task):
+    @pytest.mark.parametrize("task", [InstanceTasks.PROMOTING, InstanceTasks.EJECTING])
+    def test_not_in_the_middle_of_a_failover(self, world, alice, task):
+        instance_id = create_active(world, alice)
+        world.set(instance_id, task=task)
+        assert task.action in alice.delete(f"/instances/{instance_id}", status=422).text
+        alice.post(f"/instances/{instance_id}/action", {"reset_status": {}}, status=202)
+        alice.delete(f"/instances/{instance_id}")
+
+    @pytest.mark.parametrize("task", sorted(
+        set(InstanceTasks.all()) - {InstanceTasks.PROMOTING, InstanceTasks.EJECTING}, key=lambda task: task.code))
+    def test_legal_in_every_other_state(self, world, alice, task):
         instance_id = create_active(world, alice)
         world.set(instance_id, task=task, service=ServiceStatuses.FAILED)
         alice.delete(f"/instances/{instance_id}")
@@ -434,3 +444,95 @@ class TestChange:
     @pytest.mark.parametrize("method", ["PUT", "PATCH"])
     def test_of_nothing(self, world, alice, method):
         alice(method, f"/instances/{UNKNOWN}", {"instance": {"name": "x"}}, status=404)
+
+
+class TestReplicas:
+    """Promote, eject, detach: what is refused, and what is begun."""
+
+    @pytest.fixture
+    def family(self, world, alice):
+        """A source with two replicas, all ACTIVE: their ids."""
+        source, first, second = (create_active(world, alice) for _ in range(3))
+        for replica in (first, second):
+            world.set(replica, slave_of_id=source)
+        world.casts.clear()
+        return source, first, second
+
+    def words(self, caller, *ids):
+        return [show(caller, instance_id)["status"] for instance_id in ids]
+
+    @pytest.mark.parametrize(("verb", "body"), [
+        ("put", {"replica_of": ""}), ("put", {"replica_of": None}), ("patch", {"slave_of": None}),
+        ("patch", {"replica_of": "", "name": "own"})])
+    def test_detach(self, world, alice, family, verb, body):
+        source, replica, _ = family
+        getattr(alice, verb)(f"/instances/{replica}", {"instance": body})
+        operation = world.operations(replica)[-1]
+        assert (operation.kind, operation.args) == (
+            "instance.detach", {"source": source, "restart_required": False})
+        assert world.casts == [("detach_replica", {"instance_id": replica, "operation_id": operation.id})]
+        assert self.words(alice, *family) == ["ACTIVE", "DETACH", "ACTIVE"]
+        alice.patch(f"/instances/{replica}", {"instance": {"replica_of": ""}}, status=422)
+
+    def test_promote(self, world, alice, family):
+        source, first, second = family
+        world.set(second, task=InstanceTasks.RESTART_REQUIRED)
+        act(alice, first, {"promote_to_replica_source": {}}, 202)
+        operation = world.operations(first)[-1]
+        assert (operation.kind, operation.args) == ("instance.promote", {
+            "source": source, "candidate": first, "replicas": sorted((first, second)), "restart_required": [second]})
+        assert world.casts == [
+            ("promote_to_replica_source", {"instance_id": first, "operation_id": operation.id})]
+        assert self.words(alice, *family) == ["PROMOTE"] * 3
+        act(alice, second, {"promote_to_replica_source": {}}, 422)
+
+    @pytest.mark.parametrize(("who", "columns"), [
+        (0, {"task": InstanceTasks.RESIZING}), (1, {"service": ServiceStatuses.FAILED}),
+        (1, {"server_status": "SHUTOFF"}), (2, {"task": InstanceTasks.BUILDING})])
+    def test_a_promotion_that_cannot_be(self, world, alice, family, who, columns):
+        world.set(family[who], **columns)
+        act(alice, family[1], {"promote_to_replica_source": {}}, 422)
+        assert not world.casts
+
+    def test_a_promotion_needs_a_source_that_answers_and_leaves_out_who_is_in_error(self, world, alice, family):
+        source, first, second = family
+        world.silence(source)
+        assert "eject" in act(alice, first, {"promote_to_replica_source": {}}, 422).text
+        world.report(source)
+        world.set(second, task=InstanceTasks.PROMOTION_ERROR)
+        act(alice, first, {"promote_to_replica_source": {}}, 202)
+        assert world.operations(first)[-1].args["replicas"] == [first]
+
+    def test_eject(self, world, alice, family):
+        source, first, second = family
+        assert "sign of life" in act(alice, source, {"eject_replica_source": {}}, 400).text
+        world.silence(source)
+        world.set(source, server_status="SHUTOFF")
+        act(alice, source, {"eject_replica_source": {}}, 202)
+        operation = world.operations(source)[-1]
+        assert (operation.kind, operation.args) == ("instance.eject", {
+            "source": source, "replicas": sorted((first, second)), "restart_required": []})
+        assert world.casts == [("eject_replica_source", {"instance_id": source, "operation_id": operation.id})]
+        assert self.words(alice, *family) == ["EJECT"] * 3
+
+    def test_others_may_not(self, bob, family):
+        source, replica, _ = family
+        act(bob, replica, {"promote_to_replica_source": {}}, 404)
+        act(bob, source, {"eject_replica_source": {}}, 404)
+        bob.put(f"/instances/{replica}", {"instance": {"replica_of": ""}}, status=404)
+
+    def test_only_administrators_see_how_the_replication_does(self, world, alice, admin, family):
+        health = {"running": False, "lag": None, "error": "it cannot connect"}
+        with world.db.writer() as session:
+            conductor_models.record_replication(session, family[1], health)
+        assert "replication" not in show(alice, family[1])
+        assert admin.get(f"/v1.0/tenant-admin/instances/{family[1]}").json["instance"]["replication"] == health
+
+    @pytest.mark.parametrize(("method", "path", "body"), [
+        ("post", "databases", {"databases": [{"name": "db2"}]}), ("delete", "databases/db1", None),
+        ("post", "users", {"users": [{"name": "u2", "password": "secret"}]}), ("delete", "users/u1", None),
+        ("post", "root", None), ("delete", "root", None)])
+    def test_databases_and_users_of_a_replica_are_its_sources(self, alice, family, method, path, body):
+        arguments = {"body": body} if body else {}
+        answer = getattr(alice, method)(f"/instances/{family[1]}/{path}", status=422, **arguments)
+        assert family[0] in answer.text

@@ -77,7 +77,8 @@ class Manager:
             if not models.record_status(session, instance_id, status) and status is not None:
                 LOG.info("Instance %s reports %s; the status that it was given stays", instance_id, status.description)
             models.record_sign_of_life(session, instance_id, version)
-            models.record_replication(session, instance_id, health)
+            if health is not None:
+                models.record_replication(session, instance_id, health)
             if status == ServiceStatuses.FAILED:
                 models.record_cause(session, instance_id, payload.get("cause"))
         _apply(context, "heartbeat", instance_id, "heartbeat", sent,

@@ -94,16 +94,16 @@ def record_sign_of_life(session, instance_id, version=None):
 
 
 def record_replication(session, instance_id, health):
-    """Keep what the guest of a replica says of its replication (dict, see ``replication_health``; None: it is none)."""
-    text = None if health is None else json.dumps(health)
+    """Keep what the guest of a replica says of its replication (dict, see ``replication_health``), and log changes."""
+    text = json.dumps(health)
     before = session.execute(sqlalchemy.select(_heartbeats.c.replication).where(
         _heartbeats.c.instance_id == instance_id)).scalar()
     if text == before:
         return
     was = json.loads(before) if before else {}
-    if health and not health["running"] and (was.get("running", True) or was.get("error") != health["error"]):
+    if not health["running"] and (was.get("running", True) or was.get("error") != health["error"]):
         LOG.warning("Instance %s: its replication has stopped: %s", instance_id, health["error"] or "no cause given")
-    elif health and health["running"] and not was.get("running", True):
+    elif health["running"] and not was.get("running", True):
         LOG.info("Instance %s: its replication goes on, %s s behind its source", instance_id, health["lag"])
     session.execute(sqlalchemy.update(_heartbeats).where(_heartbeats.c.instance_id == instance_id).values(
         replication=text))

@@ -18,7 +18,7 @@ from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 from trove.taskmanager import api as taskmanager
 
-KIND_DETACH, KIND_PROMOTE, KIND_EJECT = "instance.detach_replica", "instance.promote", "instance.eject"
+KIND_DETACH, KIND_PROMOTE, KIND_EJECT = "instance.detach", "instance.promote", "instance.eject"
 
 LOG = logging.getLogger(__name__)
 

@@ -482,7 +482,7 @@ SCENARIOS = {
     "backup.create": Scenario(take_backup, check_backed_up),
     "backup.delete": Scenario(delete_backup, check_backup_deleted),
     "backup.snapshot": Scenario(snapshot, check_snapshot),
-    "instance.detach_replica": Scenario(detach, check_detached),
+    "instance.detach": Scenario(detach, check_detached),
     "instance.promote": Scenario(promote, check_promoted),
     "instance.eject": Scenario(eject, check_ejected),
 }
@@ -491,7 +491,7 @@ UNDO_SCENARIOS = {"instance.create": Scenario(failing_create, check_undone),
                   "instance.resize_volume": Scenario(failing_resize_volume, check_not_grown),
                   "backup.create": Scenario(failing_backup, check_backup_undone),
                   "backup.snapshot": Scenario(failing_snapshot, check_snapshot_undone),
-                  "instance.detach_replica": Scenario(failing_detach, check_detach_undone),
+                  "instance.detach": Scenario(failing_detach, check_detach_undone),
                   "instance.promote": Scenario(failing_promote, check_promote_undone),
                   "instance.eject": Scenario(failing_eject, check_eject_undone)}
 # The same flow for a replica does more.

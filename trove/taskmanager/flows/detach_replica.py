@@ -22,7 +22,7 @@ def failed(session, work, step, _error, message):
     return True
 
 
-FLOW = Flow("instance.detach_replica", done=done, failed=failed, undone=_free, cancelled=_free, steps=(
+FLOW = Flow("instance.detach", done=done, failed=failed, undone=_free, cancelled=_free, steps=(
     Step("detach", failover.detach, "replication_time_out", InstanceTasks.NONE, undo=failover.attach_again),
     Step("source", replication.forget_replica, "agent_call_high_timeout", InstanceTasks.NONE),
     Step("row", failover.part, "operation_cancel_time_out", InstanceTasks.NONE),
