@@ -25,20 +25,29 @@ def enabled():
 
 def put(session, event_type, payload):
     """Tell ``payload`` (JSON-able dict) as ``event_type`` when the caller's transaction is committed."""
-    session.execute(_table.insert().values(
-        event_type=event_type, publisher=CONF.host, payload=json.dumps(payload),
-        created_at=get_db_api().now(session)))
+    put_all(session, [(event_type, payload)])
+
+
+def put_all(session, events):
+    """The same for any number of (event type, payload), in their order."""
+    now = get_db_api().now(session)
+    rows = [{"event_type": event_type, "publisher": CONF.host, "payload": json.dumps(payload), "created_at": now}
+            for event_type, payload in events]
+    if rows:
+        session.execute(_table.insert(), rows)
 
 
 def take(session, limit):
     """Take the oldest notifications, if nobody else is sending: [(id, event type, publisher, payload)]."""
     now = get_db_api().now(session)
     rows = session.execute(sqlalchemy.select(_table).order_by(_table.c.id).limit(limit).with_for_update()).all()
-    # Whoever sends holds the oldest. One at a time, or an end might be sent before its start.
-    if not rows or (rows[0].lease_until or 0) > now:
+    # One at a time, or an end might be sent before its start. Any row tells: the oldest of those that another has taken
+    # need not be the oldest any more, as ids are given before a transaction is committed.
+    if any((row.lease_until or 0) > now for row in rows):
         return []
-    session.execute(sqlalchemy.update(_table).where(_table.c.id.in_([row.id for row in rows])).values(
-        lease_until=now + LEASE))
+    if rows:
+        session.execute(sqlalchemy.update(_table).where(_table.c.id.in_([row.id for row in rows])).values(
+            lease_until=now + LEASE))
     return [(row.id, row.event_type, row.publisher, json.loads(row.payload)) for row in rows]
 
 

@@ -63,6 +63,5 @@ def _run(name, interval, make):
     with get_db_api().writer() as session:
         if not models.claim_run(session, name, before, now):
             return
-        for event_type, payload in told:
-            models.put(session, event_type, payload)
+        models.put_all(session, told)
     LOG.info("%d notifications of %s were made", len(told), name)

@@ -59,10 +59,32 @@ def test_one_at_a_time_sends(db_each, bus):
     assert bus == []
 
 
+def test_an_older_one_that_is_committed_late_lets_nobody_send_what_another_has_taken(db_each, bus):
+    fill(db_each, 3)
+    with db_each.writer() as session:
+        first = session.execute(sqlalchemy.select(tables.notifications).order_by(tables.notifications.c.id)).first()
+        models.remove(session, [first.id])
+        models.take(session, 2)
+        session.execute(tables.notifications.insert().values(**{**first._mapping, "lease_until": None}))
+    sender.send_waiting()
+    assert bus == []
+
+
+def test_a_slow_bus_is_given_no_more_than_the_lease_covers(db_each, bus, monkeypatch):
+    fill(db_each, 3)
+    clock = iter((0, 1, models.LEASE))
+    monkeypatch.setattr(sender.time, "monotonic", lambda: next(clock, models.LEASE))
+    sender.send_waiting()
+    assert bus == [("e", 0)]
+    assert waiting(db_each) == 2
+    sender.send_waiting()
+    assert bus == [("e", 0), ("e", 1), ("e", 2)]
+
+
 def test_what_a_dead_sender_took_is_sent_by_another(db_each, bus, monkeypatch):
     fill(db_each, 3)
-    monkeypatch.setattr(models, "LEASE", -1)
-    with db_each.writer() as session:
+    with monkeypatch.context() as past, db_each.writer() as session:
+        past.setattr(models, "LEASE", -1)
         models.take(session, 2)
     sender.send_waiting()
     assert bus == [("e", 0), ("e", 1), ("e", 2)]
