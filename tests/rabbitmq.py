@@ -2,6 +2,7 @@
 
 Needs Debian's rabbitmq-server, of which nothing but the programs is used.
 """
+import json
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import kombu
 import requests
 
 START_TIMEOUT = 60
@@ -98,3 +100,15 @@ class RabbitMQ:
             self._processes.append(subprocess.Popen(
                 [*user, "setpriv", "--pdeathsig", "TERM", "--", *command], cwd=self.directory, env=self._environment,
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True))
+
+
+def messages(node, count):
+    """So many notifications from the queue that consumers read."""
+    found = []
+    with (kombu.Connection(node.transport_url.replace("rabbit://", "amqp://")) as connection,
+          connection.SimpleQueue(kombu.Queue("notifications.info", durable=False)) as queue):
+        while len(found) < count:
+            message = queue.get(timeout=START_TIMEOUT)
+            found.append(json.loads(json.loads(message.body)["oslo.message"]))
+            message.ack()
+    return found

@@ -12,6 +12,7 @@ import pytest
 from osprofiler import _utils as osprofiler_utils
 
 from tests.functional.deployment import SERVICES, Deployment
+from tests.rabbitmq import messages
 from trove import rpc
 
 pytestmark = pytest.mark.slow
@@ -65,6 +66,31 @@ def test_its_id_is_in_every_log(deployment):
     deployment.eventually(lambda: deployment.log("guestagent").count("reported running") >= 1)
     tail = lines(deployment.log("conductor"), request_id)
     assert len([line for line in tail if "is running" in line]) == 1
+
+
+def test_what_a_guest_does_is_notified_when_it_has_done_it(deployment):
+    deployment.sections["oslo_messaging_notifications"] = {"driver": "messagingv2"}
+    deployment.start()
+    instance_id = deployment.create().json()["instance"]["id"]
+    deployment.start_agent(instance_id)
+    deployment.wait_active(instance_id)
+    made = deployment.request("POST", f"/instances/{instance_id}/databases", json={"databases": [
+        {"name": "shop"}, {"name": "archive"}]})
+    failing = deployment.request("DELETE", f"/instances/{instance_id}/databases/shop")  # the stone cannot do that
+    assert (made.status_code, failing.status_code) == (202, 202)
+    found = {}
+    for message in messages(deployment.node, 7):
+        found[message["event_type"]] = message["payload"]
+    assert found.keys() == {f"dbaas.{event}" for event in (
+        "instance_create.start", "instance_create.end", "database_create.start", "database_create.end",
+        "database_delete.start", "database_delete.error")} | {"trove.instance.create"}
+    for event in ("start", "end"):
+        payload = found[f"dbaas.database_create.{event}"]
+        assert (payload["dbname"], payload["instance_id"], payload["client_ip"]) == (
+            "shop.archive", instance_id, "127.0.0.1")
+        assert payload["request_id"] == made.headers["x-openstack-request-id"]
+        assert payload["server_type"] == {"start": "api", "end": "conductor"}[event]
+    assert found["dbaas.database_delete.error"]["exception"] == "DatastoreOperationNotSupported"
 
 
 def test_a_guest_cannot_speak_for_another_request(deployment, conf, context):

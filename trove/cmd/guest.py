@@ -14,7 +14,7 @@ from trove import rpc
 from trove.common import cfg
 from trove.common.cfg import CONF
 from trove.guestagent import dbaas
-from trove.guestagent.common import spans
+from trove.guestagent.common import telling
 
 LOG = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Agent:
             raise SystemExit(f"Cannot start: {error}.") from error
         rpc.never_declare_exchange()
         self.server = rpc.get_server(f"guestagent.{CONF.guest_id}", CONF.guest_id, [self.manager], key=CONF.guest_key,
-                                     around=spans.command)
+                                     around=telling.command)
         self.stopping = threading.Event()
         self.brought_up = threading.Event()
         self.serving = threading.Event()

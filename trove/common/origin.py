@@ -6,8 +6,19 @@ import hashlib
 import hmac
 import json
 import time
+from typing import NamedTuple
 
 from trove.common.cfg import CONF
+
+
+class Origin(NamedTuple):
+    """request_id; trace: trace_info of the context or None; notification: what is notified of it when the guest has
+    done it, or None (``trove.notification.events``).
+    """
+
+    request_id: str
+    trace: dict | None
+    notification: dict | None
 
 
 def _seal_of(instance_id, values):
@@ -20,18 +31,19 @@ def seal(instance_id, context, seconds):
 
     context: TroveContext of the request; seconds: for how long the guest may refer to it.
     """
-    values = {"request_id": context.request_id, "trace": context.trace_info, "until": time.time() + seconds}
+    values = {**Origin(context.request_id, context.trace_info, context.notification)._asdict(),
+              "until": time.time() + seconds}
     return {**values, "seal": _seal_of(instance_id, values)}
 
 
 def unseal(instance_id, origin, now=None):
-    """(request id, trace info or None) of an origin that a guest handed back; None when it is not that guest's or old.
+    """The Origin that a guest handed back; None when it is not that guest's or too old.
 
     origin: anything that came over the bus; now: seconds since the epoch.
     """
     if not isinstance(origin, dict):
         return None
-    values = {name: origin.get(name) for name in ("request_id", "trace", "until")}
+    values = {name: origin.get(name) for name in (*Origin._fields, "until")}
     try:
         genuine = hmac.compare_digest(_seal_of(instance_id, values).encode(), str(origin.get("seal")).encode())
     except (TypeError, ValueError):
@@ -40,4 +52,4 @@ def unseal(instance_id, origin, now=None):
         return None
     if (time.time() if now is None else now) > values["until"]:
         return None
-    return values["request_id"], values["trace"]
+    return Origin(*(values[name] for name in Origin._fields))

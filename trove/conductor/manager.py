@@ -2,6 +2,9 @@
 
 A message that is forged, late, doubled or wrong is logged and dropped: nobody waits for an answer.
 """
+import collections
+import threading
+
 from oslo_log import log as logging
 
 from trove import rpc
@@ -10,8 +13,12 @@ from trove.common.instance import ServiceStatuses
 from trove.conductor import models
 from trove.conductor import spans as conductor_spans
 from trove.db import in_transaction
+from trove.notification import events
 
 LOG = logging.getLogger(__name__)
+
+# Characters of what a guest says of an error; notifications of guests that are remembered.
+_LONGEST_MESSAGE, _REMEMBERED = 500, 10000
 
 
 def _is_genuine(method, sent, proof, **args):
@@ -27,13 +34,13 @@ def _is_genuine(method, sent, proof, **args):
 def _join_request(context, instance_id):
     """Let what is logged from here on belong to the request for which the guest makes its report.
 
-    Returns whether it is for one.
+    Returns its Origin, or None when it is for none.
     """
     known = origin.unseal(instance_id, context.origin)
     if known is not None:
-        context.request_id, context.trace_info = known
+        context.request_id, context.trace_info = known.request_id, known.trace
         context.update_store()
-    return known is not None
+    return known
 
 
 def _apply(context, method, instance_id, slot, sent, what, effect):
@@ -56,8 +63,28 @@ def _apply(context, method, instance_id, slot, sent, what, effect):
         transaction()
 
 
+class _Seen:
+    """The keys that came last, so that a guest cannot have the same thing told again and again."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._keys = collections.OrderedDict()
+
+    def first(self, key):
+        """Whether ``key`` comes for the first time."""
+        with self._lock:
+            known = key in self._keys
+            self._keys[key] = None
+            while len(self._keys) > _REMEMBERED:
+                self._keys.popitem(last=False)
+        return not known
+
+
 class Manager:
     """The methods of contract/rpc.md section 3. ``sent``: seconds by the guest's clock; ``proof``: see envelope."""
+
+    def __init__(self):
+        self._told = _Seen()
 
     @rpc.expose
     def heartbeat(self, context, instance_id, payload=None, sent=None, proof=None):
@@ -101,6 +128,26 @@ class Manager:
             LOG.warning("Dropped report_spans of instance %s: its trace has too many already", instance_id)
             return
         conductor_spans.store(instance_id, context.trace_info, parts)
+
+    @rpc.expose
+    def notify_end(self, context, instance_id, sent=None, proof=None):
+        """The guest has done what somebody is to be notified of."""
+        if _is_genuine("notify_end", sent, proof, instance_id=instance_id):
+            self._notify(context, instance_id)
+
+    @rpc.expose
+    def notify_exc_info(self, context, instance_id, message=None, exception=None, sent=None, proof=None):
+        """It has failed to. message: a sentence for users; exception: name of a class."""
+        if _is_genuine("notify_exc_info", sent, proof, instance_id=instance_id, message=message, exception=exception):
+            self._notify(context, instance_id, {"message": str(message)[:_LONGEST_MESSAGE],
+                                                "exception": str(exception)[:_LONGEST_MESSAGE]})
+
+    def _notify(self, context, instance_id, failure=None):
+        known = _join_request(context, instance_id)
+        if known is None or not known.notification or not self._told.first(context.origin["seal"]):
+            LOG.warning("Dropped a notification of instance %s: there is nothing to tell, or it was told", instance_id)
+            return
+        events.told_by_guest(known.notification, failure)
 
     @rpc.expose
     def report_root(self, context, instance_id, user=None, sent=None, proof=None):

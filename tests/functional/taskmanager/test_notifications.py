@@ -2,7 +2,6 @@
 import datetime
 import json
 
-import kombu
 import pytest
 import sqlalchemy
 
@@ -177,18 +176,6 @@ def test_changed_quotas_are_told(world, told):
     assert told() == []
 
 
-def messages(node, count):
-    """So many notifications from the queue that consumers read."""
-    found = []
-    with (kombu.Connection(node.transport_url.replace("rabbit://", "amqp://")) as connection,
-          connection.SimpleQueue(kombu.Queue("notifications.info", durable=False)) as queue):
-        while len(found) < count:
-            message = queue.get(timeout=20)
-            found.append(json.loads(json.loads(message.body)["oslo.message"]))
-            message.ack()
-    return found
-
-
 @pytest.mark.slow
 def test_a_consumer_reads_them_off_the_broker_though_it_was_away(world, conf):
     node = rabbitmq.RabbitMQ().start()
@@ -201,7 +188,7 @@ def test_a_consumer_reads_them_off_the_broker_though_it_was_away(world, conf):
         sender.send_waiting()  # nothing is lost
         node.start_node()
         sender.send_waiting()
-        found = messages(node, 3)
+        found = rabbitmq.messages(node, 3)
         assert [(message["event_type"], message["priority"], message["publisher_id"]) for message in found] == [
             (event_type, "INFO", "tm-1") for event_type in (
                 "dbaas.instance_create.start", "dbaas.instance_create.end", "trove.instance.create")]

@@ -72,7 +72,7 @@ class SchemaController(wsgi.Controller):
             page, _ = guest.list_databases(1, database.name, True)
             if any(entry["_name"] == database.name for entry in page):
                 raise exception.BadRequest(f"The database '{database.name}' exists already.")
-        with events.told(req.context, "database_create", instance_id=instance_id,
+        with events.told(req.context, "database_create", by_guest=True, instance_id=instance_id,
                          dbname=".".join(database.name for database in wanted)):
             guest.create_database([database.serialize() for database in wanted])
 
@@ -86,7 +86,7 @@ class SchemaController(wsgi.Controller):
         """Drop a database; whether it exists is not checked."""
         loaded = load_writable(req.context, instance_id)
         models.check_database_name(name, loaded.manager)
-        with events.told(req.context, "database_delete", instance_id=instance_id, dbname=name):
+        with events.told(req.context, "database_delete", by_guest=True, instance_id=instance_id, dbname=name):
             client(req.context, loaded).delete_database(MySQLDatabase(name).serialize())
 
 
@@ -127,7 +127,7 @@ class UserController(wsgi.Controller):
         for user in wanted:
             if guest.get_user(user.name, user.host):
                 raise exception.BadRequest(f"The user '{user.id}' exists already.")
-        with events.told(req.context, "user_create", instance_id=instance_id,
+        with events.told(req.context, "user_create", by_guest=True, instance_id=instance_id,
                          username=",".join(user.name for user in wanted)):
             guest.create_user([user.serialize() for user in wanted])
 
@@ -149,7 +149,7 @@ class UserController(wsgi.Controller):
             _parse_changed_user_id(f"{name}@{host}", loaded.manager)
             _existing_user(guest, name, host)
             changes.append({"name": name, "host": host, "password": item["password"]})
-        with events.told(req.context, "user_change_password", instance_id=instance_id,
+        with events.told(req.context, "user_change_password", by_guest=True, instance_id=instance_id,
                          username=",".join(change["name"] for change in changes)):
             guest.change_passwords(changes)
 
@@ -172,7 +172,8 @@ class UserController(wsgi.Controller):
         new = (changes.get("name", old_name), changes.get("host", old_host))
         if new != (old_name, old_host) and guest.get_user(*new):
             raise exception.BadRequest(f"The user '{new[0]}@{new[1]}' exists already.")
-        with events.told(req.context, "user_update_attributes", instance_id=instance_id, username=old_name):
+        with events.told(req.context, "user_update_attributes", by_guest=True, instance_id=instance_id,
+                         username=old_name):
             guest.update_attributes(old_name, old_host, changes)
 
     @contract(**_ACCEPTED)
@@ -182,7 +183,7 @@ class UserController(wsgi.Controller):
         user, host = _parse_changed_user_id(name, loaded.manager)
         guest = client(req.context, loaded)
         _existing_user(guest, user, host)
-        with events.told(req.context, "user_delete", instance_id=instance_id, username=user):
+        with events.told(req.context, "user_delete", by_guest=True, instance_id=instance_id, username=user):
             guest.delete_user(MySQLUser(user, host).serialize())
 
 
