@@ -32,10 +32,10 @@ def main():
     runner = Runner(flows.FLOWS)
     manager = strategy.load(CONF.taskmanager_manager, option="taskmanager_manager")(runner)
     periodic = [Periodic("servers", reconcile.look_at_servers, lambda: CONF.reconcile_interval),
-                Periodic("old operations", reconcile.forget_old_operations, lambda: CONF.reconcile_interval)]
+                Periodic("old operations", reconcile.forget_old_operations, lambda: CONF.reconcile_interval),
+                Periodic("notifications", sender.send_waiting, lambda: CONF.notification_send_interval)]
     if notifications.enabled():
-        periodic += [Periodic("notifications", sender.send_waiting, lambda: CONF.notification_send_interval),
-                     Periodic("exists notifications", audit.tell_existing, lambda: CONF.report_interval),
+        periodic += [Periodic("exists notifications", audit.tell_existing, lambda: CONF.report_interval),
                      Periodic("quota notifications", audit.tell_quotas, lambda: CONF.report_interval)]
     server = rpc.get_server(CONF.taskmanager_queue, CONF.host, [manager])
     # Starting waits for the broker without end. Operations do not need it: the sweep finds what there is to do.

@@ -37,6 +37,11 @@ def put_all(session, events):
         session.execute(_table.insert(), rows)
 
 
+def waits(session):
+    """Whether any notification waits to be sent."""
+    return session.execute(sqlalchemy.select(_table.c.id).limit(1)).first() is not None
+
+
 def take(session, limit):
     """Take the oldest notifications, if nobody else is sending: [(id, event type, publisher, payload)]."""
     now = get_db_api().now(session)

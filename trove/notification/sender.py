@@ -14,8 +14,11 @@ _BATCH = 50
 
 
 def send_waiting():
-    """Send until nothing waits that this process may send. What the bus does not take stays."""
-    while True:
+    """Send until nothing waits that this process may send. What the bus does not take stays.
+
+    Without a driver what waits is dropped: services that write it have one, and this one was told not to send.
+    """
+    while _waits():
         # Counted from before they are taken: once the lease has ended another sends what is left of them.
         end = time.monotonic() + models.LEASE / 2
         rows = _take()
@@ -25,6 +28,12 @@ def send_waiting():
         _settle(done, [row[0] for row in rows[len(done):]])
         if len(done) < len(rows):
             return
+
+
+def _waits():
+    """Whether there is anything to send: asked without a lock, as it is asked all the time."""
+    with get_db_api().reader() as session:
+        return models.waits(session)
 
 
 def _send(rows, end):

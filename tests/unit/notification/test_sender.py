@@ -50,6 +50,14 @@ def test_what_the_bus_does_not_take_waits(db_each, bus):
     assert bus == [("e", number) for number in range(10)]
 
 
+def test_without_a_driver_what_waits_is_dropped(db, conf):
+    conf.set_override("transport_url", "fake://")
+    fill(db, 3)
+    sender.send_waiting()
+    assert waiting(db) == 0
+    rpc.cleanup()
+
+
 def test_one_at_a_time_sends(db_each, bus):
     fill(db_each, 3)
     with db_each.writer() as session:
