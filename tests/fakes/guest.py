@@ -16,6 +16,10 @@ class Guest:
         self.users = {}
         self.root_password = None
         self.used = 0.11
+        # Name of a log -> [kind, whether it is on, bytes published, bytes pending]
+        self.logs = {"guest": ["SYS", True, 0, 10], "general": ["USER", False, 0, 0],
+                     "slow_query": ["USER", False, 0, 0], "error": ["USER", False, 0, 0]}
+        self.storage = None
         self.error = None
         self.calls = []
 
@@ -137,3 +141,23 @@ class Client:
     def get_diagnostics(self):
         self._guest("get_diagnostics")
         return {"version": "1.0", "fd_size": 64, "vm_size": 5, "vm_peak": 6, "vm_rss": 3, "vm_hwm": 4, "threads": 2}
+
+    def _log(self, name):
+        kind, on, published, pending = guest(self.instance_id).logs[name]
+        word = "Published" if published else "Enabled"
+        return {"name": name, "type": kind, "status": word if on else "Disabled", "published": published,
+                "pending": pending}
+
+    def guest_log_list(self):
+        return [self._log(name) for name in self._guest("guest_log_list").logs]
+
+    def guest_log_action(self, log_name, enable=False, disable=False, publish=False, discard=False, storage=None):
+        found = self._guest("guest_log_action")
+        log = found.logs[log_name]
+        log[1] = (log[1] or enable) and not disable
+        if discard:
+            log[2:] = 0, log[2] + log[3]
+        if publish:
+            log[2:] = log[2] + log[3], 0
+            found.storage = storage
+        return self._log(log_name)

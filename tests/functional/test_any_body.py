@@ -53,7 +53,7 @@ FITTING = {
         "name": "max_connections", "restart_required": 0, "data_type": "integer", "max": 9, "min": 1}},
     "/{name}": {"user": {"name": "bob", "password": "secret", "host": "10.1.%.%"}, "users": USER},
     "/upgrade": {"upgrade": {"instance_version": "1", "location": "http://h/x"}},
-    "/log": {"name": "general", "enable": 1, "disable": 0, "publish": None, "discard": False},
+    "/log": {"name": "general", "enable": 1, "disable": 0, "publish": None, "discard": 0},
     "/instances/{instance_id}/modules": {"modules": [{"id": UNKNOWN}]},
     "/modules/{module_id}/instances": {},
     "/modules": {"module": MODULE},
@@ -76,7 +76,7 @@ FITTING = {
 # Routes of which no body is accepted, because what they ask for cannot be done here.
 REFUSED = {f"/{{tenant_id}}{path}" for path in (
     "/mgmt/instances/{instance_id}/upgrade", "/mgmt/hosts/{name}/instances/action", "/clusters",
-    "/clusters/{cluster_id}/root", "/instances/{instance_id}/log", "/instances/{instance_id}/modules",
+    "/clusters/{cluster_id}/root", "/instances/{instance_id}/modules",
     "/modules/{module_id}/instances")}
 # What the last name in a path must be to exist.
 NAMES = {"/{tenant_id}/mgmt/hosts/{name}/instances/action": "minicloud",

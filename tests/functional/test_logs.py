@@ -1,34 +1,109 @@
 """Logs of an instance (rest-api 3.1, GET and POST /instances/{id}/log; 3.8)."""
 import pytest
+import requests
+import swiftclient
+from swiftclient import exceptions
 
-from tests.functional.world import UNKNOWN, create
+from tests.functional.world import UNKNOWN, create, create_active
+from trove.common import exception, remote
+
+NOTHING = {"published": 0, "container": "None", "prefix": "None", "metafile": "None"}
 
 
-def test_the_logs_that_there_are(world, alice, bob):
-    instance_id = create(alice)
-    logs = {log["name"]: log for log in alice.get(f"/instances/{instance_id}/log").json["logs"]}
-    nothing = {"published": 0, "pending": 0, "container": "None", "prefix": "None", "metafile": "None"}
+@pytest.fixture
+def account(cloud, options, monkeypatch):
+    """The account in Swift that the caller's token leads to."""
+    options.clear_override("remote_swift_client")
+    connection = remote.swift_client()
+    connection.url, connection.token = connection.get_auth()
+
+    def client(token, project_id):
+        assert token.startswith(f"{project_id}:")  # it is the caller's own, for its own tenant
+        return swiftclient.Connection(preauthurl=connection.url, preauthtoken=connection.token, retries=0)
+    monkeypatch.setattr(remote, "tenant_swift_client", client)
+    yield connection
+    cloud.clear_objects()
+
+
+@pytest.fixture
+def path(world, alice):
+    return f"/instances/{create_active(world, alice)}/log"
+
+
+def test_the_logs_that_there_are(world, alice, bob, path):
+    logs = {log["name"]: log for log in alice.get(path).json["logs"]}
     assert logs == {
-        "guest": {"name": "guest", "type": "SYS", "status": "Unavailable", **nothing},
-        **{name: {"name": name, "type": "USER", "status": "Disabled", **nothing} for name in ("general", "slow_query")}}
-    bob.get(f"/instances/{instance_id}/log", status=404)
+        "guest": {"name": "guest", "type": "SYS", "status": "Enabled", "pending": 10, **NOTHING},
+        **{name: {"name": name, "type": "USER", "status": "Disabled", "pending": 0, **NOTHING}
+           for name in ("general", "slow_query")}}  # what the option does not name stays hidden
+    bob.get(path, status=404)
     alice.get(f"/instances/{UNKNOWN}/log", status=404)
 
 
-@pytest.mark.parametrize(("body", "code"), [
-    ({"name": "general", "enable": 1}, 501), ({"name": "guest", "publish": True, "disable": 0}, 501),
-    ({"name": "general", "disable": 1, "discard": 1}, 501), ({"name": "elephants", "enable": 1}, 404),
-    ({"enable": 1}, 400),
-    ({"name": "general", "enable": 1, "disable": 1}, 400), ({"name": "general", "enable": "yes"}, 400), ({}, 400)])
-def test_nothing_can_be_done_with_them(world, alice, bob, body, code):
+def test_a_guest_that_is_not_there_is_not_asked(world, alice):
     path = f"/instances/{create(alice)}/log"
+    assert {log["status"] for log in alice.get(path).json["logs"]} == {"Unavailable"}
+    assert alice.post(path, {"name": "general"}).json["log"]["status"] == "Unavailable"
+    alice.post(path, {"name": "general", "enable": 1}, status=422)
+
+
+@pytest.mark.parametrize(("body", "code"), [
+    ({"name": "elephants", "enable": 1}, 404), ({"name": "error", "enable": 1}, 404), ({"enable": 1}, 400), ({}, 400),
+    ({"name": "general", "enable": 1, "disable": 1}, 400), ({"name": "general", "enable": "yes"}, 400)])
+def test_what_cannot_be_asked_for(world, alice, bob, path, body, code):
     alice.post(path, body, status=code)
+    assert "guest_log_action" not in world.guest(path.split("/")[2]).calls
     assert bob.post(path, {"name": "general", "enable": 1}, status=404)
 
 
 @pytest.mark.parametrize("flags", [{}, {"enable": 0, "publish": None}])
-def test_one_is_shown_to_who_asks_for_nothing_else(world, alice, flags):
-    path = f"/instances/{create(alice)}/log"
+def test_one_is_shown_to_who_asks_for_nothing_else(alice, path, flags):
     shown = alice.post(path, {"name": "general", **flags}).json["log"]
     assert shown in alice.get(path).json["logs"]
     assert shown["name"] == "general"
+
+
+def test_on_and_off(alice, path):
+    assert alice.post(path, {"name": "general", "enable": 1}).json["log"]["status"] == "Enabled"
+    assert alice.post(path, {"name": "general", "disable": True}).json["log"]["status"] == "Disabled"
+
+
+def test_what_is_published_lies_in_the_callers_account(world, account, alice, path):
+    instance_id = path.split("/")[2]
+    published = alice.post(path, {"name": "guest", "publish": 1}).json["log"]
+    assert published == {
+        "name": "guest", "type": "SYS", "status": "Published", "published": 10, "pending": 0,
+        "container": "database_logs", "prefix": f"{instance_id}/mysql-guest/",
+        "metafile": f"{instance_id}/mysql-guest_metafile"}
+    storage = world.guest(instance_id).storage
+    assert storage["prefix"] == published["prefix"]
+    for name, code in ((f"{storage['prefix']}log-1", 201), (published["metafile"], 201), ("other/log", 401),
+                       (f"{instance_id}/mysql-general/log-1", 401)):
+        assert requests.put(f"{storage['url']}/{name}?{storage['PUT']}", data=b"a line\n").status_code == code, name
+    names = [entry["name"] for entry in account.get_container("database_logs")[1]]
+    assert names == [f"{storage['prefix']}log-1", published["metafile"]]
+    assert requests.get(f"{storage['url']}/{names[0]}?{storage['PUT']}").status_code == 401
+    account.put_object("database_logs", f"{instance_id}/mysql-guest_metafile2", b"stays")
+
+    discarded = alice.post(path, {"name": "guest", "discard": 1}).json["log"]
+    assert discarded.items() >= {"pending": 10, **NOTHING}.items()
+    assert [entry["name"] for entry in account.get_container("database_logs")[1]] == [f"{published['metafile']}2"]
+
+
+def test_discarding_nothing_is_fine(options, account, alice, path):
+    options.set_override("guest_log_container_name", "not-there-yet")
+    alice.post(path, {"name": "general", "discard": 1})
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 401), (403, 403), (404, 404), (500, 503), (None, 503)])
+def test_an_object_store_that_refuses(world, account, monkeypatch, alice, path, status, code):
+    def refuse(*_args, **_kwargs):
+        raise exceptions.ClientException("no", http_status=status)
+    monkeypatch.setattr(swiftclient.Connection, "put_container", refuse)
+    alice.post(path, {"name": "guest", "publish": 1}, status=code)
+    assert "guest_log_action" not in world.guest(path.split("/")[2]).calls
+
+
+def test_a_guest_that_fails(world, account, alice, path):
+    world.guest(path.split("/")[2]).error = exception.GuestError(original="no room")
+    assert "no room" in alice.post(path, {"name": "guest", "publish": 1}, status=400).text

@@ -82,8 +82,8 @@ class AuthorizationMiddleware:
 class ContextMiddleware:
     """Makes the TroveContext of the request.
 
-    Neither the token nor the catalog goes into it: contexts cross the bus, guests read the bus, and nothing of ours
-    acts with the caller's token.
+    Neither the token nor the catalog goes into it: contexts cross the bus, and guests read the bus. Only the publishing
+    of logs acts with the caller's token, while the request lasts.
     """
 
     def __init__(self, app):

@@ -48,3 +48,12 @@ def backup_key(backup_id):
 def container_key():
     """The key with which URLs to the objects of backups are signed: made from [DEFAULT] operation_key, hexadecimal."""
     return hmac.new(CONF.operation_key.encode(), b"temporary URLs of backups", hashlib.sha256).hexdigest()
+
+
+def log_key(project_id):
+    """The key with which URLs to the published logs of a tenant are signed: made from [DEFAULT] operation_key.
+
+    The tenant can read it in its account; it opens nothing but the tenant's own container.
+    """
+    return hmac.new(CONF.operation_key.encode(), f"temporary URLs of logs:{project_id}".encode(),
+                    hashlib.sha256).hexdigest()

@@ -145,6 +145,17 @@ def swift_client():
                     "endpoint_type": CONF.swift_endpoint_type, **override})
 
 
+def tenant_swift_client(token, project_id):
+    """Swift, with the token of a request, for its tenant's own account."""
+    import swiftclient
+    if CONF.swift_url:
+        url = f"{CONF.swift_url}{project_id}"
+    else:
+        # As the catalog has it for the service user: an account is called after its project.
+        url = swift_client().get_auth()[0].replace(service_session().get_project_id(), project_id)
+    return swiftclient.Connection(preauthurl=url, preauthtoken=token, retries=0, timeout=CONF.cloud_request_timeout)
+
+
 @_replaceable
 def guest_client(context, instance_id):
     """Commands for the agent of an instance."""

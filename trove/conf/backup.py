@@ -1,4 +1,4 @@
-"""[DEFAULT] options of backups: the control plane's, and those that the agent in a guest reads."""
+"""[DEFAULT] options of backups, and of what else goes to the object store: the control plane's and the agent's."""
 from oslo_config import cfg
 
 control_opts = [
@@ -14,6 +14,8 @@ control_opts = [
                 help="Whether the checksum of a backup is compared with the object store's before it is restored."),
     cfg.IntOpt("backup_time_out", default=36000,
                help="Seconds for one backup; a guest may write to the object store for so long."),
+    cfg.StrOpt("guest_log_container_name", default="database_logs",
+               help="Container of published logs, in the account of the tenant; it is made if it is missing."),
     cfg.IntOpt("object_store_time_out", default=600,
                help="Seconds until the object store must have written or deleted the objects of a backup."),
 ]

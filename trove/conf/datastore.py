@@ -10,7 +10,7 @@ def datastore_opts(*, tcp_ports, mount_point, usage_timeout, udp_ports=(), volum
                    device_path="/dev/vdb", root_on_create=False, root_controller=None, ignore_users=(),
                    ignore_dbs=(), backup_strategy=None, backup_incremental_strategy=None, backup_namespace=None,
                    restore_namespace=None, replication_strategy=None, replication_namespace=None,
-                   guest_log_exposed_logs=""):
+                   guest_log_exposed_logs="", guest_log_long_query_time=None):
     """The option list of one datastore group; the arguments are the defaults of the options of the same names."""
     return [
         cfg.ListOpt("tcp_ports", default=list(tcp_ports), help="TCP ports opened to users: numbers or ranges a-b."),
@@ -33,4 +33,7 @@ def datastore_opts(*, tcp_ports, mount_point, usage_timeout, udp_ports=(), volum
         cfg.StrOpt("replication_namespace", default=replication_namespace, help="Module of the replication class."),
         cfg.StrOpt("guest_log_exposed_logs", default=guest_log_exposed_logs,
                    help="Logs that users may see, separated by commas."),
+        *([] if guest_log_long_query_time is None else [cfg.IntOpt(
+            "guest_log_long_query_time", default=guest_log_long_query_time, min=0,
+            help="Milliseconds from which a statement is in the log of slow queries, where nobody says otherwise.")]),
     ]

@@ -25,6 +25,10 @@ opts = [
     cfg.ListOpt("root_grant", default=["ALL"], help="Privileges of an enabled root user."),
     cfg.BoolOpt("root_grant_option", default=True, help="Whether an enabled root user may grant."),
     cfg.BoolOpt("sql_query_logging", default=False, help="Whether the agent logs its SQL (insecure)."),
+    cfg.IntOpt("guest_log_limit", default=1000000, min=1000,
+               help="Most bytes of one piece in which a log is published."),
+    cfg.IntOpt("guest_log_expiry", default=2592000, min=1,
+               help="Seconds after which the object store drops a published piece."),
     cfg.IntOpt("host_command_timeout", default=120, help="Seconds for one command of the guest's system."),
     cfg.IntOpt("package_install_timeout", default=900, help="Seconds for the package manager."),
 ]

@@ -17,6 +17,7 @@ opts = datastore.datastore_opts(
     replication_strategy="MariaDBGTIDReplication",
     replication_namespace=f"{datastore.REPLICATION}.experimental.mariadb_gtid",
     guest_log_exposed_logs="general,slow_query",
+    guest_log_long_query_time=1000,
 )
 
 

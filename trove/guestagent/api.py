@@ -103,6 +103,18 @@ def _is_truth(value):
     return isinstance(value, bool)
 
 
+LOG_STATES = ("Disabled", "Enabled", "Unavailable", "Ready", "Published", "Partial", "Rotated", "Restart Required")
+
+
+def _is_log(value):
+    return (_has_numbers(value, "published", "pending") and isinstance(value.get("name"), str)
+            and value.get("type") in ("SYS", "USER") and value.get("status") in LOG_STATES)
+
+
+def _is_log_list(value):
+    return _is_list(value, _is_log)
+
+
 class API:
     """Commands for the agent of one instance.
 
@@ -337,6 +349,19 @@ class API:
     def cleanup_source_on_replica_detach(self, replica_info):
         """Remove the account of a replica: {"user"}."""
         self._send(HIGH, "cleanup_source_on_replica_detach", replica_info=replica_info)
+
+    def guest_log_list(self):
+        """The logs of the guest: [{"name", "type": SYS or USER, "status", "published", "pending": bytes}]."""
+        return self._send(HIGH, "guest_log_list", _is_log_list)
+
+    def guest_log_action(self, log_name, enable=False, disable=False, publish=False, discard=False, storage=None):
+        """Turn a log on or off, forget what was published of it, or publish what is new; returns its dict.
+
+        storage: where to publish it, {"url": of a container, "PUT": query string with a signature for what begins with
+        "prefix", "prefix"}.
+        """
+        return self._send(HIGH, "guest_log_action", _is_log, log_name=log_name, enable=enable, disable=disable,
+                          publish=publish, discard=discard, storage=storage)
 
     def cluster_complete(self):
         """Tell a member that its cluster is complete."""

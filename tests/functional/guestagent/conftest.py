@@ -39,7 +39,8 @@ class Guest:
         self.engine = engine
         self.layout = Layout(
             mount_point=root / "mysql", config_file=root / "etc/my.cnf", overrides=root / "etc/conf.d",
-            run_dir=root / "run", template=root / "template", log_file=root / "error.log")
+            run_dir=root / "run", template=root / "template", log_file=root / "log/error.log")
+        self.layout.log_file.parent.mkdir()
         self.layout.config_file.parent.mkdir()
         self.layout.overrides.mkdir()
 

@@ -5,6 +5,7 @@ of the datastore (``app``, ``admin``), and what a collaborator lacks is refused 
 implements ``status`` and ``do_prepare`` and offers the collaborators it has. Every command may come twice.
 """
 import abc
+import contextlib
 import os
 import threading
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from trove import rpc, version
 from trove.common import exception
 from trove.common.cfg import CONF
 from trove.conductor import api as conductor_api
-from trove.guestagent import volume
+from trove.guestagent import logs, volume
 from trove.guestagent.common import spans
 from trove.guestagent.datastore.replication import ReplicationCommands
 
@@ -54,6 +55,7 @@ class Manager(ReplicationCommands, abc.ABC):
         # Held by commands about databases and users, so that each sees what those before it did.
         self._administration = threading.Lock()
         self._preparing = threading.Lock()
+        self._logs = logs.LogKeeper()
 
     # What a datastore offers
 
@@ -378,6 +380,25 @@ class Manager(ReplicationCommands, abc.ABC):
     def create_backup(self, context, backup_info):
         """Take a backup and report how it went."""
         return self._call(self.backups, "create_backup", context, backup_info)
+
+    # Logs
+
+    @property
+    def logs(self):
+        """Who keeps the logs that users may read (LogKeeper)."""
+        return self._logs
+
+    @rpc.expose
+    def guest_log_list(self, context):
+        """Every log, with how far it was published."""
+        return self._call(self.logs, "list_logs")
+
+    @rpc.expose
+    def guest_log_action(self, context, log_name, enable=False, disable=False, publish=False, discard=False,
+                         storage=None):
+        """Turn a log on or off, forget what was published of it, or publish it."""
+        with self._lifecycle if enable or disable else contextlib.nullcontext():
+            return self._call(self.logs, "act", log_name, enable, disable, publish, discard, storage)
 
     # Clusters
 

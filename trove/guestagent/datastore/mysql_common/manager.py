@@ -4,10 +4,11 @@ from pathlib import Path
 from trove.common import exception
 from trove.common.cfg import CONF
 from trove.conductor import api as conductor_api
-from trove.guestagent import pkg
+from trove.guestagent import logs, pkg
 from trove.guestagent.backup.backupagent import BackupAgent
 from trove.guestagent.datastore import manager, replication
 from trove.guestagent.datastore.mysql_common.admin import MySqlAdmin
+from trove.guestagent.datastore.mysql_common.logs import MySqlLogs
 from trove.guestagent.datastore.mysql_common.service import Layout, MySqlApp
 
 
@@ -18,6 +19,7 @@ class MySqlManager(manager.Manager):
         super().__init__(manager_name)
         self._app = MySqlApp(layout or Layout(Path(CONF[self.manager].mount_point)))
         self._admin = MySqlAdmin(self._app.session, self.manager)
+        self._logs = logs.LogKeeper(MySqlLogs(self._app, self.manager))
         self._backups = BackupAgent(self.manager, self._app)
         self._replication = replication.load(self.manager, self._app)
 

@@ -65,17 +65,7 @@ class SwiftStorage(base.Storage):
         return base.Saved(whole, size, len(hashes))
 
     def _put(self, backup, number, data):
-        name = f"{backup['id']}_{number:08d}"
-        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-
-        def attempt():
-            with _request(backup["storage"], "PUT", name, data, {"ETag": md5}) as answer:
-                _check(answer, name, 201)
-                etag = answer.headers.get("ETag", "").strip('"')
-            if etag != md5:
-                raise StorageError(name=name, reason=f"its checksum there is {etag}, what was sent has {md5}.")
-        _repeated(name, attempt)
-        return md5
+        return put(backup["storage"], f"{backup['id']}_{number:08d}", data)
 
     def save_metadata(self, backup, metadata):
         """See the base."""
@@ -119,6 +109,23 @@ class SwiftStorage(base.Storage):
         if md5.hexdigest() != expected or position != size:
             raise StorageError(name=name, reason=f"it is damaged: its checksum is {md5.hexdigest()}, what was written "
                                                  f"had {expected}.")
+
+
+def put(storage, name, data, headers=None):
+    """Write one object; returns the MD5 of ``data`` (bytes), which both ends have compared.
+
+    storage: {"url": of the container, "PUT": query string with the signature}. Raises StorageError.
+    """
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+    def attempt():
+        with _request(storage, "PUT", name, data, {**(headers or {}), "ETag": md5}) as answer:
+            _check(answer, name, 201)
+            etag = answer.headers.get("ETag", "").strip('"')
+        if etag != md5:
+            raise StorageError(name=name, reason=f"its checksum there is {etag}, what was sent has {md5}.")
+    _repeated(name, attempt)
+    return md5
 
 
 def _segments(blocks, size):
