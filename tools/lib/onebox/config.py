@@ -77,6 +77,9 @@ def guest(settings):
         "volume_fstype": "ext4",  # formats ten times as fast as the default, ext3
         "state_change_poll_time": 0.2,
         "use_stderr": True,  # the journal of the guest
+        # What users may read as the log "guest".
+        "log_dir": "/var/log/trove", "log_file": "trove-guestagent.log",
+        "log_rotation_type": "size", "max_logfile_size_mb": 10, "max_logfile_count": 1,
     }}
 
 
