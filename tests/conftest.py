@@ -11,9 +11,11 @@ from trove.db.sqlalchemy import tables
 
 
 def pytest_addoption(parser):
-    """``--fuzz-cases``: how many requests tests/functional/test_fuzz.py makes in all."""
+    """``--fuzz-cases``: requests of tests/functional/test_fuzz.py; ``--write-pages``: for tests of pages' examples."""
     parser.addoption("--fuzz-cases", type=int, default=20000, metavar="NUMBER",
                      help="requests that the fuzz run of the API makes (default: 20000)")
+    parser.addoption("--write-pages", action="store_true",
+                     help="write what the examples on pages of doc/ print into these pages")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,14 +1,19 @@
 """trove-manage: every command, its exit code, and one line that says what is wrong."""
 import json
+import shlex
+from pathlib import Path
 
 import pytest
 import sqlalchemy
 
+from tests import pages
 from trove.cmd import manage
 from trove.common import cfg
 from trove.common.cfg import CONF
 from trove.datastore import models
 from trove.db.sqlalchemy import tables
+
+OPERATORS = Path(__file__).parents[3] / "doc/operators.rst"
 
 
 @pytest.fixture
@@ -178,3 +183,20 @@ def test_a_database_that_does_not_answer_is_one_line(run, db, tmp_path):
         code, _out, err = run(*arguments)
         assert code == 1
         assert err.count("\n") == 1
+
+
+def test_the_page_for_operators_is_true(run, db, request):
+    """Each command of doc/operators.rst prints what the page says; ``--write-pages`` writes what it prints."""
+    tables.metadata.drop_all(db.get_engine())
+    text, outputs = OPERATORS.read_text(), []
+    for example in pages.examples(text):
+        program, *arguments = shlex.split(example.command)
+        assert program == "trove-manage"
+        code, out, err = run(*arguments)
+        assert (code == 0) is (not err or "warning" in err), example
+        outputs.append(out + err)
+    if request.config.getoption("--write-pages"):
+        OPERATORS.write_text(pages.rewritten(text, outputs))
+    else:
+        expected = [pages.masked(example.output) for example in pages.examples(text)]
+        assert expected == [pages.masked(output) for output in outputs]
