@@ -47,7 +47,7 @@ class TestReply:
                           "version_id": world.catalog["mysql 5.7"].id, "packages": []},
             "volume_size": 2, "volume_type": "fast", "availability_zone": "nova", "nics": [{"net-id": "n1"}],
             "databases": [{"_name": "db1", "_character_set": "utf8", "_collate": "utf8_general_ci"}],
-            "overrides": {}, "configuration_id": None, "backup_id": None, "replica_of": None,
+            "overrides": {}, "user_names": ["bob"], "configuration_id": None, "backup_id": None, "replica_of": None,
             "root": False,
         }
         assert operation.load_secrets() == {"root_password": None, "users": [

@@ -210,6 +210,7 @@ def _insert(session, context, spec, datastore, version, flavor, root_password):
             "availability_zone": spec.availability_zone,
             "nics": list(spec.nics),
             "databases": [database.serialize() for database in spec.databases],
+            "user_names": [user.name for user in spec.users],
             "overrides": overrides,
             "configuration_id": spec.configuration_id,
             "backup_id": backup_id,

@@ -21,7 +21,8 @@ def _create(operation):
     traits = {"instance_id": operation.resource_id, "name": args["name"], "flavor_id": args["flavor"]["id"],
               "datastore": args["datastore"]["name"], "datastore_version": args["datastore"]["version"],
               "image_id": args["image_id"], "availability_zone": args.get("availability_zone")}
-    more = {"databases": [database["_name"] for database in args.get("databases") or ()], "nics": args.get("nics"),
+    more = {"databases": [database["_name"] for database in args.get("databases") or ()],
+            "users": args.get("user_names"), "nics": args.get("nics"),
             **{name: args.get(name) for name in ("volume_size", "backup_id", "replica_of", "replica_count",
                                                  "cluster_id")}}
     return {**traits, **{name: value for name, value in more.items() if value}}
@@ -42,6 +43,8 @@ def _resource(operation):
     return {f"{operation.resource_type}_id": operation.resource_id}
 
 
+# Parts of other operations, of which alone nobody wants to know.
+INTERNAL = frozenset(("backup.snapshot",))
 # Kind of an operation -> (name of its events or a function that gives it, function that gives its traits). A kind that
 # is not here is told under its own name.
 OPERATIONS = {
@@ -96,7 +99,7 @@ def failed(session, operation, message, error=None):
 
 
 def _put(session, operation, phase, server_type, more=()):
-    if models.enabled():
+    if models.enabled() and operation.kind not in INTERNAL:
         name, traits = of_operation(operation)
         models.put(session, f"dbaas.{name}.{phase}", {**_base(operation.request, server_type), **traits, **dict(more)})
 
