@@ -22,7 +22,6 @@ from kombu import entity as kombu_entity  # noqa: E402
 from oslo_log import log as logging  # noqa: E402
 from oslo_messaging import transport as messaging_transport  # noqa: E402
 from oslo_messaging._drivers import amqpdriver  # noqa: E402
-from oslo_messaging.notify import notifier as messaging_notifier  # noqa: E402
 from oslo_messaging.rpc import server as messaging_server  # noqa: E402
 
 from trove.common import cfg, envelope, exception  # noqa: E402
@@ -38,13 +37,11 @@ VERSION_ALIASES = {"icehouse": "1.0", "juno": "1.0", "kilo": "1.0", "liberty": "
 
 # The library registers transport_url only when a transport is made; programs check it before.
 CONF.register_opts(messaging_transport._transport_opts)
-CONF.register_opts(messaging_notifier._notifier_opts, group="oslo_messaging_notifications")
 
 # Characters of what a guest says of an error.
 _LONGEST_ERROR = 500
 
 _transport = None
-_notifications = None
 
 
 def _leave_what_comes_after_stop():
@@ -109,54 +106,10 @@ def get_transport():
 
 def cleanup():
     """Close the transport; the next use makes a new one (tests, and after a fork)."""
-    global _transport, _notifications
+    global _transport
     if _transport is not None:
         _transport.cleanup()
         _transport = None
-    if _notifications is not None:
-        _notifications.notifier.transport.cleanup()
-        _notifications = None
-
-
-def notification_drivers():
-    """The names of the drivers that send notifications; [] when nobody wants any."""
-    return CONF.oslo_messaging_notifications.driver or CONF.notification_driver
-
-
-class _Notifications:
-    """A notifier that tells when the bus did not take a message: the library's only logs that."""
-
-    def __init__(self):
-        messaging.set_transport_defaults(control_exchange=CONTROL_EXCHANGE)
-        CONF.set_default("driver", notification_drivers(), group="oslo_messaging_notifications")
-        transport = messaging.get_notification_transport(CONF)
-        self._send = transport._send_notification
-        transport._send_notification = self._remember_failure
-        self._failure = None
-        self.notifier = messaging.Notifier(transport, serializer=ContextSerializer(), retry=CONF.rpc_send_retries)
-
-    def _remember_failure(self, *args, **kwargs):
-        try:
-            self._send(*args, **kwargs)
-        except Exception as error:  # a first connection fails with the errors of kombu
-            self._failure = error
-            raise
-
-    def notify(self, publisher, event_type, payload):
-        self._failure = None
-        context = TroveContext(request_id=payload.get("request_id"), project_id=payload.get("tenant_id"),
-                               overwrite=False)
-        self.notifier.prepare(publisher_id=publisher).info(context, event_type, payload)
-        if self._failure is not None:
-            raise DeliveryFailure(str(self._failure)) from self._failure
-
-
-def notify(publisher, event_type, payload):
-    """Send a notification (level INFO); for one thread of a process. Raises DeliveryFailure."""
-    global _notifications
-    if _notifications is None:
-        _notifications = _Notifications()
-    _notifications.notify(publisher, event_type, payload)
 
 
 def version_cap(service):

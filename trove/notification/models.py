@@ -8,10 +8,10 @@ import json
 import sqlalchemy
 from sqlalchemy import exc
 
-from trove import rpc
 from trove.common.cfg import CONF
 from trove.db import get_db_api
 from trove.db.sqlalchemy import tables
+from trove.notification import bus
 
 _table, _runs = tables.notifications, tables.notification_runs
 # Seconds for which one task manager alone sends what it took.
@@ -20,7 +20,7 @@ LEASE = 60
 
 def enabled():
     """Whether anybody wants notifications; if not, none is written."""
-    return bool(rpc.notification_drivers())
+    return bool(bus.drivers())
 
 
 def put(session, event_type, payload):

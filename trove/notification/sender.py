@@ -6,7 +6,7 @@ from oslo_log import log as logging
 from trove import rpc
 from trove.db import get_db_api
 from trove.db.sqlalchemy.session import retry_lost_races
-from trove.notification import models
+from trove.notification import bus, models
 
 LOG = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def _send(rows, end):
             if time.monotonic() > end:
                 LOG.warning("The bus is slow: %d of %d notifications were sent", len(done), len(rows))
                 break
-            rpc.notify(publisher, event_type, payload)
+            bus.notify(publisher, event_type, payload)
             done.append(row_id)
     except rpc.DeliveryFailure as error:
         LOG.warning("Notifications cannot be sent now and wait: %s", error)

@@ -18,7 +18,7 @@ from tests.functional.taskmanager.test_crash_points import (
 from trove import rpc
 from trove.db.sqlalchemy import tables
 from trove.instance.tasks import InstanceTasks
-from trove.notification import events, models, sender, usage
+from trove.notification import bus, events, models, sender, usage
 from trove.quota import quota
 from trove.taskmanager import audit, flow
 from trove.taskmanager.flows import FLOWS
@@ -196,5 +196,6 @@ def test_a_consumer_reads_them_off_the_broker_though_it_was_away(world, conf):
         assert world.instance(instance_id).task is InstanceTasks.NONE
         assert GUESTS.called("prepare")
     finally:
+        bus.cleanup()
         rpc.cleanup()
         node.stop()

@@ -18,7 +18,7 @@ def bus(monkeypatch):
                 raise rpc.DeliveryFailure("no broker")
             self.append((event_type, payload["n"]))
     bus = Bus()
-    monkeypatch.setattr(rpc, "notify", bus.notify)
+    monkeypatch.setattr(sender.bus, "notify", bus.notify)
     return bus
 
 
@@ -55,7 +55,7 @@ def test_without_a_driver_what_waits_is_dropped(db, conf):
     fill(db, 3)
     sender.send_waiting()
     assert waiting(db) == 0
-    rpc.cleanup()
+    sender.bus.cleanup()
 
 
 def test_one_at_a_time_sends(db_each, bus):
