@@ -10,7 +10,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from onebox import bench_api, bench_backup, bench_guests, quickstart
+from onebox import bench_api, bench_backup, bench_failover, bench_guests, quickstart
 from onebox.settings import SetupError, choose, exclusive
 from onebox.show import Progress
 
@@ -97,6 +97,10 @@ def _parser():
     backup = add("backup", bench_backup.run)
     backup.add_argument("--size-mb", type=_count, default=300, help="MB of data (default: %(default)s)")
     backup.add_argument("--rounds", type=int, default=5, help="rounds of both (default: %(default)s)")
+    failover = add("failover", bench_failover.run)
+    failover.add_argument("--rounds", type=_count, default=20, help="switchovers (default: %(default)s)")
+    failover.add_argument("--ejections", type=int, default=20, help="ejections, each of more than a minute (default: "
+                          "%(default)s)")
     return parser
 
 

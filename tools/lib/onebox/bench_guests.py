@@ -14,7 +14,7 @@ TOTAL = "create to first SELECT"
 def create(settings, progress, arguments):
     """Seconds from the request to ACTIVE to the first SELECT, one instance after the other, and where they go."""
     api, password, seconds = instance.client(settings), secret(settings, "bench_user"), defaultdict(list)
-    with _quota(settings, 5):
+    with quota(settings, 5):
         _one(api, "bench-warm-up", password)
         for number in range(arguments.count):
             measured = _one(api, f"bench-{number}", password)
@@ -45,7 +45,7 @@ def burst(settings, progress, arguments):
     """Many creations at once: all ACTIVE and answering, none stuck, nothing left after deleting them."""
     api, password, count = instance.client(settings), secret(settings, "bench_user"), arguments.count
     before = _made(settings)
-    with _quota(settings, count + 5), ThreadPoolExecutor(count) as pool:
+    with quota(settings, count + 5), ThreadPoolExecutor(count) as pool:
         begun = time.monotonic()
         made = list(pool.map(lambda number: instance.create(api, f"burst-{number}", password)["id"], range(count)))
         accepted = time.monotonic() - begun
@@ -116,7 +116,7 @@ def _made(settings):
 
 
 @contextmanager
-def _quota(settings, instances):
+def quota(settings, instances):
     """Let the tenant have so many instances, of 1 GB each, for the time of the block."""
     admin = instance.client(settings, cloud.admin_environment(settings))
     path = f"/mgmt/quotas/{instance.client(settings).get_project_id()}"

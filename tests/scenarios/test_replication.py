@@ -1,0 +1,144 @@
+"""Replicas on real guests with both clients: of one snapshot, promoted under load, detached; a dead source ejected."""
+import contextlib
+from pathlib import Path
+
+import pymysql
+import pytest
+from onebox import instance
+from onebox.writer import Writer, make_table
+
+from tests.scenarios.support import PASSWORD, CommandFailed, wait_until
+
+USER, DATABASE = instance.USER, instance.DATABASE
+SILENCE = 90  # seconds after which a guest counts as dead, and some
+
+
+@pytest.fixture(scope="module")
+def family(system, openstack, trove):
+    """Ids by name: a source and, of one snapshot, two replicas of it."""
+    source = system.create("source")
+    assert system.wait_ended(source)["status"] == "ACTIVE"
+    make_table(address(system, source), USER, PASSWORD)
+    before = backups(system)
+    openstack("database", "instance", "create", "copy", "--replica-of", "source", "--replica-count", "2")
+    ids = {"source": source}
+    for name in ("copy-1", "copy-2"):
+        ids[name] = openstack.json("database", "instance", "show", name)["id"]
+        assert system.wait_ended(ids[name])["status"] == "ACTIVE", system.show(ids[name])
+    wait_until(lambda: backups(system) == before)
+    yield ids
+    for instance_id in sorted(ids.values(), key=lambda each: "replica_of" not in (system.show(each) or {})):
+        if system.show(instance_id):
+            system.delete(instance_id)
+
+
+def address(system, instance_id):
+    return instance.address(system.show(instance_id))
+
+
+def backups(system):
+    """The names of the objects in the container of backups."""
+    found = system._service.get("/database_backups?format=json", raise_exc=False,
+                                endpoint_filter={"service_type": "object-store", "interface": "public"})
+    return {entry["name"] for entry in found.json()} if found.status_code == 200 else set()
+
+
+def roles(system, *ids):
+    """For each: (status, id of its source or None)."""
+    shown = [system.show(instance_id) for instance_id in ids]
+    return [(one["status"], one.get("replica_of", {}).get("id")) for one in shown]
+
+
+def settled(system, *ids):
+    """Wait until nobody is busy; returns the roles."""
+    wait_until(lambda: not {status for status, _ in roles(system, *ids)} & {"PROMOTE", "EJECT", "DETACH"})
+    return roles(system, *ids)
+
+
+def rows(system, instance_id, statement="SELECT COUNT(*) FROM written"):
+    return system.sql(statement, address(system, instance_id), USER, PASSWORD, DATABASE)
+
+
+def kill_guest(system, instance_id):
+    """As a power cut would."""
+    server = system.server(instance_id)
+    [group] = [path for path in Path("/sys/fs/cgroup").glob(f"**/minicloud-{system.settings.prefix}/guests/{server}")
+               if (path / "cgroup.kill").exists()]
+    (group / "cgroup.kill").write_text("1")
+
+
+def test_replicas_follow_and_are_read_only(system, openstack, trove, family):
+    ids = list(family.values())
+    assert settled(system, *ids) == [("ACTIVE", None), ("ACTIVE", ids[0]), ("ACTIVE", ids[0])]
+    assert {entry["id"] for entry in system.show(ids[0])["replicas"]} == set(ids[1:])
+    listed = {row["Name"]: row["Role"] for row in openstack.json("database", "instance", "list")}
+    assert (listed["copy-1"], listed["copy-2"]) == ("replica", "replica")
+    assert ids[0] in trove("show", "copy-1")
+    rows(system, ids[0], "INSERT INTO written VALUES (1000000)")
+    for replica in ids[1:]:
+        wait_until(lambda replica=replica: rows(system, replica, "SELECT n FROM written WHERE n = 1000000"))
+        with pytest.raises(pymysql.err.MySQLError, match="read-only"):
+            rows(system, replica, "INSERT INTO written VALUES (1000001)")
+    health = wait_until(lambda: system.admin.get(f"/instances/{ids[1]}").json()["instance"].get("replication"))
+    assert (health["running"], health["error"]) == (True, None)
+    assert "replication" not in system.show(ids[1])
+    with pytest.raises(CommandFailed, match="replica"):
+        openstack("database", "db", "create", "copy-1", "not_here")
+    with pytest.raises(CommandFailed, match="replicas"):
+        trove("delete", "source")
+    with pytest.raises(CommandFailed, match="sign of life"):
+        trove("eject-replica-source", "source")
+
+
+def test_a_switchover_loses_no_acknowledged_write(system, openstack, trove, family):
+    source, first, second = family.values()
+    hosts = [address(system, each) for each in family.values()]
+    with Writer(hosts, USER, PASSWORD, rate=200) as writer:
+        openstack("database", "instance", "promote", "copy-1")
+        assert settled(system, source, first, second) == [("ACTIVE", first), ("ACTIVE", None), ("ACTIVE", first)]
+        writer.wait_more(100)
+        assert system.show(first)["operation"]["kind"] == "instance.promote"
+        trove("promote-to-replica-source", "source")
+        assert settled(system, source, first, second) == [("ACTIVE", None), ("ACTIVE", source), ("ACTIVE", source)]
+        writer.wait_more(100)
+    for host in hosts:
+        assert wait_until(lambda host=host: writer.missing(host) == [])
+
+
+def test_detached_replicas_are_instances_of_their_own(system, trove, family):
+    source, _, second = family.values()
+    trove("detach-replica", "copy-2")
+    assert settled(system, second) == [("ACTIVE", None)]
+    rows(system, second, "INSERT INTO written VALUES (2000000)")
+    rows(system, source, "INSERT INTO written VALUES (2000001)")
+    assert [entry["id"] for entry in system.show(source)["replicas"]] == [family["copy-1"]]
+    assert not rows(system, second, "SELECT n FROM written WHERE n = 2000001")
+    accounts = system.guest(source, "mysql", "--defaults-file=/var/lib/trove/my.cnf", "-N", "-e",
+                            "SELECT User FROM mysql.user WHERE User LIKE 'os_replica%'").split()
+    assert len(accounts) == 1
+
+
+def test_a_dead_source_is_ejected(system, openstack, family):
+    source, first, _ = family.values()
+    hosts = [address(system, each) for each in (source, first)]
+    with Writer(hosts, USER, PASSWORD, rate=50) as writer:
+        kill_guest(system, source)
+        # Refused while the last sign of life is fresh.
+        with pytest.raises(CommandFailed, match="sign of life"):
+            openstack("database", "instance", "eject", "source")
+
+        def ejected():
+            with contextlib.suppress(CommandFailed):
+                openstack("database", "instance", "eject", "source")
+                return True
+        wait_until(ejected, SILENCE, 2)
+        [old, new] = settled(system, source, first)
+        assert new == ("ACTIVE", None)
+        assert old[0] != "ACTIVE"
+        assert old[1] is None
+        writer.wait_more(50)
+    shown = system.show(source)
+    assert "replicas" not in shown
+    assert "ejected" in shown["fault"]["message"]
+    server = system.cloud_get("compute", f"/servers/{system.server(source)}")["server"]
+    assert server["status"] == "SHUTOFF"
