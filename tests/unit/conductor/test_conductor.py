@@ -334,3 +334,22 @@ def test_a_lost_race_is_repeated(db_populated, monkeypatch):
     heartbeat("running")
     assert len(calls) == 3
     assert status_row(db_populated)["status_description"] == "running"
+
+
+HEALTH = {"running": True, "lag": 2, "error": None}
+
+
+@pytest.mark.parametrize(("given", "kept"), [
+    (None, None), (HEALTH, HEALTH), ({**HEALTH, "more": 1}, HEALTH), ({"running": False}, {
+        "running": False, "lag": None, "error": None}),
+    ({**HEALTH, "error": "x" * 5000}, {**HEALTH, "error": "x" * 1000})])
+def test_what_replicas_may_say_of_themselves(given, kept):
+    assert models.replication_health(given) == kept
+
+
+@pytest.mark.parametrize("given", [
+    "well", [], {}, {"running": 1}, {**HEALTH, "lag": -1}, {**HEALTH, "lag": True}, {**HEALTH, "lag": 2 ** 31},
+    {**HEALTH, "lag": "2"}, {**HEALTH, "error": 7}])
+def test_what_they_may_not(given):
+    with pytest.raises(ValueError, match="replication"):
+        models.replication_health(given)

@@ -1,0 +1,42 @@
+"""Which replica takes the place of a dead source, and what is told of a source."""
+import types
+
+import pytest
+
+from trove.common import crypto, exception
+from trove.taskmanager.steps import failover, replication
+
+KEY = "a key for tests, never for a deployment"
+
+
+@pytest.mark.parametrize(("counts", "best"), [
+    ({"a": 1}, "a"), ({"a": 1, "b": 2}, "b"), ({"b": 2, "a": 2}, "a"), ({"c": 7, "a": 7, "b": 3}, "a")])
+def test_the_newest_wins_and_of_equals_the_first(counts, best):
+    assert failover.best_of({name: {"count": count} for name, count in counts.items()}) == best
+
+
+def test_accounts_differ_by_replica_and_by_deployment(conf):
+    conf.set_override("operation_key", KEY)
+    ids = ("11111111-1111-4111-8111-111111111111", "11111111-1111-4111-8111-211111111111")
+    first, second = map(replication.account, ids)
+    assert len(first["user"]) <= 32
+    assert first["user"].startswith("os_replica_11111111")
+    assert first["password"] != second["password"]
+    assert first["password"] != crypto.guest_key(ids[0])
+    conf.set_override("operation_key", "of another deployment, and as long as it must be")
+    assert replication.account(ids[0])["password"] != first["password"]
+
+
+def source(addresses):
+    return types.SimpleNamespace(id="s", manager="mariadb", row=types.SimpleNamespace(address_list=addresses))
+
+
+def test_replicas_are_told_the_private_address(conf):
+    conf.set_override("operation_key", KEY)
+    public, private = ({"address": f"10.0.0.{number}", "type": kind, "network": "n"}
+                       for number, kind in enumerate(("public", "private")))
+    told = replication.replica_info(source([public, private]), "r-1", log_position="x:1")
+    assert (told["master"]["host"], told["master"]["port"], told["log_position"]) == ("10.0.0.1", 3306, "x:1")
+    assert replication.replica_info(source([public]), "r-1")["master"]["host"] == "10.0.0.0"
+    with pytest.raises(exception.TroveError, match="no address"):
+        replication.replica_info(source([]), "r-1")
