@@ -66,9 +66,14 @@ class MySqlManager(manager.Manager):
         if request.device_path:
             app.prepare_volume(request.device_path)
         app.write_configuration(request.config_contents, request.overrides)
+        info = request.backup_info
         if snapshot:
             self._call(self.replication, "configure", snapshot["config"])
-        info = request.backup_info
+            if self.backups.needs_server(info):
+                raise exception.TroveError("A replica cannot be made from a dump, which does not tell where to go on: "
+                                           f"set [{self.manager}] backup_strategy to one that copies files.")
+        elif info and self.replication:
+            self.replication.hold_still(True)
         if info is None or self.backups.needs_server(info):
             app.prepare_data()
         else:
@@ -81,6 +86,9 @@ class MySqlManager(manager.Manager):
             app.secure(keep_root=True)
         if snapshot:
             self.replication.attach_replica(snapshot, snapshot["config"])
+        elif info and self.replication:
+            self.replication.detach_replica(for_failover=True)
+            self.replication.hold_still(False)
 
     def post_prepare(self, context, request):
         """Report the root that came with a backup."""

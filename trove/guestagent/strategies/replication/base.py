@@ -23,6 +23,12 @@ class Replication(abc.ABC):
         """Write the settings of a replica for a server that is not running, so that it starts read-only."""
 
     @abc.abstractmethod
+    def hold_still(self, still):
+        """Let a server that is not running follow nobody when it starts, whatever its data say (of a replica, perhaps);
+        or take that back.
+        """
+
+    @abc.abstractmethod
     def enable_as_master(self, config, accounts):
         """Let exactly these accounts follow this server; it is restarted if it does not keep a log of changes yet.
 

@@ -25,7 +25,7 @@ from trove.guestagent.strategies.restore.base import POSITION_FILENAME
 LOG = logging.getLogger(__name__)
 
 # Change ids of the layers over the configuration.
-_ROLE, _READ_ONLY = "replication", "readonly"
+_ROLE, _READ_ONLY, _STILL = "replication", "readonly", "still"
 _LOCK_WAIT_TIMEOUT, _NO_SUCH_THREAD, _ACCESS_DENIED = 1205, 1094, 1045
 # Seconds that writers have to finish before they are cut off, when the server becomes read-only.
 _PATIENCE = 5
@@ -97,6 +97,11 @@ class MysqlReplicationBase(Replication):
         """See the base."""
         self._write_role(config)
         self.app.configuration.apply_override({"read_only": 1}, SYSTEM_GROUP, _READ_ONLY)
+
+    def hold_still(self, still):
+        """See the base."""
+        options = {"loose_skip_slave_start": 1, "loose_skip_replica_start": 1}
+        self.app.configuration.apply_override(options if still else {}, SYSTEM_GROUP, _STILL)
 
     def _write_role(self, config):
         parser = configparser.ConfigParser(interpolation=None, allow_no_value=True, strict=False)
