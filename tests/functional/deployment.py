@@ -24,11 +24,7 @@ from trove.datastore.models import DBDatastore, DBDatastoreVersion
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60
 SERVICES = ("api", "taskmanager", "conductor")
-AGENT = """
-import pathlib, sys
-from trove.cmd import guest
-guest.main()
-"""
+AGENT = "from trove.cmd import guest; guest.main()"
 
 
 class Deployment:

@@ -6,6 +6,7 @@ import datetime
 import sqlalchemy
 from oslo_log import log as logging
 
+from trove.common import remote
 from trove.common.cfg import CONF
 from trove.common.strategies import strategy
 from trove.db import get_db_api
@@ -30,7 +31,13 @@ def tell_quotas():
 
 def _existing(begun, ended):
     transformer = strategy.load(CONF.exists_notification_transformer, option="exists_notification_transformer")
-    return [("trove.instance.exists", payload) for payload in transformer(begun, ended)()]
+    try:
+        return [("trove.instance.exists", payload) for payload in transformer(begun, ended)()]
+    except Exception as error:
+        if not remote.is_passing(error):
+            raise
+        LOG.warning("Which instances exist cannot be told now, and is tried again: %s", error)
+        return None
 
 
 def _quotas(begun, _ended):
@@ -54,12 +61,14 @@ def _moment(seconds):
 
 @retry_lost_races
 def _run(name, interval, make):
-    """Write what ``make(begin, end of the period as naive UTC)`` gives, once per period."""
+    """Write what ``make(begin, end of the period as naive UTC)`` gives, once per period; None: not possible now."""
     with get_db_api().reader() as session:
         before, now = models.last_run(session, name), get_db_api().now(session)
     if before is not None and now - before < interval:
         return
     told = make(_moment(now - interval if before is None else before), _moment(now))
+    if told is None:
+        return
     with get_db_api().writer() as session:
         if not models.claim_run(session, name, before, now):
             return

@@ -44,7 +44,7 @@ def _is_told(work):
 
 def _facts(work):
     with work.reading() as session:
-        loaded = loading.load(session, work.resource_id)
+        loaded = loading.load(session, work.resource_id, deleted=None)
     row = loaded.row
     flavor = _ask(row, "flavor", lambda: flavor_models.get_flavor(row.flavor_id))
     server = _ask(row, "server", lambda: remote.nova_client().servers.get(row.compute_instance_id)) \

@@ -3,6 +3,7 @@ import datetime
 import json
 
 import pytest
+import requests
 import sqlalchemy
 
 from tests import rabbitmq
@@ -16,6 +17,7 @@ from tests.functional.taskmanager.test_crash_points import (
     killing_after_commits,
 )
 from trove import rpc
+from trove.common import remote
 from trove.db.sqlalchemy import tables
 from trove.instance.tasks import InstanceTasks
 from trove.notification import bus, events, models, sender, usage
@@ -151,6 +153,18 @@ def test_which_instances_exist_is_told_once_per_period(world, told, conf):
         "service_id": "2f3ff068-2bfb-4f70-9a9d-a6bb65bc084b", "nova_volume_id": row.volume_id}
     audit.tell_existing()
     assert told() == []
+
+
+def test_a_nova_that_is_away_lets_the_period_wait(world, told, conf, monkeypatch):
+    conf.set_override("exists_notification_transformer", f"{TRANSFORMERS}NovaNotificationTransformer")
+    world.built()
+    told()
+    with monkeypatch.context() as patch:
+        patch.setattr(remote, "nova_client", lambda: (_ for _ in ()).throw(requests.ConnectionError("no route")))
+        audit.tell_existing()
+        assert told() == []
+    audit.tell_existing()
+    assert [event_type for event_type, _ in told()] == ["trove.instance.exists"]
 
 
 def test_the_plain_transformer_tells_of_all(world, told, conf):
