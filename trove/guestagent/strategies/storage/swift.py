@@ -131,20 +131,21 @@ def put(storage, name, data, headers=None):
 def _segments(blocks, size):
     """The bytes of ``blocks`` in pieces of ``size`` bytes; at least one piece, the last may be shorter.
 
-    A piece is given away as it was filled: a copy would cost as much memory again.
+    Each is made in its full size and given away as it was filled: growing and copying would cost as much memory again.
     """
-    held, empty = bytearray(), True
+    held, filled, empty = memoryview(bytearray(size)), 0, True
     for block in blocks:
         rest = memoryview(block)
-        while len(held) + len(rest) >= size:
-            part = size - len(held)
-            held += rest[:part]
-            rest = rest[part:]
-            yield held
-            held, empty = bytearray(), False
-        held += rest
-    if held or empty:
-        yield held
+        while rest:
+            part = rest[:size - filled]
+            held[filled:filled + len(part)] = part
+            filled, rest = filled + len(part), rest[len(part):]
+            if filled == size:
+                yield held
+                held = None  # before the next is made
+                held, filled, empty = memoryview(bytearray(size)), 0, False
+    if filled or empty:
+        yield held[:filled]
 
 
 class _request:
