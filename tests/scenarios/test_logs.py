@@ -7,9 +7,9 @@ from tests.scenarios.support import Client
 @pytest.fixture
 def reader(trove, tenant_environment):
     """The era's client where Keystone still speaks version 2.0: with version 3 it cannot log in to Swift."""
-    url = tenant_environment["OS_AUTH_URL"].replace("/v3", "/v2.0")
-    return Client(trove.program, {**tenant_environment, "OS_AUTH_URL": url,
-                                  "OS_TENANT_NAME": tenant_environment["OS_PROJECT_NAME"]})
+    known = {name: tenant_environment[name] for name in ("OS_USERNAME", "OS_PASSWORD", "OS_REGION_NAME")}
+    return Client(trove.program, {**known, "OS_TENANT_NAME": tenant_environment["OS_PROJECT_NAME"],
+                                  "OS_AUTH_URL": tenant_environment["OS_AUTH_URL"].replace("/v3", "/v2.0")})
 
 
 @pytest.fixture
