@@ -515,6 +515,15 @@ class TestReplicas:
         assert world.casts == [("eject_replica_source", {"instance_id": source, "operation_id": operation.id})]
         assert self.words(alice, *family) == ["EJECT"] * 3
 
+    def test_a_reset_frees_nobody_from_a_failover(self, world, alice, admin, family):
+        act(alice, family[1], {"promote_to_replica_source": {}}, 202)
+        for instance_id in family:
+            act(alice, instance_id, {"reset_status": {}}, 202)
+            admin.post(f"/mgmt/instances/{instance_id}/action", {"reset-task-status": {}}, status=202)
+        assert self.words(alice, *family) == ["PROMOTE"] * 3
+        assert not world.operations(family[1])[-1].cancel
+        act(alice, family[2], {"promote_to_replica_source": {}}, 422)
+
     def test_others_may_not(self, bob, family):
         source, replica, _ = family
         act(bob, replica, {"promote_to_replica_source": {}}, 404)

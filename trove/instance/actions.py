@@ -105,8 +105,8 @@ def delete(context, instance_id):
 @in_transaction
 def _reset(session, context, instance_id, keep_report):
     row = models.lock(session, instance_id, context)
-    if _live_delete(session, instance_id) is not None:
-        return
+    if _live_delete(session, instance_id) is not None or replicas.in_failover(session, row):
+        return False
     operations.request_cancel(session, "instance", instance_id)
     models.fail_running_backups(session, instance_id)
     row.task = InstanceTasks.NONE
@@ -114,21 +114,29 @@ def _reset(session, context, instance_id, keep_report):
     # A guest that has never reported would be shown as BUILD for ever: nobody builds it any more.
     if not keep_report or service is None or service.status == ServiceStatuses.NEW:
         models.set_service_status(session, instance_id, ServiceStatuses.UNKNOWN)
+    return True
+
+
+def _tell_reset(context, instance_id, was_done):
+    if was_done:
+        LOG.info("instance %s: was reset by user %s", instance_id, context.user_id)
+    else:
+        LOG.warning("instance %s: was not reset by user %s: it is being deleted, or takes part in a failover",
+                    instance_id, context.user_id)
 
 
 def reset_status(context, instance_id):
     """Give up on what an instance does: cancel it, task NONE, database status unknown. Raises NotFound.
 
-    A deletion that is under way goes on.
+    A deletion or a failover that is under way goes on, and nothing is changed: an instance freed in the middle of a
+    failover could be promoted once more, and then two servers would take writes.
     """
-    _reset(context, instance_id, keep_report=False)
-    LOG.info("instance %s: its status was reset by user %s", instance_id, context.user_id)
+    _tell_reset(context, instance_id, _reset(context, instance_id, keep_report=False))
 
 
 def reset_task(context, instance_id):
     """As ``reset_status``, but what the guest has reported of its database stays (management API)."""
-    _reset(context, instance_id, keep_report=True)
-    LOG.info("instance %s: its task was reset by user %s", instance_id, context.user_id)
+    _tell_reset(context, instance_id, _reset(context, instance_id, keep_report=True))
 
 
 @in_transaction

@@ -138,6 +138,14 @@ def _workable(session, ids):
             if not loaded.row.task.is_error]
 
 
+def in_failover(session, row):
+    """Whether a live operation promotes or ejects with an instance (locked row) among those that take part."""
+    if row.task not in (InstanceTasks.PROMOTING, InstanceTasks.EJECTING):
+        return False
+    return any(row.id in (operation.args["source"], *operation.args["replicas"])
+               for operation in operations.live_of(session, (KIND_PROMOTE, KIND_EJECT)))
+
+
 def _check_promote(session, context, instance_id):
     """(candidate, its source) as Loaded. Raises NotFound, UnprocessableEntity, BadRequest."""
     candidate = loading.load(session, instance_id, context)

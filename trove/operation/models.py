@@ -94,6 +94,12 @@ def live_for(session, resource_type, resource_id):
         Operation.state.in_(LIVE_STATES)).order_by(Operation.created_at)).scalars().all()
 
 
+def live_of(session, kinds):
+    """The live operations of some kinds."""
+    return session.execute(sqlalchemy.select(Operation).where(
+        Operation.kind.in_(kinds), Operation.state.in_(LIVE_STATES))).scalars().all()
+
+
 @functools.cache
 def _select_newest():
     return sqlalchemy.select(Operation).where(
