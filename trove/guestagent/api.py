@@ -335,7 +335,7 @@ class API:
         self._send(HIGH, "demote_replication_master")
 
     def get_last_txn(self):
-        """What a replica has received: {"source", "count": the more the newer, "txn"}."""
+        """What a replica has received: {"source": empty if it does not know, "count": the more the newer, "txn"}."""
         return self._send(HIGH, "get_last_txn", _is_transaction)
 
     def get_latest_txn_id(self):

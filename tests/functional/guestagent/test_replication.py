@@ -188,6 +188,18 @@ def test_heartbeats_of_replicas_tell_how_they_do(pair, reports):
     assert "replication" not in reports.payloads[-1]
 
 
+def test_what_replicas_have_of_a_dead_source_can_be_compared_after_a_restart_of_one(pair):
+    source, first, second = pair
+    caught_up(source, first, second)
+    source.call("stop_db")
+    before = first.call("get_last_txn")
+    first.call("restart")
+    after = first.call("get_last_txn")
+    assert after["source"] in ("", before["source"])
+    assert (after["count"], after["txn"]) == (before["count"], before["txn"])
+    assert second.call("get_last_txn") == before
+
+
 class Writer(threading.Thread):
     """Writes to whichever node takes it and remembers what was acknowledged."""
 

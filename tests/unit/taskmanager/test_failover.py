@@ -40,3 +40,33 @@ def test_replicas_are_told_the_private_address(conf):
     assert replication.replica_info(source([public]), "r-1")["master"]["host"] == "10.0.0.0"
     with pytest.raises(exception.TroveError, match="no address"):
         replication.replica_info(source([]), "r-1")
+
+
+class Silent:
+    """A guest that does not answer."""
+
+    def get_last_txn(self):
+        raise exception.GuestTimeout
+
+
+def guest(source, count):
+    return types.SimpleNamespace(get_last_txn=lambda: {"source": source, "count": count, "txn": f"t{count}"})
+
+
+@pytest.mark.parametrize(("guests", "chosen"), [
+    ({"a": guest("1", 4), "b": guest("1", 5)}, {"candidate": "b", "txn": "t5"}),
+    ({"a": guest("1", 4), "b": Silent()}, {"candidate": "a", "txn": "t4"}),
+    # Restarted after the source had died.
+    ({"a": guest("1", 4), "b": guest("", 5)}, {"candidate": "b", "txn": "t5"}),
+    ({"a": guest("1", 4), "b": guest("2", 5)}, "do not follow the same server"),
+    ({"a": Silent(), "b": Silent()}, "None of the replicas"),
+])
+def test_replicas_of_a_dead_source_speak_for_themselves(monkeypatch, guests, chosen):
+    monkeypatch.setattr(failover, "client", lambda _work, instance_id: guests[instance_id])
+    work = types.SimpleNamespace(args={"replicas": sorted(guests)}, data={}, resource_id="s")
+    if isinstance(chosen, str):
+        with pytest.raises(exception.GuestError, match=chosen):
+            failover.choose(work)
+    else:
+        failover.choose(work)
+        assert work.data == chosen

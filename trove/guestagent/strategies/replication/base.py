@@ -74,7 +74,9 @@ class Replication(abc.ABC):
 
     @abc.abstractmethod
     def get_last_txn(self):
-        """What a replica has received: {"source": who it came from, "count": the more the newer, "txn"}."""
+        """What a replica has received: {"source": who it came from, empty if it does not know, "count": the more the
+        newer, "txn"}.
+        """
 
     @abc.abstractmethod
     def wait_for_txn(self, txn, seconds):

@@ -71,6 +71,11 @@ def health_of(status):
     return {"running": is_connected(status), "lag": status.get("Seconds_Behind_Master"), "error": error}
 
 
+def source_of(status):
+    """Who a replica's transactions come from, by its status; empty when it has not reached it since it was started."""
+    return str(status.get("Master_UUID") or status.get("Master_Server_Id") or "")
+
+
 class MysqlReplicationBase(Replication):
     """What the strategies have in common."""
 

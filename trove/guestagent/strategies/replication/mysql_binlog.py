@@ -4,7 +4,7 @@ Such a position means something on one source only: before replicas follow anoth
 same.
 """
 from trove.common import exception
-from trove.guestagent.strategies.replication.mysql_base import MARIADB, MysqlReplicationBase, Word
+from trove.guestagent.strategies.replication.mysql_base import MARIADB, MysqlReplicationBase, Word, source_of
 
 
 def parse(position):
@@ -46,7 +46,7 @@ class MysqlBinlogReplication(MysqlReplicationBase):
         status = self._status()
         file, number = status.get("Master_Log_File") or "", int(status.get("Read_Master_Log_Pos") or 0)
         serial = file.rpartition(".")[2]
-        return {"source": str(status.get("Master_Server_Id", "")), "txn": f"{file}:{number}",
+        return {"source": source_of(status), "txn": f"{file}:{number}",
                 "count": (int(serial) << 40 if serial.isdigit() else 0) + number}
 
     def wait_for_txn(self, txn, seconds):

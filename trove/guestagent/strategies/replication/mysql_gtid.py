@@ -1,7 +1,7 @@
 """Replication by global transaction ids as MySQL and Percona Server have them: sets, by server."""
 import re
 
-from trove.guestagent.strategies.replication.mysql_base import MysqlReplicationBase
+from trove.guestagent.strategies.replication.mysql_base import MysqlReplicationBase, source_of
 
 _INTERVAL = re.compile(r"(\d+)(?:-(\d+))?")
 
@@ -52,7 +52,7 @@ class MysqlGTIDReplication(MysqlReplicationBase):
         status, executed = self._status(), self.get_latest_txn_id()
         received = (status.get("Retrieved_Gtid_Set") or "").replace("\n", "")
         both = ",".join(filter(None, (executed, received)))
-        return {"source": str(status.get("Master_UUID", "")), "count": count_transactions([both]), "txn": both}
+        return {"source": source_of(status), "count": count_transactions([both]), "txn": both}
 
     def wait_for_txn(self, txn, seconds):
         """See the base."""

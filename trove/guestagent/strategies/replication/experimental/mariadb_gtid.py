@@ -1,5 +1,5 @@
 """Replication by global transaction ids as MariaDB has them: one position, with a number for each domain."""
-from trove.guestagent.strategies.replication.mysql_base import MysqlReplicationBase, Word
+from trove.guestagent.strategies.replication.mysql_base import MysqlReplicationBase, Word, source_of
 from trove.guestagent.strategies.replication.mysql_gtid import of_position
 
 
@@ -26,8 +26,7 @@ class MariaDBGTIDReplication(MysqlReplicationBase):
         """See the base."""
         status = self._status()
         received = status.get("Gtid_IO_Pos") or self.get_latest_txn_id()
-        return {"source": str(status.get("Master_Server_Id", "")), "count": count_transactions(received),
-                "txn": received}
+        return {"source": source_of(status), "count": count_transactions(received), "txn": received}
 
     def wait_for_txn(self, txn, seconds):
         """See the base."""
