@@ -57,6 +57,8 @@ opts = [
                  help="Seconds between two searches for operations that nobody works on."),
     cfg.FloatOpt("operation_retry_interval", default=2.0,
                  help="Seconds before a step that met a passing error (cloud not reachable) is tried again."),
+    cfg.IntOpt("operation_step_attempts", default=5, min=1,
+               help="How many task managers may die in one step of an operation before the step fails."),
     cfg.IntOpt("operation_cancel_time_out", default=180,
                help="Seconds until other operations on an instance that is deleted or restarted must have stopped."),
     cfg.IntOpt("operation_drain_timeout", default=30,

@@ -16,7 +16,7 @@ from trove.instance.tasks import InstanceTask
 from trove.notification import events
 from trove.notification import models as notifications
 from trove.operation import models
-from trove.taskmanager import usage
+from trove.taskmanager import passing, usage
 from trove.taskmanager.work import Again, LeaseLost, Work
 
 LOG = logging.getLogger(__name__)
@@ -104,8 +104,8 @@ def _look(operation_id, owner):
 
 
 def _entering(work, step, state):
-    """The columns with which ``step`` is entered; the time for it begins now."""
-    work.data["since"] = work.now()
+    """The columns with which ``step`` is entered; the time for it begins now, and so does the count of deaths in it."""
+    work.data.update(since=work.now(), claims=work.operation.attempts)
     return {"state": state, "step": step.name, "deadline": work.now() + work.option(step.deadline)}
 
 
@@ -119,6 +119,10 @@ def _attempt(work, step, function, name):
 
     name: what is done, for the trace.
     """
+    deaths = work.operation.attempts - work.data.get("claims", work.operation.attempts)
+    if deaths >= CONF.operation_step_attempts:
+        return exception.TroveError(f"{deaths} task managers ended in the middle of step '{step.name}' (option "
+                                    "operation_step_attempts).")
     cause = None
     work.context.trace_info = work.trace(name)
     try:
@@ -131,10 +135,11 @@ def _attempt(work, step, function, name):
             known = isinstance(error, exception.TroveError) or remote.http_status(error) is not None
             LOG.warning("%s: step %s failed: %s", _name(work), step.name, error, exc_info=not known)
             return error
-        LOG.warning("%s: step %s met a passing error and is tried again: %s", _name(work), step.name, error)
+        passing.log(_name(work), work.operation.id, step.name, error)
         outcome, cause = Again(CONF.operation_retry_interval), error
     if outcome is None:
         return None
+    _survived(work)
     left = work.operation.deadline - work.now()
     if left > 0:
         return Again(min(outcome.seconds, left))
@@ -142,6 +147,12 @@ def _attempt(work, step, function, name):
                                     option=step.deadline)
     timeout.__cause__ = cause
     return timeout
+
+
+def _survived(work):
+    """Note that a process lived through a call of the present step: it may wait as long as it likes."""
+    if work.data.get("claims") != work.operation.attempts:
+        work.note(claims=work.operation.attempts)
 
 
 def _do_step(flow, work):
@@ -236,7 +247,7 @@ def _keep_history(work, name):
 def _message(error):
     """What the user is told of an error."""
     if isinstance(error, exception.PollTimeOut) and error.__cause__ is not None:
-        return f"{error} Last error: {error.__cause__}"
+        return f"{error} Last error: {passing.describe(error.__cause__)}"
     if isinstance(error, exception.TroveError):
         return str(error)
     if remote.http_status(error) is not None:

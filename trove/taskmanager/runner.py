@@ -12,12 +12,13 @@ import uuid
 
 from oslo_log import log as logging
 
+from trove.common import remote
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
 from trove.db import get_db_api
 from trove.db.sqlalchemy.session import retry_lost_races
 from trove.operation import models
-from trove.taskmanager import flow
+from trove.taskmanager import flow, passing
 
 LOG = logging.getLogger(__name__)
 
@@ -50,8 +51,12 @@ class Periodic:
         while not self._stopping.is_set():
             try:
                 self._function()
-            except Exception:  # noqa: BLE001 - the boundary of a periodic task
-                LOG.exception("The periodic task %s failed", self._thread.name)
+            except Exception as error:  # noqa: BLE001 - the boundary of a periodic task
+                if remote.is_passing(error):
+                    LOG.warning("The periodic task %s is tried again in %s s: %s", self._thread.name,
+                                self._interval(), passing.describe(error))
+                else:
+                    LOG.exception("The periodic task %s failed", self._thread.name)
             self._stopping.wait(self._interval())
 
 

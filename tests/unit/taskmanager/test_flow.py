@@ -94,6 +94,42 @@ def test_another_process_goes_on_where_the_dead_one_was(db, context):
     assert toy.log == ["one", "two", "two", "three", "DONE"]
 
 
+def die(_work):
+    raise KeyboardInterrupt
+
+
+def taken_over(toy):
+    """Another process has claimed it after the end of the lease."""
+    toy.write(lease_until=0)
+    return toy.claim()
+
+
+def test_a_step_in_which_every_process_dies_fails(db, context, conf):
+    conf.set_override("operation_step_attempts", 3)
+    toy = Toy(db, context, two=[die] * 9, undo_two=[die] * 9, undone=("one", "two")).claim()
+    with pytest.raises(KeyboardInterrupt):
+        toy.advance()
+    for _ in range(5):  # undoing it is no better
+        with pytest.raises(KeyboardInterrupt):
+            taken_over(toy).advance()
+    assert taken_over(toy).advance() is None
+    assert toy.log == ["one", *["two"] * 3, "FAILED two", *["undo_two"] * 3, "undo_one"]
+    row = toy.row()
+    assert (row.state, row.step, row.error_step) == (models.FAILED, "two", "two")
+    assert "3 task managers ended in the middle of step 'two' (option operation_step_attempts)" in row.error
+    assert "3 task managers ended" in row.data["not_undone"][0]["message"]
+
+
+def test_deaths_while_a_step_only_waits_are_not_held_against_it(db, context, conf):
+    conf.set_override("operation_step_attempts", 2)
+    toy = Toy(db, context, two=[Again(1)] * 9).claim()
+    toy.advance()
+    for _ in range(8):
+        assert taken_over(toy).advance() == Again(1)
+    assert toy.advance() is None
+    assert toy.log[-1] == "DONE"
+
+
 def test_notes_are_kept_at_once_and_only_by_the_holder(db, context):
     def note_then_die(work):
         work.note(server_asked=True)

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from trove.common import exception
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models
 from trove.taskmanager import runner as runner_module
@@ -233,6 +234,23 @@ def test_a_periodic_task_survives_its_errors():
     count = len(calls)
     time.sleep(0.05)
     assert len(calls) == count
+
+
+def test_a_cloud_that_is_away_is_one_line_and_a_bug_is_a_traceback(caplog, conf):
+    errors = [exception.ServiceUnavailable("Nova is on holiday."), ValueError("a bug")]
+
+    def fails():
+        if errors:
+            raise errors.pop(0)
+
+    periodic = Periodic("look", fails, lambda: 0.01)
+    periodic.start()
+    eventually(lambda: not errors)
+    periodic.stop(PATIENCE)
+    passed, bug = [record for record in caplog.records if "periodic" in record.getMessage()]
+    assert (passed.levelname, passed.exc_info) == ("WARNING", None)
+    assert "look is tried again in 0.01 s: Nova is on holiday." in passed.getMessage()
+    assert (bug.levelname, bug.exc_info[0]) == ("ERROR", ValueError)
 
 
 def test_old_operations_are_forgotten_and_live_ones_kept(bench):

@@ -8,7 +8,7 @@ from trove.common import crypto, exception, remote
 from trove.common.cfg import CONF
 from trove.instance import loading
 from trove.operation.models import Operation
-from trove.taskmanager.flow import Again
+from trove.taskmanager.work import Again
 
 LOG = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from trove.instance import loading
 from trove.instance.models import DBInstance, replica_ids
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
-from trove.taskmanager.flow import Again
+from trove.taskmanager.work import Again
 
 LOG = logging.getLogger(__name__)
 
