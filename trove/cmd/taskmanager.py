@@ -12,7 +12,7 @@ from trove.common.strategies import strategy
 from trove.network import base as network
 from trove.notification import models as notifications
 from trove.notification import sender
-from trove.taskmanager import audit, flows, reconcile
+from trove.taskmanager import audit, flows, reconcile, revival
 from trove.taskmanager.runner import Periodic, Runner
 from trove.taskmanager.steps import bus
 
@@ -31,7 +31,8 @@ def main():
         signal.signal(number, lambda *_: stopping.set())
     runner = Runner(flows.FLOWS)
     manager = strategy.load(CONF.taskmanager_manager, option="taskmanager_manager")(runner)
-    periodic = [Periodic("servers", reconcile.look_at_servers, lambda: CONF.reconcile_interval),
+    periodic = [Periodic("servers", lambda: _look_at_servers(runner), lambda: CONF.reconcile_interval),
+                Periodic("volumes", reconcile.look_at_volumes, lambda: CONF.reconcile_interval),
                 Periodic("old operations", reconcile.forget_old_operations, lambda: CONF.reconcile_interval),
                 Periodic("notifications", sender.send_waiting, lambda: CONF.notification_send_interval)]
     if notifications.enabled():
@@ -51,6 +52,12 @@ def main():
     for part in periodic:
         part.stop(timeout=1)
     leaving.join(timeout=1)
+
+
+def _look_at_servers(runner):
+    """Bring our rows up to date, and then start what is off and should not be."""
+    reconcile.look_at_servers()
+    revival.start_servers(runner.wake)
 
 
 def _leave_bus(server, listening):

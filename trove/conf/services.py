@@ -71,6 +71,9 @@ opts = [
     cfg.IntOpt("reconcile_page_size", default=500, min=1, help="Servers in one answer of Nova when looking at all."),
     cfg.FloatOpt("reconcile_interval", default=30.0,
                  help="Seconds between two looks at Nova for the servers of all instances."),
+    cfg.IntOpt("server_start_limit", default=3, min=0,
+               help="How often within an hour the server of an instance is started again that is shut off although its "
+                    "database was not stopped before (a crash of the guest, a start of the host); 0: never."),
     cfg.IntOpt("operation_retention", default=7 * 24 * 3600,
                help="Seconds for which ended operations are kept."),
     cfg.StrOpt("operation_key", secret=True,

@@ -13,7 +13,7 @@ from trove.db import models as db_models
 from trove.db.sqlalchemy.session import retry_lost_races
 from trove.instance.models import DBInstance
 from trove.operation import models as operations
-from trove.taskmanager.steps import compute
+from trove.taskmanager.steps import compute, volume
 
 LOG = logging.getLogger(__name__)
 
@@ -45,10 +45,22 @@ def look_at_servers():
     _record_missing(list(expected))
     for server in strays:
         instance_id = server.metadata[compute.TAG]
-        if _is_stray(server.id, instance_id):
+        if _is_stray("compute_instance_id", server.id, instance_id):
             LOG.warning("instance %s: the server %s is not the one it has, or had, and is deleted", instance_id,
                         server.id)
             remote.nova_client().servers.delete(server.id)
+
+
+def look_at_volumes():
+    """Delete volumes that carry name and mark of an instance of ours, but are not its volume, as with servers."""
+    cinder = remote.cinder_client()
+    for found in cinder.volumes.list():
+        instance_id = found.metadata.get(volume.TAG)
+        if (instance_id and found.name == volume.name_of(instance_id) and found.status in volume.DELETABLE
+                and _is_stray("volume_id", found.id, instance_id)):
+            LOG.warning("instance %s: the volume %s is not the one it has, or had, and is deleted", instance_id,
+                        found.id)
+            cinder.volumes.delete(found.id)
 
 
 def forget_old_operations():
@@ -83,17 +95,17 @@ def _record_missing(server_ids):
                 instance.server_seen = db_models.utcnow()
 
 
-def _is_stray(server_id, instance_id):
-    """Whether a server marked as the instance's is not its server and nobody works on the instance.
+def _is_stray(column, thing_id, instance_id):
+    """Whether a server or volume marked as an instance's is not the one in its row's ``column`` and nobody works on it.
 
-    A server of an instance that we do not know is somebody else's.
+    One of an instance that we do not know is somebody else's.
     """
     with get_db_api().reader() as session:
         # Asked first: an operation that ends meanwhile has recorded its server by then.
         if operations.live_for(session, "instance", instance_id):
             return False
         instance = session.get(DBInstance, instance_id)
-        return instance is not None and (instance.deleted or instance.compute_instance_id != server_id)
+        return instance is not None and (instance.deleted or getattr(instance, column) != thing_id)
 
 
 def _with_servers(session, server_ids):

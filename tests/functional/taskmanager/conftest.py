@@ -26,7 +26,7 @@ from trove.instance.tasks import InstanceTasks
 from trove.network import models as network_models
 from trove.operation import models as operations
 from trove.quota import quota
-from trove.taskmanager import flow, flows
+from trove.taskmanager import flow, flows, reconcile, revival
 
 # World.counts of nothing at all, and of one instance that was built.
 NOTHING = {"servers": 0, "volumes": 0, "ports": 0, "groups": 0, "guests": 0, "accounts": 0, "group rows": 0}
@@ -190,6 +190,21 @@ class World:
         """What the API writes when the database of an instance is stopped. Returns the operation id."""
         with self.db.writer() as session:
             return operations.begin(session, "instance.stop", "instance", instance_id, self.context).id
+
+    def crash(self, instance_id):
+        """The guest of an instance dies, and that is seen."""
+        self.cloud.server.host.crash(self.instance(instance_id).compute_instance_id)
+        deadline = time.monotonic() + 10
+        while self.instance(instance_id).server_status != "SHUTOFF":
+            assert time.monotonic() < deadline
+            reconcile.look_at_servers()
+
+    @staticmethod
+    def revive():
+        """Begin to start servers that are off and should not be. Returns the operations' ids."""
+        woken = []
+        revival.start_servers(woken.append)
+        return woken
 
     def resize_flavor(self, instance_id, flavor_id):
         """What the API writes when an instance is to have another flavor. Returns the operation id."""

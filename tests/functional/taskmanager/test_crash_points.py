@@ -312,6 +312,19 @@ def check_replica_undone(world, instance_id, operation):
     assert not GUESTS.servers[world.instance(instance_id).slave_of_id].accounts
 
 
+def start(world):
+    """An instance whose guest has crashed."""
+    instance_id = world.built()
+    world.crash(instance_id)
+    [operation_id] = world.revive()
+    return instance_id, operation_id
+
+
+def check_started(world, instance_id, operation):
+    check_built(world, instance_id, operation)
+    assert world.server(instance_id).status == "ACTIVE"
+
+
 def resize_flavor(world):
     """Another flavor for an instance with a configuration group that waits for a restart."""
     instance_id = world.built()
@@ -479,6 +492,7 @@ SCENARIOS = {
     "instance.delete": Scenario(delete, check_deleted),
     "instance.resize_flavor": Scenario(resize_flavor, check_resized),
     "instance.resize_volume": Scenario(resize_volume, check_grown),
+    "instance.start": Scenario(start, check_started),
     "backup.create": Scenario(take_backup, check_backed_up),
     "backup.delete": Scenario(delete_backup, check_backup_deleted),
     "backup.snapshot": Scenario(snapshot, check_snapshot),

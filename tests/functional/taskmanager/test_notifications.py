@@ -61,7 +61,7 @@ def test_every_flow_tells_its_start_and_its_end(world, told, kind):
     assert of(operation, before)[-1:] == expected(operation, "start")
     assert of(operation, found) == expected(operation, "end")
     (end,) = [payload for event_type, payload in found if event_type == expected(operation, "end")[0]]
-    assert (end["request_id"], end["server_type"]) == (world.context.request_id, "taskmanager")
+    assert (end["request_id"], end["server_type"]) == (operation.request["request_id"], "taskmanager")
     if operation.kind.startswith("instance."):
         assert end["instance_id"] == instance_id
 

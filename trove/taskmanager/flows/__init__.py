@@ -12,10 +12,11 @@ from trove.taskmanager.flows import (
     reboot,
     resize,
     restart,
+    start,
     stop,
 )
 
 FLOWS = {flow.kind: flow for flow in (
     create.FLOW, configure.FLOW, restart.FLOW, reboot.FLOW, stop.FLOW, delete.FLOW, backup_create.FLOW,
     backup_delete.FLOW, backup_snapshot.FLOW, detach_replica.FLOW, promote.FLOW, eject.FLOW, resize.FLAVOR,
-    resize.VOLUME)}
+    resize.VOLUME, start.FLOW)}

@@ -8,7 +8,7 @@ from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.db import models as db_models
 from trove.instance.models import DBInstance, set_service_status
-from trove.taskmanager.steps import files, network
+from trove.taskmanager.steps import absence, files, network
 
 LOG = logging.getLogger(__name__)
 
@@ -70,22 +70,35 @@ def reboot_server(work):
     server.reboot("SOFT")
 
 
+def start_server(work):
+    """Ask for a start of a server that is off; until its guest reports again, the database counts as paused."""
+    server = check_server(work)
+    if server.status != "SHUTOFF":
+        return None
+    with work.writing() as session:
+        set_service_status(session, work.resource_id, ServiceStatuses.PAUSED)
+    try:
+        server.start()
+    except Exception as error:  # noqa: BLE001 - told apart by their status
+        if not remote.is_conflict(error):
+            raise
+        return work.again()  # another start is under way
+    return None
+
+
 def delete_server(work):
     """Delete the server and look again until it is gone."""
     nova = remote.nova_client()
     server_id = _recorded_id(work)
-    try:
+
+    def find():
         server = nova.servers.get(server_id) if server_id else find_server(nova, work.resource_id)
-        if server is None or server.status in _GONE:
-            return None
+        return None if server is None or server.status in _GONE else server
+
+    def delete(server):
         if getattr(server, "OS-EXT-STS:task_state", None) != "deleting":
             nova.servers.delete(server.id)
-    except Exception as error:  # noqa: BLE001 - told apart by their status
-        if remote.is_missing(error):
-            return None
-        if not remote.is_conflict(error):
-            raise
-    return work.again()
+    return absence.bring_about(work, find, delete)
 
 
 def all_servers(nova):

@@ -4,12 +4,15 @@ from oslo_log import log as logging
 from trove.common import exception, remote
 from trove.common.cfg import CONF
 from trove.instance.models import DBInstance
+from trove.taskmanager.steps import absence
 
 LOG = logging.getLogger(__name__)
 
+TAG = "trove_instance_id"
+
 # From this version of its API on Cinder extends volumes that are attached.
 _EXTEND_ATTACHED = "3.42"
-_DELETABLE = ("available", "error", "error_deleting", "error_extending", "error_restoring")
+DELETABLE = ("available", "error", "error_deleting", "error_extending", "error_restoring")
 
 
 def create_volume(work):
@@ -23,9 +26,9 @@ def create_volume(work):
     if volume_id is None:
         work.note(volume_asked=True)
         volume_id = cinder.volumes.create(
-            size, name=_name(work.resource_id), description=f"Data of {work.resource_id}",
+            size, name=name_of(work.resource_id), description=f"Data of {work.resource_id}",
             volume_type=work.args.get("volume_type") or CONF.cinder_volume_type,
-            metadata={"trove_instance_id": work.resource_id, "trove_operation": work.operation.id}).id
+            metadata={TAG: work.resource_id, "trove_operation": work.operation.id}).id
     with work.writing() as session:
         DBInstance.get(session, work.resource_id).volume_id = volume_id
     LOG.info("instance %s: volume %s of %s GB", work.resource_id, volume_id, size)
@@ -46,18 +49,11 @@ def delete_volume(work):
     """Delete the volume and look again until it is gone."""
     cinder = remote.cinder_client()
     volume_id = _recorded_id(work) or _find(cinder, work.resource_id)
-    if volume_id is None:
-        return None
-    try:
-        # In use: the server is being deleted and lets go of it, or deletes it itself.
-        if cinder.volumes.get(volume_id).status in _DELETABLE:
+
+    def delete(volume):
+        if volume.status in DELETABLE:  # in use: the server is being deleted and lets go of it, or deletes it itself
             cinder.volumes.delete(volume_id)
-    except Exception as error:  # noqa: BLE001 - told apart by their status
-        if remote.is_missing(error):
-            return None
-        if not remote.is_conflict(error):
-            raise
-    return work.again()
+    return absence.bring_about(work, lambda: volume_id and cinder.volumes.get(volume_id), delete)
 
 
 def extend_attached(work):
@@ -136,7 +132,8 @@ def _server_id(work):
         return DBInstance.get(session, work.resource_id).compute_instance_id
 
 
-def _name(instance_id):
+def name_of(instance_id):
+    """The name of the data volume of an instance."""
     return f"datastore-{instance_id}"
 
 
@@ -146,5 +143,5 @@ def _recorded_id(work):
 
 
 def _find(cinder, instance_id):
-    found = cinder.volumes.list(search_opts={"name": _name(instance_id)})
-    return next((volume.id for volume in found if volume.name == _name(instance_id)), None)
+    found = cinder.volumes.list(search_opts={"name": name_of(instance_id)})
+    return next((volume.id for volume in found if volume.name == name_of(instance_id)), None)
