@@ -74,6 +74,9 @@ opts = [
     cfg.IntOpt("server_start_limit", default=3, min=0,
                help="How often within an hour the server of an instance is started again that is shut off although its "
                     "database was not stopped before (a crash of the guest, a start of the host); 0: never."),
+    cfg.IntOpt("server_start_source_delay", default=600, min=0,
+               help="Seconds after the last report of a source with replicas before its server is started like that: "
+                    "until then it can be ejected."),
     cfg.IntOpt("operation_retention", default=7 * 24 * 3600,
                help="Seconds for which ended operations are kept."),
     cfg.StrOpt("operation_key", secret=True,

@@ -1,9 +1,13 @@
 """Servers that went down by themselves (a crash of the guest, a start of the host) are started again.
 
 Called by the clock. Nova cannot tell who stopped a server, but the guest can: the database of an instance that its
-user or an administrator stopped was reported as stopped before.
+user or an administrator stopped was reported as stopped before. A source with replicas is left off for a while, so that
+it can be ejected instead.
 """
+import datetime
+
 import sqlalchemy
+import sqlalchemy.orm
 from oslo_log import log as logging
 
 from trove.common import exception
@@ -11,6 +15,7 @@ from trove.common.cfg import CONF
 from trove.common.context import TroveContext
 from trove.common.instance import ServiceStatuses
 from trove.db import get_db_api, in_transaction
+from trove.db import models as db_models
 from trove.db.sqlalchemy import tables
 from trove.instance import models
 from trove.instance.tasks import InstanceTasks
@@ -43,11 +48,14 @@ def start_servers(wake):
 
 
 def _down():
-    status = models.InstanceServiceStatus
+    status, replica = models.InstanceServiceStatus, sqlalchemy.orm.aliased(models.DBInstance)
+    replicated = sqlalchemy.exists().where(replica.slave_of_id == models.DBInstance.id, replica.deleted.is_(False))
+    patience = db_models.utcnow() - datetime.timedelta(seconds=CONF.server_start_source_delay)
     return models.DBInstance.live().join(status, status.instance_id == models.DBInstance.id).where(
         models.DBInstance.server_status == "SHUTOFF",
         models.DBInstance.task_id.in_([task.code for task in _IDLE]),
-        status.status_id.in_([each.code for each in _RAN]))
+        status.status_id.in_([each.code for each in _RAN]),
+        sqlalchemy.or_(sqlalchemy.not_(replicated), status.updated_at < patience))
 
 
 @in_transaction

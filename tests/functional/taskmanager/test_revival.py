@@ -1,7 +1,10 @@
 """Servers that went down by themselves are started again, a few times, and no others; volumes that came late go."""
+import datetime
+
 import pytest
 
 from tests.fakes.agent import GUESTS
+from tests.functional.taskmanager.test_crash_points import eject
 from trove.common import remote
 from trove.common.instance import ServiceStatuses
 from trove.instance import models
@@ -62,6 +65,26 @@ def test_another_operation_has_precedence(world):
     world.stop(instance_id)
     assert world.revive() == []
     assert world.instance(instance_id).task is InstanceTasks.NONE
+
+
+def test_a_source_with_replicas_is_left_for_an_ejection_first(world, conf):
+    source_id, replica_id = world.built(), world.built()
+    with world.db.writer() as session:
+        models.DBInstance.get(session, replica_id).slave_of_id = source_id
+    world.crash(source_id)
+    assert world.revive() == []
+    conf.set_override("server_start_source_delay", 0)
+    with world.db.writer() as session:
+        models.service_status(session, source_id).updated_at -= datetime.timedelta(seconds=5)
+    assert len(world.revive()) == 1
+
+
+def test_an_ejected_source_stays_off(world):
+    source_id, operation_id = eject(world)
+    world.run(operation_id)
+    assert world.operation(operation_id).state == operations.DONE
+    assert world.instance(source_id).server_status == "SHUTOFF"
+    assert world.revive() == []
 
 
 def test_the_option_turns_it_off(world, conf):

@@ -3,6 +3,7 @@
 The server of the old source is stopped first, and stays so: its agent may be silent while its database still takes
 writes. An administrator who starts it again gets an instance of its own with the data of then.
 """
+from trove.common.instance import ServiceStatuses
 from trove.instance import models
 from trove.instance.tasks import InstanceTasks
 from trove.taskmanager.flow import Flow, Step
@@ -15,6 +16,8 @@ _LEFT = InstanceTasks.EJECTION_ERROR
 def done(session, work):
     """The best replica is the source."""
     promote.end(session, work, InstanceTasks.EJECTING, InstanceTasks.EJECTION_ERROR)
+    # It was stopped on purpose: nobody starts it but an administrator.
+    models.set_service_status(session, work.args["source"], ServiceStatuses.SHUTDOWN)
     models.record_fault(session, work.args["source"],
                         f"It was ejected and its server stopped; {failover.candidate_id(work)} is the source now.",
                         "eject", work.context.request_id)
