@@ -10,8 +10,8 @@ from oslo_log import log as logging
 from trove.common import exception, remote
 from trove.common.instance import ServiceStatuses
 from trove.instance.models import DBInstance, replica_ids, set_service_status
-from trove.taskmanager.work import Again
 from trove.taskmanager.steps.replication import account, client, config, load, patient, replica_info
+from trove.taskmanager.work import Again
 
 LOG = logging.getLogger(__name__)
 
