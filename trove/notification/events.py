@@ -63,6 +63,7 @@ OPERATIONS = {
     "backup.delete": ("backup_delete", _resource),
     # Not in the documents, and told in the same form.
     "instance.reboot": ("instance_reboot", _instance),
+    "instance.start": ("instance_start", _instance),
     "instance.stop": ("instance_stop", _instance),
 }
 

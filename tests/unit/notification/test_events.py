@@ -42,6 +42,7 @@ TABLE = [
      {"backup_id": "r", "name": "b", "instance_id": "i", "description": None, "parent_id": "p"}),
     ("backup.delete", {"ids": ["r"]}, "backup_delete", {"backup_id": "r"}),
     ("instance.reboot", {}, "instance_reboot", {"instance_id": "r"}),
+    ("instance.start", {}, "instance_start", {"instance_id": "r"}),
     ("instance.stop", {}, "instance_stop", {"instance_id": "r"}),
     ("share.tear", {}, "share_tear", {"share_id": "r"}),
 ]
