@@ -26,8 +26,8 @@ def _environment(directory):
 def render(manager, datastore_name, version_name, flavor, instance_id, name="config.template", **extra):
     """The text of a configuration file.
 
-    flavor: dict with ``ram`` in MB; extra: further variables of the template. Raises TroveError that names the
-    template when none is found or it cannot be rendered.
+    flavor: dict with ``ram`` in MB, empty for what must not depend on it; extra: further variables of the template.
+    Raises TroveError that names the template when none is found or it cannot be rendered.
     """
     directory, found = _find(name, manager, datastore_name, version_name)
     try:

@@ -178,6 +178,15 @@ def test_accounts_are_hidden_and_go_with_the_replica(pair):
     assert first.manager._replication_health() is None
 
 
+def test_a_replica_that_is_told_to_follow_once_more_goes_on_where_it_is(pair):
+    source, first, _ = pair
+    caught_up(source, first)
+    source.sql("INSERT INTO t (v) VALUES ('later')")
+    first.call("attach_replica", {**source.info(first), "log_position": None}, first.config("replica"))
+    caught_up(source, first)
+    assert first.values() == source.values()
+
+
 def test_heartbeats_of_replicas_tell_how_they_do(pair, reports):
     source, first, _ = pair
     first.enter()

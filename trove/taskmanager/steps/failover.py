@@ -145,7 +145,8 @@ def bind_candidate(work):
         raise exception.TroveError(f"The instance {candidate_id(work)} does not follow its source any more.")
     source = load(work, work.args["source"])
     client(work, candidate_id(work)).attach_replica(
-        replica_info(source, candidate_id(work), must_connect=False),
+        # Where strategies without transaction ids go on: it had done all of its source up to there.
+        replica_info(source, candidate_id(work), must_connect=False, log_position=work.data["txn"]),
         config(load(work, candidate_id(work)), "replica"))
 
 

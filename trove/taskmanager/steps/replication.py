@@ -10,7 +10,6 @@ from oslo_log import log as logging
 from trove.backup import models as backup_models
 from trove.common import crypto, exception, remote, template
 from trove.common.cfg import CONF
-from trove.flavor import models as flavor_models
 from trove.guestagent.db.models import REPLICATION_USERS
 from trove.instance import loading
 from trove.instance.models import DBInstance, replica_ids
@@ -52,9 +51,11 @@ def client(work, instance_id):
 
 
 def config(loaded, role):
-    """The settings of a role ("replica" or "replica_source") for the server of an instance."""
-    flavor = flavor_models.get_flavor(loaded.row.flavor_id)
-    return template.render(loaded.manager, loaded.datastore, loaded.version, {"ram": flavor.ram}, loaded.id,
+    """The settings of a role ("replica" or "replica_source") for the server of an instance.
+
+    They outlast a resize, so its flavor is no part of them; nor can a failover wait for Nova to tell it.
+    """
+    return template.render(loaded.manager, loaded.datastore, loaded.version, {}, loaded.id,
                            name=f"{role}.config.template")
 
 

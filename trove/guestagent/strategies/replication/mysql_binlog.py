@@ -22,6 +22,10 @@ class MysqlBinlogReplication(MysqlReplicationBase):
         """See the base."""
         if position is not None:
             file, number = position.split()[:2]
+        elif info.get("log_position") is None and self._follows(info["master"]):
+            # The command came twice: it goes on where it is.
+            status = self._status()
+            file, number = status["Relay_Master_Log_File"], status["Exec_Master_Log_Pos"]
         else:
             file, number = parse(info.get("log_position"))
         options = {"LOG_FILE": file, "LOG_POS": int(number)}
@@ -30,6 +34,10 @@ class MysqlBinlogReplication(MysqlReplicationBase):
         else:
             options["AUTO_POSITION"] = 0
         return options
+
+    def _follows(self, master):
+        status = self._status()
+        return (status.get("Master_Host"), status.get("Master_Port")) == (master["host"], master["port"])
 
     def log_position(self):
         """See the base."""
