@@ -85,8 +85,8 @@ def _failure(error, message):
 
 
 def begun(session, operation):
-    """Tell in the caller's transaction that an operation begins."""
-    _put(session, operation, START, "api")
+    """Tell in the caller's transaction that an operation begins: one that nobody asked the API for is our own."""
+    _put(session, operation, START, "api" if operation.request.get("server_ip") else "taskmanager")
 
 
 def ended(session, operation):

@@ -98,6 +98,13 @@ def test_an_operation_is_told_if_and_only_if_it_is_committed(told, db):
                                           "message": "it broke", "exception": "OSError"})]
 
 
+def test_what_the_control_plane_begins_by_itself_is_its_own(told, db):
+    with db.writer() as session:
+        operations.begin(session, "instance.start", "instance", "r", TroveContext(overwrite=False))
+    (event_type, payload), = told()
+    assert (event_type, payload["server_type"]) == ("dbaas.instance_start.start", "taskmanager")
+
+
 def test_what_the_api_does_by_itself_is_told(told):
     context = TroveContext(overwrite=False, **CONTEXT)
     with events.told(context, "configuration_create", name="c") as more:
