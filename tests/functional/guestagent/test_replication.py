@@ -280,7 +280,7 @@ def test_the_best_replica_of_a_dead_source(pair):
     caught_up(source, first, second)
     second.enter()
     with second.manager.app.session() as session:
-        session.execute(f"STOP {second.manager.replication.dialect.replica}")
+        session.execute(f"STOP {second.manager.replication.words.replica}")
     source.sql("INSERT INTO t (v) VALUES ('only the first has it')")
     caught_up(source, first)
     source.enter()

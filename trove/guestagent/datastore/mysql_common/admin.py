@@ -8,7 +8,7 @@ import re
 from trove.common import exception, utils
 from trove.common.cfg import CONF
 from trove.guestagent.common import paging
-from trove.guestagent.datastore.mysql_common import sql
+from trove.guestagent.datastore.mysql_common import dialect, sql
 from trove.guestagent.db import models
 
 # Accounts that the servers make for themselves, all at localhost.
@@ -194,7 +194,7 @@ class MySqlAdmin:
             session.set_password(user.name, user.host, user.password)
             session.execute(f"GRANT {_privileges()} ON *.* TO %s@%s{option}", (user.name, user.host))
             # Not even root writes to a replica. MySQL has no such privilege: there nobody does.
-            if "mariadb" in session.execute("SELECT VERSION()")[0][0].lower():
+            if session.dialect.engine == dialect.MARIADB:
                 session.execute("REVOKE READ_ONLY ADMIN ON *.* FROM %s@%s", (user.name, user.host))
         return user.serialize()
 

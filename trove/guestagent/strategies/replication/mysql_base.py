@@ -18,6 +18,7 @@ from trove.common.cfg import CONF
 from trove.guestagent.backup.backupagent import used_gb
 from trove.guestagent.common import operating_system
 from trove.guestagent.common.configuration import SYSTEM_GROUP
+from trove.guestagent.datastore.mysql_common import dialect
 from trove.guestagent.db.models import REPLICATION_USERS
 from trove.guestagent.strategies.replication.base import Replication
 from trove.guestagent.strategies.restore.base import POSITION_FILENAME
@@ -32,7 +33,7 @@ _PATIENCE = 5
 
 
 @dataclass(frozen=True)
-class Dialect:
+class Words:
     """The words of a server program for the same things.
 
     ready: query that tells whether it keeps a log that replicas and their replicas can follow; read_only: the variable
@@ -46,9 +47,9 @@ class Dialect:
     change: str
 
 
-MARIADB = Dialect("SELECT @@log_bin AND @@log_slave_updates", "read_only", "SLAVE", "MASTER", "CHANGE MASTER TO")
-MYSQL = Dialect("SELECT @@log_bin AND @@log_replica_updates AND @@gtid_mode = 'ON'", "super_read_only", "REPLICA",
-                "SOURCE", "CHANGE REPLICATION SOURCE TO")
+MARIADB = Words("SELECT @@log_bin AND @@log_slave_updates", "read_only", "SLAVE", "MASTER", "CHANGE MASTER TO")
+MYSQL = Words("SELECT @@log_bin AND @@log_replica_updates AND @@gtid_mode = 'ON'", "super_read_only", "REPLICA",
+              "SOURCE", "CHANGE REPLICATION SOURCE TO")
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,10 @@ class MysqlReplicationBase(Replication):
     """What the strategies have in common."""
 
     @functools.cached_property
-    def dialect(self):
-        """The Dialect of the server, which must be running."""
+    def words(self):
+        """The Words of the server, which must be running."""
         with self.app.session() as session:
-            [(version,)] = session.execute("SELECT VERSION()")
-        return MARIADB if "mariadb" in version.lower() else MYSQL
+            return MARIADB if session.dialect.engine == dialect.MARIADB else MYSQL
 
     # What a strategy says
 
@@ -117,7 +117,7 @@ class MysqlReplicationBase(Replication):
     def _take_role(self, config):
         self._write_role(config)
         with self.app.session() as session:
-            [(ready,)] = session.execute(self.dialect.ready)
+            [(ready,)] = session.execute(self.words.ready)
         if not ready:
             LOG.info("%s: the server is restarted, as it keeps no log of changes yet", CONF.guest_id)
             self.app.restart()
@@ -167,7 +167,7 @@ class MysqlReplicationBase(Replication):
         """A session whose changes are not logged, and which may write to a read-only server."""
         with self.app.own_session() as session:
             # Only MySQL shuts out the administrator too; others stay shut out meanwhile.
-            shut = self.dialect is MYSQL and session.execute("SELECT @@super_read_only")[0][0]
+            shut = self.words is MYSQL and session.execute("SELECT @@super_read_only")[0][0]
             if shut:
                 session.set_global("super_read_only", 0)
             try:
@@ -180,7 +180,7 @@ class MysqlReplicationBase(Replication):
 
     def make_read_only(self, read_only):
         """See the base."""
-        name = self.dialect.read_only
+        name = self.words.read_only
         self.app.configuration.apply_override({name: 1} if read_only else {}, SYSTEM_GROUP, _READ_ONLY)
         with self.app.session() as session:
             if not read_only:
@@ -215,7 +215,7 @@ class MysqlReplicationBase(Replication):
         """See the base."""
         self._take_role(config)
         self.make_read_only(True)
-        master, words = info["master"], self.dialect
+        master, words = info["master"], self.words
         position_file = self.app.layout.data / POSITION_FILENAME
         with self.app.session() as session:
             session.execute(f"STOP {words.replica}")
@@ -235,7 +235,7 @@ class MysqlReplicationBase(Replication):
         LOG.info("%s: follows %s", CONF.guest_id, master["host"])
 
     def _change(self, session, options):
-        words = self.dialect
+        words = self.words
         prefixed = [("GET_SOURCE_PUBLIC_KEY" if name == "PUBLIC_KEY" else f"{words.source}_{name}", value)
                     for name, value in options.items()]
         assignments = ", ".join(f"{name} = {value.word}" if isinstance(value, Word) else f"{name} = %s"
@@ -258,7 +258,7 @@ class MysqlReplicationBase(Replication):
 
     def detach_replica(self, for_failover=False):
         """See the base."""
-        words = self.dialect
+        words = self.words
         with self.app.session() as session:
             session.execute(f"STOP {words.replica}")
             session.execute(f"RESET {words.replica} ALL")
@@ -271,7 +271,7 @@ class MysqlReplicationBase(Replication):
     def _status(self):
         """The status of the replication as a dict with the words of MariaDB, empty for a server that follows nobody."""
         with self.app.session() as session:
-            rows = session.execute(f"SHOW {self.dialect.replica} STATUS")
+            rows = session.execute(f"SHOW {self.words.replica} STATUS")
             names = [column[0].replace("Source", "Master").replace("Replica", "Slave")
                      for column in session.cursor.description]
         return dict(zip(names, rows[0], strict=True)) if rows else {}

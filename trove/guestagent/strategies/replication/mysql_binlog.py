@@ -29,7 +29,7 @@ class MysqlBinlogReplication(MysqlReplicationBase):
         else:
             file, number = parse(info.get("log_position"))
         options = {"LOG_FILE": file, "LOG_POS": int(number)}
-        if self.dialect is MARIADB:
+        if self.words is MARIADB:
             options["USE_GTID"] = Word("no")
         else:
             options["AUTO_POSITION"] = 0
@@ -42,7 +42,7 @@ class MysqlBinlogReplication(MysqlReplicationBase):
     def log_position(self):
         """See the base."""
         with self.app.session() as session:
-            rows = session.execute("SHOW MASTER STATUS" if self.dialect is MARIADB else "SHOW BINARY LOG STATUS")
+            rows = session.execute("SHOW MASTER STATUS" if self.words is MARIADB else "SHOW BINARY LOG STATUS")
         return f"{rows[0][0]}:{rows[0][1]}" if rows else None
 
     def get_latest_txn_id(self):
@@ -59,7 +59,7 @@ class MysqlBinlogReplication(MysqlReplicationBase):
 
     def wait_for_txn(self, txn, seconds):
         """See the base. Raises TroveError when the replication stands still."""
-        name = "MASTER_POS_WAIT" if self.dialect is MARIADB else "SOURCE_POS_WAIT"
+        name = "MASTER_POS_WAIT" if self.words is MARIADB else "SOURCE_POS_WAIT"
         waited = self._query(f"SELECT {name}(%s, %s, %s)", (*parse(txn), seconds))
         if waited is None:
             raise exception.TroveError("The replica does not carry out what it has received.")
