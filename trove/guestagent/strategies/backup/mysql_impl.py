@@ -19,7 +19,7 @@ class _Physical(base.BackupRunner):
         if not shutil.which(self.program[0]):
             raise exception.TroveError(
                 f"{self.program[0]} is not installed in this guest. Put it into the image, or name a strategy that "
-                "does without (option backup_strategy of the datastore's group: MySQLClone, MySQLDump).")
+                "does without (option backup_strategy of the datastore's group: MySQLDump, or MySQLClone on MySQL).")
         options = self.work / "backup.cnf"
         operating_system.write_file(
             options, f"!include {self.app.layout.config_file}\n!include {self.app.client_file}\n", mode=0o600)
