@@ -155,6 +155,17 @@ def test_nothing_is_pasted(agent, name):
         assert ("mysql",) in session.execute("SHOW DATABASES")
 
 
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+def test_only_the_files_say_how_the_server_starts(agent):
+    before = shown(agent)["max_connections"]
+    with agent.app.session() as session:
+        session.execute("SET PERSIST max_connections = 31")
+        session.execute("SET PERSIST_ONLY back_log = 7")
+    agent.restart(None)
+    assert shown(agent)["max_connections"] == before
+    assert shown(agent)["back_log"] != "7"
+
+
 def test_values_with_quotes_arrive(agent):
     text = "SET @a = 'it''s \"x\" # no comment'"
     assert agent.apply_overrides(None, {"init_connect": text}) == {}
