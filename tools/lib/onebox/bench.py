@@ -92,6 +92,7 @@ def _parser():
     api.add_argument("--count", type=_count, nargs="+", default=[1000, 10000], help="numbers of instances "
                      "(default: 1000 10000)")
     api.add_argument("--workers", type=_count, nargs="+", default=[1, 2], help="numbers of workers (default: 1 2)")
+    api.add_argument("--only", metavar="PATH", help="one route below the tenant, such as /instances/{instance_id}")
     api.add_argument("--connection", help="URL of a database that may be emptied (default: a SQLite file of its own)")
     add("memory", bench_guests.memory)
     backup = add("backup", bench_backup.run)

@@ -12,7 +12,7 @@ from paste import deploy
 from webob import Request
 
 from onebox import bench, bench_guest, cloud, config, figures, load, processes, services
-from onebox.settings import CHECKOUT, free_port, write
+from onebox.settings import CHECKOUT, SetupError, free_port, write
 from trove.common import api, cfg, policy
 from trove.common.cfg import CONF
 from trove.common.remote import reset
@@ -41,7 +41,10 @@ def run(settings, progress, arguments):
             variables = _fill(tenant, count - known)
         known = count
         targets = [(row.path.removeprefix("/{tenant_id}"), *callers[row.role]) for row in api.ROUTES
-                   if row.method == "GET" and row.path.startswith("/{tenant_id}")]
+                   if row.method == "GET" and row.path.startswith("/{tenant_id}")
+                   and (arguments.only is None or row.path == "/{tenant_id}" + arguments.only)]
+        if not targets:
+            raise SetupError(f"No route is called {arguments.only}; name one as in doc/openapi.json, such as {SHOW}")
         exact = _exact(targets, variables)
         for workers in arguments.workers:
             with progress.step(f"{count} instances, {workers} workers"), \
