@@ -5,12 +5,16 @@ Rules are made from the rows, so that there is no second list; the operator over
 what is theirs is no rule: what is another tenant's does not exist for them (404, ``loading`` and ``models``).
 """
 import re
+import threading
 import time
 
+from oslo_log import log as logging
 from oslo_policy import policy
 
 from trove.common import exception
 from trove.common.cfg import CONF
+
+LOG = logging.getLogger(__name__)
 
 # What the last column of a route may be; an operator's file may use these names as well.
 MEMBER = "rule:admin_or_owner"
@@ -25,6 +29,8 @@ BASE = (
 )
 # Seconds that the operator's file is believed not to have changed: to look costs as much as to decide.
 _FRESH = 1.0
+# What reading the operator's file raises when it is no good.
+_UNUSABLE = (policy.PolicyNotAuthorized, policy.InvalidRuleDefault, ValueError)
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -62,29 +68,45 @@ class Policy:
     def __init__(self, table, clock=time.monotonic):
         self._clock = clock
         self._look_again = 0.0
+        self._lock = threading.Lock()
         self._enforcer = policy.Enforcer(CONF)
         self._enforcer.suppress_default_change_warnings = True
         self._enforcer.register_defaults(BASE)
         self._enforcer.register_defaults(rules(table))
         try:
             self._enforcer.load_rules()
-        except (policy.PolicyNotAuthorized, policy.InvalidRuleDefault, ValueError) as error:
+        except _UNUSABLE as error:
             raise SystemExit(f"Cannot start: [oslo_policy] policy_file is {CONF.oslo_policy.policy_file}: {error}"
                              ) from error
+        self._enforcer.use_conf = False  # from now on it looks at the file when it is told to
+
+    def _look(self):
+        """Read the operator's file again if it has changed. While it is no good, the rules stay as they were."""
+        now = self._clock()
+        if now < self._look_again:
+            return
+        self._look_again = now + _FRESH
+        self._enforcer.use_conf = True
+        try:
+            self._enforcer.load_rules()
+        except _UNUSABLE as error:
+            LOG.error("The rules stay as they were: [oslo_policy] policy_file is %s: %s",
+                      CONF.oslo_policy.policy_file, error)
+        finally:
+            self._enforcer.use_conf = False
 
     def check(self, row, context, variables):
         """Refuse a caller whom the rule of a Route does not admit: Forbidden.
 
         variables: those of the path, which rules may name as %(variable)s, beside the tenant as %(project_id)s.
         """
-        now = self._clock()
-        self._enforcer.use_conf = now >= self._look_again  # whether it looks at the file
-        if self._enforcer.use_conf:
-            self._look_again = now + _FRESH
         target = {**variables, "project_id": context.project_id}
         # Not the context itself: its policy values leave is_admin out.
         caller = {"is_admin": context.is_admin, "roles": [role.lower() for role in context.roles],
                   "user_id": context.user_id, "project_id": context.project_id}
-        if not self._enforcer.enforce(rule_name(row), target, caller):
+        with self._lock:  # while the file is read there are moments without rules
+            self._look()
+            admitted = self._enforcer.enforce(rule_name(row), target, caller)
+        if not admitted:
             raise exception.Forbidden("Only administrators may do this." if row.role == ADMIN else
                                       f"You may not do this: the rule {rule_name(row)} does not admit you.")

@@ -61,6 +61,18 @@ def test_a_file_that_changes_is_read_again_within_a_second(operator):
     assert admits(rules, "member", "open")
 
 
+def test_a_file_that_is_spoilt_meanwhile_changes_nothing(operator):
+    now = [0.0]
+    operator('"mgmt_thing:open": "role:member"\n')
+    rules = policy.Policy(ROWS.values(), clock=lambda: now[0])
+    operator('"mgmt_thing:open": [')
+    for now[0] in (1.5, 3.0):
+        assert admits(rules, "member", "open")
+    operator('"mgmt_thing:open": "!"\n # mended')
+    now[0] = 4.5
+    assert not admits(rules, "member", "open")
+
+
 @pytest.mark.parametrize("text", ["[1, 2", '"mgmt_thing:open": "rule:nobody_wrote_this"\n'])
 def test_a_file_that_cannot_be_used_opens_nothing(operator, text):
     operator(text)
