@@ -70,10 +70,10 @@ def begin(session, kind, resource_type, resource_id, context, arguments=None, se
     live operation may hold, by default the resource.
     Returns the Operation. Raises UnprocessableEntity when a live operation holds the lock.
     """
-    now = get_db_api().now(session)
+    now, key = get_db_api().now(session), lock or f"{resource_type}:{resource_id}"
     operation = Operation(
         id=models.new_id(), kind=kind, resource_type=resource_type, resource_id=resource_id,
-        lock_key=lock or f"{resource_type}:{resource_id}", tenant_id=context.project_id,
+        lock_key=key, tenant_id=context.project_id,
         arguments=json.dumps(arguments or {}), secrets=crypto.encrypt(json.dumps(secrets)) if secrets else None,
         context=json.dumps(context.to_durable_dict()), state=PENDING, step_data="{}", cancel=False, run_after=now,
         attempts=0, created_at=now, updated_at=now)
@@ -81,8 +81,8 @@ def begin(session, kind, resource_type, resource_id, context, arguments=None, se
         with session.begin_nested():
             session.add(operation)
     except exc.IntegrityError:
-        raise exception.UnprocessableEntity(
-            f"Another operation on the {resource_type} {resource_id} has not ended yet.") from None
+        held, held_id = key.split(":")[:2]  # what is busy may be another resource: the instance of a backup
+        raise exception.UnprocessableEntity(f"Another operation on the {held} {held_id} has not ended yet.") from None
     events.begun(session, operation)
     return operation
 

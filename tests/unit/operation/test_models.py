@@ -11,6 +11,12 @@ def begin(db_each, context, resource_id="i-1", **kwargs):
         return models.begin(session, "instance.create", "instance", resource_id, context, **kwargs)
 
 
+def test_a_refusal_names_what_is_busy(db_each, context):
+    begin(db_each, context, lock="instance:s-1")
+    with pytest.raises(exception.UnprocessableEntity, match="the instance s-1 has not ended"):
+        begin(db_each, context, resource_id="b-2", lock="instance:s-1")
+
+
 def test_two_operations_of_one_resource_cannot_both_live(db_each, context):
     first = begin(db_each, context)
     with pytest.raises(exception.UnprocessableEntity, match="i-1 has not ended"):
