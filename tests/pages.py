@@ -14,6 +14,7 @@ MASKS = [
     (r"\b\d+\.\d+\.\d+\.\d+(:\d+)?\b", "ADDRESS"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?", "TIME"),
     (r"TIME \d+ INFO", "TIME N INFO"),
+    (r"(TIME N INFO \S+) \[[^\]]*\]", r"\1 [-]"),
     (r"at version \d+ \(was \d+\)", "at version N (was N)"),
     (r"(password\W+)\w{20,}", r"\1PASSWORD"),
     (r"(['\"]?seconds['\"]?: )[\d.]+", r"\1N"),

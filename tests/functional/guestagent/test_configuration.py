@@ -188,9 +188,12 @@ def _entries(pool):
 
 
 groups = st.one_of(_entries(_VALUES), _entries({**_VALUES, **_RESTART}))
+# MB of flavors; the template sizes max_connections by them.
+_MEMORY = (256, 1024)
 acts = st.lists(st.one_of(
     st.tuples(st.sampled_from(["attach", "patch", "replace"]), groups),
-    st.tuples(st.sampled_from(["detach", "restart", "resize", "agent"]), st.none())), min_size=3, max_size=8)
+    st.tuples(st.just("resize"), st.sampled_from(_MEMORY)),
+    st.tuples(st.sampled_from(["detach", "restart", "agent", "restore"]), st.none())), min_size=3, max_size=8)
 
 
 def _as_shown(value):
@@ -199,62 +202,84 @@ def _as_shown(value):
     return f"{value}.000000" if value in (1, 7) else str(value)
 
 
+def restored(guest, values, ram):
+    """The agent of a new server made from the data of the present one, as a restored instance with a group is."""
+    guest.manager().app.stop()
+    saved = guest.root / "saved"
+    shutil.rmtree(saved, ignore_errors=True)
+    guest.layout.data.rename(saved)
+    saved.chmod(0o755)
+    guest.layout.template.unlink()
+    guest.layout.template.symlink_to(saved)
+    shutil.rmtree(guest.root / "state")
+    for path in (guest.layout.config_file, *guest.layout.overrides.iterdir()):
+        path.unlink()
+    manager = guest.manager()
+    manager.prepare(TroveContext(), packages=[], databases=[], memory_mb=ram, users=[], overrides=values,
+                    config_contents=guest.config_contents(ram))
+    return manager
+
+
 def test_random_lives_of_a_group(agent, running, rules):
     """Whatever happens: without a restart due, the server has the values of the group and otherwise its defaults; with
     one, the running server was left alone and has them after it.
     """
     guest, make = running
-    defaults = template.parse_options(guest.config_contents(), "mysqld")
+    defaults = {ram: template.parse_options(guest.config_contents(ram), "mysqld") for ram in _MEMORY}
     pristine = shown(agent)
+    assert pristine["max_connections"] == defaults[256]["max_connections"] != defaults[1024]["max_connections"]
     watched = {**_VALUES, **_RESTART}
 
-    def expected(values):
-        return {name: _as_shown(values[name]) if name in values else pristine[name] for name in watched}
+    def expected(values, ram):
+        by_default = {**pristine, "max_connections": defaults[ram]["max_connections"]}
+        return {name: _as_shown(values[name]) if name in values else by_default[name] for name in watched}
 
     def seen(manager):
         found = shown(manager)
         return {name: found[name] for name in watched}
 
-    def change(manager, old, new):
+    def change(manager, old, new, ram):
         """What the flow does; returns whether a restart is needed."""
         gone = changes.removed(old, new)
         manager.update_overrides(None, new, not new)
         if changes.needs_restart(new, gone, rules):
             return True
-        return bool(manager.apply_overrides(None, changes.dynamic(new, gone, defaults)))
+        return bool(manager.apply_overrides(None, changes.dynamic(new, gone, defaults[ram])))
 
     # A restart of MySQL takes several times as long.
     @settings(max_examples=12 if guest.engine == "mariadb" else 4, deadline=None,
               suppress_health_check=list(HealthCheck))
     @given(acts=acts)
     def check(acts):
-        manager, values, due = make(), {}, False
+        manager, values, due, ram = make(), {}, False, 256
         manager.update_overrides(None, {}, True)
-        manager.restart(None)
+        manager.start_db_with_conf_changes(None, guest.config_contents(ram))
         for act, given_values in acts:
             before, due_before = seen(manager), due
             if act == "restart":
                 manager.restart(None)
                 due = False
             elif act == "resize":
-                manager.start_db_with_conf_changes(None, guest.config_contents())
-                due = False
+                ram, due = given_values, False
+                manager.start_db_with_conf_changes(None, guest.config_contents(ram))
+            elif act == "restore":
+                manager, due = restored(guest, values, ram), False
             elif act == "agent":
                 manager = make()
             else:
                 new = {"attach": given_values, "replace": given_values, "detach": {},
                        "patch": {**values, **(given_values or {})}}[act]
-                needed = change(manager, values, new)
+                needed = change(manager, values, new, ram)
                 if needed:
                     assert seen(manager) == before
                 due, values = due or needed, new
             if not due:
-                assert seen(manager) == expected(values), (act, due_before)
+                assert seen(manager) == expected(values, ram), (act, due_before)
             assert template.parse_options("".join(
                 path.read_text() for path in guest.layout.overrides.iterdir()), "mysqld") == {
                     name: changes.to_text(int(value) if isinstance(value, bool) else value)
                     for name, value in values.items()}
         manager.restart(None)
-        assert seen(manager) == expected(values)
+        assert seen(manager) == expected(values, ram)
 
     check()
