@@ -122,6 +122,19 @@ class TestInstances:
         admin.post(f"/mgmt/instances/{instance_id}/action", {"reset-task-status": None}, status=202)
         assert alice.get(f"/instances/{instance_id}").json["instance"]["status"] == "ACTIVE"
 
+    @pytest.mark.parametrize(("value", "version", "host"), [
+        (None, "2.12", None), ({}, "2.12", None), ({"host": None}, "2.12", None), ({"host": "h2"}, "2.56", "h2")])
+    def test_migrate(self, world, options, alice, admin, value, version, host):
+        options.set_override("nova_client_version", version)
+        instance_id = create_active(world, alice)
+        admin.post(f"/mgmt/instances/{instance_id}/action", {"migrate": value}, status=202)
+        operation = world.operations(instance_id)[-1]
+        assert (operation.kind, operation.args["host"]) == ("instance.migrate", host)
+        assert world.row(instance_id)["task_id"] == InstanceTasks.MIGRATING.code
+        assert world.casts[-1] == ("migrate", {"instance_id": instance_id, "operation_id": operation.id})
+        assert "MIGRATING" in admin.post(f"/mgmt/instances/{instance_id}/action", {"migrate": {}}, status=422).text
+        admin.post(f"/mgmt/instances/{UNKNOWN}/action", {"migrate": {}}, status=404)
+
     @pytest.mark.parametrize(("action", "kind"), [("reboot", "instance.reboot"), ("stop", "instance.stop")])
     def test_reboot_and_stop(self, world, alice, admin, action, kind):
         instance_id = create_active(world, alice)
@@ -149,7 +162,7 @@ class TestInstances:
 
     @pytest.mark.parametrize(("body", "code"), [
         (None, 400), ({}, 400), ({"update": {}}, 400), ({"stop": {}, "reboot": {}}, 400), ({"stop": 1}, 400),
-        ({"migrate": {"host": "h"}}, 501),
+        ({"migrate": {"host": "h"}}, 400), ({"migrate": {"to": "h"}}, 400), ({"migrate": {"host": 1}}, 400),
         ({"rebuild": {"image_id": "i"}}, 501)])
     def test_other_actions(self, world, alice, admin, body, code):
         instance_id = create_active(world, alice)

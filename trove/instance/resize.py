@@ -1,5 +1,6 @@
-"""Another flavor or a larger volume for an instance: each function checks, begins the operation in one transaction and
-then wakes the task manager. Called by ``instance.service``. What may be resized when is ``instance.states``'.
+"""Another flavor, a larger volume or another host for an instance: each function checks, begins the operation in one
+transaction and then wakes the task manager. Called by ``instance.service`` and the management API. What may be done when
+is ``instance.states``'.
 """
 import dataclasses
 
@@ -21,6 +22,8 @@ from trove.taskmanager import api as taskmanager
 LOG = logging.getLogger(__name__)
 
 _FIELD = "resize.flavorRef"
+# From this version of its API on Nova can be told where a server is to go.
+_CHOOSES_HOST = (2, 56)
 
 
 def _check(session, context, instance_id, action):
@@ -44,7 +47,7 @@ def _begin(session, context, loaded, action, arguments, restart_due=False):
         # Whether the values of its configuration group are to be written before the database starts again.
         "configuration": row.configuration_id is not None or restart_due,
         "restart_required": restart_due, **arguments}
-    row.task = InstanceTasks.RESIZING
+    row.task = InstanceTasks.MIGRATING if action == "migrate" else InstanceTasks.RESIZING
     return operations.begin(session, f"instance.{action}", "instance", row.id, context, arguments).id
 
 
@@ -70,11 +73,18 @@ def _begin_flavor(session, context, instance_id, old, new):
     loaded = _check(session, context, instance_id, "resize_flavor")
     if loaded.row.flavor_id != old.id:
         raise exception.UnprocessableEntity(f"Instance {instance_id}: another request changed its flavor.")
-    # What changes of the configuration group that are still under way were to do is done when the database starts.
+    return _begin(session, context, loaded, "resize_flavor",
+                  {"old_flavor": dataclasses.asdict(old), "flavor": dataclasses.asdict(new)},
+                  restart_due=_stop_changes(session, instance_id))
+
+
+def _stop_changes(session, instance_id):
+    """Stop changes of the configuration group that are still under way: what they were to do is done when the database
+    starts. Returns whether there were any.
+    """
     pending = any(live.kind == configuration.KIND for live in operations.live_for(session, "instance", instance_id))
     configuration.stop(session, instance_id)
-    return _begin(session, context, loaded, "resize_flavor",
-                  {"old_flavor": dataclasses.asdict(old), "flavor": dataclasses.asdict(new)}, restart_due=pending)
+    return pending
 
 
 def resize_flavor(context, instance_id, flavor_ref):
@@ -118,3 +128,25 @@ def resize_volume(context, instance_id, size):
     operation_id = _begin_volume(context, instance_id, size)
     LOG.info("instance %s: -> RESIZING its volume to %d GB (operation %s)", instance_id, size, operation_id)
     taskmanager.API(context).resize_volume(instance_id, operation_id)
+
+
+@in_transaction
+def _begin_migration(session, context, instance_id, host):
+    models.lock(session, instance_id, context)
+    loaded = _check(session, context, instance_id, "migrate")
+    return _begin(session, context, loaded, "migrate", {"host": host}, restart_due=_stop_changes(session, instance_id))
+
+
+def migrate(context, instance_id, host=None):
+    """Bring the server of an instance to another host (management API); host: its name, None lets Nova choose.
+
+    Raises NotFound, BadValue (a host, with a Nova that cannot be told one), NotImplementedHere (cluster member),
+    UnprocessableEntity.
+    """
+    if host and tuple(map(int, CONF.nova_client_version.split("."))) < _CHOOSES_HOST:
+        raise exception.BadValue(
+            field="migrate.host",
+            reason="can only be chosen with the option nova_client_version at 2.56 or later; leave it out.")
+    operation_id = _begin_migration(context, instance_id, host)
+    LOG.info("instance %s: -> MIGRATING (operation %s)", instance_id, operation_id)
+    taskmanager.API(context).migrate(instance_id, operation_id)

@@ -54,6 +54,10 @@ class API:
         """Let the data volume of an instance grow."""
         self._cast("resize_volume", instance_id=instance_id, operation_id=operation_id)
 
+    def migrate(self, instance_id, operation_id):
+        """Bring the server of an instance to another host."""
+        self._cast("migrate", instance_id=instance_id, operation_id=operation_id)
+
     def create_backup(self, instance_id, backup_id, operation_id):
         """Take a backup of an instance."""
         self._cast("create_backup", instance_id=instance_id, backup_id=backup_id, operation_id=operation_id)

@@ -49,6 +49,11 @@ class Manager:
         self._runner.wake(operation_id)
 
     @rpc.expose
+    def migrate(self, context, instance_id, operation_id):
+        """Bring the server of an instance to another host."""
+        self._runner.wake(operation_id)
+
+    @rpc.expose
     def create_backup(self, context, instance_id, backup_id, operation_id):
         """Take a backup of an instance."""
         self._runner.wake(operation_id)

@@ -211,6 +211,10 @@ class World:
         old = flavor_models.get_flavor(self.instance(instance_id).flavor_id)
         return resize._begin_flavor(self.context, instance_id, old, flavor_models.get_flavor(flavor_id))
 
+    def migrate(self, instance_id):
+        """What the API writes when an instance is to go to another host. Returns the operation id."""
+        return resize._begin_migration(self.context, instance_id, None)
+
     def resize_volume(self, instance_id, size):
         """What the API writes when the volume of an instance is to grow. Returns the operation id."""
         return resize._begin_volume(self.context, instance_id, size)

@@ -325,6 +325,34 @@ def check_started(world, instance_id, operation):
     assert world.server(instance_id).status == "ACTIVE"
 
 
+def migrate(world):
+    """An instance for another host."""
+    instance_id = world.built()
+    world.attach(instance_id, {"max_connections": 100})
+    return instance_id, world.migrate(instance_id)
+
+
+def failing_migration(world):
+    """The same with a database that does not start there at once."""
+    failures = []
+
+    def refuse(_instance_id, method):
+        if method == "restart" and len(failures) < 1:
+            failures.append(method)
+            raise exception.GuestError(original="the test does not want it.")
+    GUESTS.answer = refuse
+    return migrate(world)
+
+
+def check_migrated(world, instance_id, operation):
+    check_restarted(world, instance_id, operation)
+    assert world.server(instance_id).status == "ACTIVE"
+
+
+def check_not_migrated(world, instance_id, operation):
+    check_as_before(world, instance_id, operation, "the test does not want it")
+
+
 def resize_flavor(world):
     """Another flavor for an instance with a configuration group that waits for a restart."""
     instance_id = world.built()
@@ -493,6 +521,7 @@ SCENARIOS = {
     "instance.resize_flavor": Scenario(resize_flavor, check_resized),
     "instance.resize_volume": Scenario(resize_volume, check_grown),
     "instance.start": Scenario(start, check_started),
+    "instance.migrate": Scenario(migrate, check_migrated),
     "backup.create": Scenario(take_backup, check_backed_up),
     "backup.delete": Scenario(delete_backup, check_backup_deleted),
     "backup.snapshot": Scenario(snapshot, check_snapshot),
@@ -502,6 +531,7 @@ SCENARIOS = {
 }
 UNDO_SCENARIOS = {"instance.create": Scenario(failing_create, check_undone),
                   "instance.resize_flavor": Scenario(failing_resize_flavor, check_not_resized),
+                  "instance.migrate": Scenario(failing_migration, check_not_migrated),
                   "instance.resize_volume": Scenario(failing_resize_volume, check_not_grown),
                   "backup.create": Scenario(failing_backup, check_backup_undone),
                   "backup.snapshot": Scenario(failing_snapshot, check_snapshot_undone),

@@ -19,4 +19,4 @@ from trove.taskmanager.flows import (
 FLOWS = {flow.kind: flow for flow in (
     create.FLOW, configure.FLOW, restart.FLOW, reboot.FLOW, stop.FLOW, delete.FLOW, backup_create.FLOW,
     backup_delete.FLOW, backup_snapshot.FLOW, detach_replica.FLOW, promote.FLOW, eject.FLOW, resize.FLAVOR,
-    resize.VOLUME, start.FLOW)}
+    resize.VOLUME, resize.MIGRATION, start.FLOW)}

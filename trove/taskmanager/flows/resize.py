@@ -1,15 +1,18 @@
-"""Give an instance another flavor, or a larger volume. After any failure the instance is as it was.
+"""Give an instance another flavor, a larger volume, or another host. After any failure the instance is as it was.
 
 FLAVOR: the server gets the flavor, and the database the settings that fit it, below the values of the configuration
 group. Until Nova is told yes all of it can be taken back.
 VOLUME: the volume grows under the running database where cloud, kernel and file system can do that. Else the database
 is stopped, and the volume detached only if Cinder wants that. What Cinder has extended cannot be shrunk: after a
 failure the larger volume waits for the next attempt, the instance has the size that its file system has.
+MIGRATION: as FLAVOR, with a host that Nova chooses instead, and no new settings.
 """
 from trove.instance import models
 from trove.instance.tasks import InstanceTasks
 from trove.taskmanager.flow import Flow, Step
 from trove.taskmanager.steps import configuration, flavor, guest, volume
+
+_BUSY = (InstanceTasks.RESIZING, InstanceTasks.MIGRATING)
 
 
 def _finish(session, work, task, **columns):
@@ -18,7 +21,7 @@ def _finish(session, work, task, **columns):
     for name, value in columns.items():
         setattr(instance, name, value)
     session.flush()
-    models.compare_and_set_task(session, work.resource_id, [InstanceTasks.RESIZING], task)
+    models.compare_and_set_task(session, work.resource_id, _BUSY, task)
 
 
 def _task(work):
@@ -36,6 +39,12 @@ def flavor_done(session, work):
 def volume_done(session, work):
     """The instance has the new size, which was reserved until now."""
     _finish(session, work, _task(work), volume_size=work.args["size"])
+    models.clear_faults(session, work.resource_id)
+
+
+def migration_done(session, work):
+    """The instance is on another host."""
+    _finish(session, work, _task(work))
     models.clear_faults(session, work.resource_id)
 
 
@@ -68,6 +77,17 @@ FLAVOR = Flow("instance.resize_flavor", done=flavor_done, failed=failed, undone=
     Step("resized", flavor.wait, "resize_time_out", InstanceTasks.NONE),
     Step("agent", guest.wait_for_agent, "resize_time_out", InstanceTasks.NONE),
     Step("start_database", guest.start_with_new_flavor, "resize_time_out", InstanceTasks.NONE),
+    Step("guest", guest.wait_for_running, "resize_time_out", InstanceTasks.NONE),
+    Step("confirm", flavor.confirm, "resize_time_out", InstanceTasks.NONE),
+))
+
+MIGRATION = Flow("instance.migrate", done=migration_done, failed=failed, undone=undone, steps=(
+    Step("configuration", configuration.write_before_restart, "operation_cancel_time_out", InstanceTasks.NONE),
+    Step("stop_database", guest.stop_for_resize, "resize_time_out", InstanceTasks.NONE, undo=guest.start_again),
+    Step("migrate", flavor.ask_for_host, "revert_time_out", InstanceTasks.NONE, undo=flavor.revert_host),
+    Step("migrated", flavor.wait_for_host, "resize_time_out", InstanceTasks.NONE),
+    Step("agent", guest.wait_for_agent, "resize_time_out", InstanceTasks.NONE),
+    Step("start_database", guest.start_again, "resize_time_out", InstanceTasks.NONE),
     Step("guest", guest.wait_for_running, "resize_time_out", InstanceTasks.NONE),
     Step("confirm", flavor.confirm, "resize_time_out", InstanceTasks.NONE),
 ))

@@ -1,4 +1,6 @@
-"""Another flavor for the server of an instance. Every function looks at the server and asks Nova for its next move."""
+"""Another flavor, or another host, for the server of an instance. Every function looks at the server and asks Nova for
+its next move.
+"""
 from oslo_log import log as logging
 
 from trove.common import exception, remote
@@ -54,10 +56,40 @@ def revert(work):
     return _try_to(work, server.resize, old["id"]) or work.again()  # it was confirmed already
 
 
-def _try_to(work, request, *args):
+def ask_for_host(work):
+    """Ask for another host, once; what a process that died asked for is looked at first."""
+    server = compute.check_server(work)
+    if server.status != "ACTIVE":
+        return None
+    host = work.args["host"]
+    work.note(old_host=server.hostId)
+    return _try_to(work, server.migrate, **({"host": host} if host else {}))
+
+
+def wait_for_host(work):
+    """Look again until the server is on another host and waits for a yes or no. Raises CloudError when Nova gave up."""
+    server = compute.check_server(work)
+    if server.status == "VERIFY_RESIZE":
+        return None
+    if server.status not in _AT_REST:
+        return work.again()
+    if server.hostId != work.data["old_host"]:
+        return None  # Nova has said yes by itself
+    raise exception.CloudError(reason=f"the server {server.id} was not migrated; it stays where it was.")
+
+
+def revert_host(work):
+    """Bring a server that is not confirmed yet back to its host; one that is stays where it is."""
+    server = compute.check_server(work)
+    if server.status == "VERIFY_RESIZE":
+        return _try_to(work, server.revert_resize) or work.again()
+    return _record(work, server) if server.status in _AT_REST else work.again()
+
+
+def _try_to(work, request, *args, **kwargs):
     """Make a request; Again when the server is busy now."""
     try:
-        request(*args)
+        request(*args, **kwargs)
     except Exception as error:  # noqa: BLE001 - told apart by their status
         if not remote.is_conflict(error):
             raise

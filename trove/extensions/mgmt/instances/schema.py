@@ -2,7 +2,8 @@
 from trove.common.apischema import compiled, or_null, text255, wrapped
 
 _value = or_null({"type": "object"})
-ACTIONS = {"stop": _value, "reboot": _value, "migrate": _value, "reset-task-status": _value, "rebuild": _value}
+_migrate = or_null({"type": "object", "properties": {"host": or_null(text255)}, "additionalProperties": False})
+ACTIONS = {"stop": _value, "reboot": _value, "migrate": _migrate, "reset-task-status": _value, "rebuild": _value}
 action = compiled({"type": "object", "minProperties": 1, "maxProperties": 1, "properties": ACTIONS,
                    "additionalProperties": False})
 upgrade = compiled(wrapped("upgrade", {

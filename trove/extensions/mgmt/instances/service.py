@@ -4,9 +4,10 @@ from trove.common.apischema import contract
 from trove.db import get_db_api
 from trove.extensions.common import guest
 from trove.extensions.mgmt.instances import schema, views
-from trove.instance import actions, loading, models, usage
+from trove.instance import actions, loading, models, resize, usage
 
-_DONE_BY = {"stop": actions.stop, "reboot": actions.reboot, "reset-task-status": actions.reset_task}
+_DONE_BY = {"stop": actions.stop, "reboot": actions.reboot, "reset-task-status": actions.reset_task,
+            "migrate": resize.migrate}
 
 # Administrators' lists are long: clients of administrators do not follow links by themselves.
 LARGEST_PAGE = 1000
@@ -40,7 +41,7 @@ class MgmtInstanceController(wsgi.Controller):
         if name not in _DONE_BY:
             self._load(req, instance_id)
             raise exception.NotImplementedHere(f"The action {name} is not supported.")
-        _DONE_BY[name](req.context, instance_id)
+        _DONE_BY[name](req.context, instance_id, **(body[name] if name == "migrate" and body[name] else {}))
 
     @contract(answer=views.ROOT_HISTORY)
     def root(self, req, instance_id):
