@@ -1,6 +1,6 @@
 """Another flavor, a larger volume or another host for an instance: each function checks, begins the operation in one
-transaction and then wakes the task manager. Called by ``instance.service`` and the management API. What may be done when
-is ``instance.states``'.
+transaction and then wakes the task manager. Called by ``instance.service`` and the management API. What may be done
+when is ``instance.states``'.
 """
 import dataclasses
 
