@@ -247,7 +247,7 @@ def _keep_history(work, name):
 def _message(error):
     """What the user is told of an error."""
     if isinstance(error, exception.PollTimeOut) and error.__cause__ is not None:
-        return f"{error} Last error: {passing.describe(error.__cause__)}"
+        return f"{error} Last error: {passing.describe(error.__cause__, where=False)}"
     if isinstance(error, exception.TroveError):
         return str(error)
     if remote.http_status(error) is not None:

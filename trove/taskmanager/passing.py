@@ -30,12 +30,16 @@ def log(name, operation_id, step, error):
     _said[operation_id, step] = (now, 0)
 
 
-def describe(error):
-    """What a user is told of an error of a service that may be gone soon: which service, not how our code noticed."""
+def describe(error, where=True):
+    """An error of a service that may be gone soon, in words: not how our code noticed.
+
+    where: whether the service's address is told; to users it is not, it is no tenant's business.
+    """
     if isinstance(error, exception.TroveError) or remote.http_status(error) is not None:
         return str(error)
     asked = getattr(getattr(error, "request", None), "url", None) or str(error)
-    found = re.search(r"https?://[^\s/]+", asked)
+    found = re.search(r"(https?://)(?:[^\s/@]*@)?([^\s/]+)", asked)  # without a name and a password
     if found:
-        return f"Nothing answers at {found[0]} ({type(error).__name__})."
+        place = f"at {found[1]}{found[2]}" if where else "where a service of the cloud should"
+        return f"Nothing answers {place} ({type(error).__name__})."
     return exception.sentence(error)

@@ -19,11 +19,17 @@ def of_request():
     (of_request(), "Nothing answers at http://10.0.0.1:8774 (ConnectionError)."),
     (keystone.ConnectFailure(f"Unable to establish connection to https://10.0.0.1:5000/v3/auth/tokens: {RAW}"),
      "Nothing answers at https://10.0.0.1:5000 (ConnectFailure)."),
+    (OSError("https://trove:pw@10.0.0.1:15672/api: refused"), "Nothing answers at https://10.0.0.1:15672 (OSError)."),
     (exception.ServiceUnavailable("gone fishing"), "gone fishing"),
     (keystone.ServiceUnavailable("the queue is full"), "the queue is full (HTTP 503)"),
     (ValueError("SELECT secret FROM operations"), "An unexpected error occurred (ValueError); the log says more.")])
 def test_in_words(error, said):
     assert passing.describe(error) == said
+
+
+def test_users_are_told_no_address():
+    assert passing.describe(of_request(), where=False) == (
+        "Nothing answers where a service of the cloud should (ConnectionError).")
 
 
 def test_the_log_is_told_once_a_minute_and_how_often_it_was(monkeypatch, caplog):

@@ -136,8 +136,8 @@ class _Broker:
         try:
             answer = self._http.request(method, url, timeout=CONF.guest_bus.timeout, **kwargs)
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise exception.ServiceUnavailable("The message broker does not answer at "
-                                               f"{CONF.guest_bus.management_url} (option management_url).") from error
+            raise exception.ServiceUnavailable("The message broker does not answer (option [guest_bus] management_url)."
+                                               ) from error
         if answer.ok or (absent_is_fine and answer.status_code == 404):
             return answer
         text = f"The message broker answered {answer.status_code} to {method} {path}: {answer.text[:200]}"
