@@ -126,7 +126,10 @@ def _take(session, members, action, task):
     Raises UnprocessableEntity.
     """
     for member in members:
-        if not models.compare_and_set_task(session, member.id, states.ALLOWED_TASKS[action], task):
+        # The task that was seen, not any that would do: one that was being detached may be no replica any more.
+        seen = member.row.task
+        if seen not in states.ALLOWED_TASKS[action] or not models.compare_and_set_task(
+                session, member.id, [seen], task):
             raise exception.UnprocessableEntity(
                 f"Instance {member.id} is busy ({member.row.task.action}): {action} is not possible now.")
     return [member.id for member in members if member.row.task is InstanceTasks.RESTART_REQUIRED]
