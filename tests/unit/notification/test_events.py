@@ -44,6 +44,7 @@ TABLE = [
     ("instance.reboot", {}, "instance_reboot", {"instance_id": "r"}),
     ("instance.start", {}, "instance_start", {"instance_id": "r"}),
     ("instance.stop", {}, "instance_stop", {"instance_id": "r"}),
+    ("instance.migrate", {"host": None}, "instance_migrate", {"instance_id": "r"}),
     ("share.tear", {}, "share_tear", {"share_id": "r"}),
 ]
 
