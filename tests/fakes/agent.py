@@ -34,7 +34,8 @@ class Guests:
     raise what a client raises; lost: number of prepare messages that never arrive; builds: whether prepare succeeds
     (True), fails (False) or is never heard of again (None); boots: whether agents report after a reboot; overrides:
     {instance id: {name: value}} of their files; variables: the same of what was set in the running servers; refused:
-    names that these do not take; servers: {instance id: Server}; contents: {instance id: text} of base configurations
+    names that these do not take; servers: {instance id: Server}; sealed: ids of
+    those that do not let themselves be opened for writes; contents: {instance id: text} of base configurations
     written after prepare; mounted: ids of instances whose volume was mounted by a command; filesystems:
     {instance id: GB} of those that were grown; grows_mounted: whether they do that while they are mounted; unfit:
     servers do not start with settings that contain this text.
@@ -54,6 +55,7 @@ class Guests:
         self.variables = {}
         self.refused = ()
         self.servers = {}
+        self.sealed = set()
         self.contents = {}
         self.mounted = set()
         self.filesystems = {}
@@ -204,6 +206,8 @@ class FakeAgent:
     def make_read_only(self, read_only):
         """Refuse or take writes."""
         self._take("make_read_only", read_only=read_only)
+        if self.instance_id in GUESTS.sealed and not read_only:
+            raise exception.GuestError(original="refused by the test")
         self._server.read_only = read_only
 
     def demote_replication_master(self):

@@ -144,9 +144,14 @@ def detach(world):
 
 
 def failing_detach(world):
-    """The same, and the database says no at the end."""
+    """The same, and its source cannot be told."""
     found = detach(world)
-    refuse_at("cleanup_source_on_replica_detach", exception.NotFound("no such source"), once=True)
+
+    def answer(_instance_id, method):
+        if method == "cleanup_source_on_replica_detach" and world.instance(
+                found[0]).task is InstanceTasks.DETACHING:
+            raise exception.NotFound("refused by the test")
+    GUESTS.answer = answer
     return found
 
 
@@ -158,9 +163,9 @@ def promote(world):
 
 def failing_promote(world):
     """The same, and the candidate refuses to be opened."""
-    found = promote(world)
-    refuse_at("make_read_only", exception.GuestError(original="refused by the test"), found[0], once=True)
-    return found
+    _, [instance_id] = world.replicated(1)
+    GUESTS.sealed.add(instance_id)
+    return instance_id, world.promote(instance_id)
 
 
 def eject(world):
@@ -172,20 +177,9 @@ def eject(world):
 
 def failing_eject(world):
     """The same, and the best replica refuses to be opened."""
-    source_id, operation_id = eject(world)
-    refuse_at("make_read_only", exception.GuestError(original="refused by the test"), once=True)
-    return source_id, operation_id
-
-
-def refuse_at(command, error, instance_id=None, once=False):
-    """Let guests refuse a command."""
-    refused = []
-
-    def answer(of, method):
-        if method == command and instance_id in (None, of) and not (once and refused):
-            refused.append(of)
-            raise error
-    GUESTS.answer = answer
+    source_id, replicas = world.replicated(1)
+    GUESTS.sealed.update(replicas)
+    return source_id, world.eject(source_id)
 
 
 def follows(world, replica_id, source_id):

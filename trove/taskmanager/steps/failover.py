@@ -111,15 +111,16 @@ def stop_server(work):
 
 
 def start_server(work):
-    """The undo of stopping it, unless the candidate has taken its place in a way that is not certain."""
+    """The undo of stopping it, unless it is not certain that the candidate has not taken its place."""
     if not work.data.get("stopped"):
-        return
+        return None
     if _may_be_open(work):
         raise exception.TroveError(f"The server of instance {work.args['source']} stays stopped, as its replica "
                                    f"{candidate_id(work)} may have been written to.")
     server = remote.nova_client().servers.get(load(work, work.args["source"]).row.compute_instance_id)
-    if server.status == "SHUTOFF":
+    if server.status == "SHUTOFF" and getattr(server, "OS-EXT-STS:task_state", None) != "powering-on":
         server.start()
+    return None if server.status == "ACTIVE" else work.again()
 
 
 # The candidate takes over
