@@ -55,8 +55,15 @@ def settled(system, *ids):
     return roles(system, *ids)
 
 
-def rows(system, instance_id, statement="SELECT COUNT(*) FROM written"):
+def rows(system, instance_id, statement):
     return system.sql(statement, address(system, instance_id), USER, PASSWORD, DATABASE)
+
+
+def write(system, instance_id, number):
+    """Insert a number and commit it."""
+    with pymysql.connect(host=address(system, instance_id), user=USER, password=PASSWORD.encode(), database=DATABASE,
+                         connect_timeout=10, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO written VALUES (%s)", (number,))
 
 
 def kill_guest(system, instance_id):
@@ -74,11 +81,11 @@ def test_replicas_follow_and_are_read_only(system, openstack, trove, family):
     listed = {row["Name"]: row["Role"] for row in openstack.json("database", "instance", "list")}
     assert (listed["copy-1"], listed["copy-2"]) == ("replica", "replica")
     assert ids[0] in trove("show", "copy-1")
-    rows(system, ids[0], "INSERT INTO written VALUES (1000000)")
+    write(system, ids[0], 1000000)
     for replica in ids[1:]:
         wait_until(lambda replica=replica: rows(system, replica, "SELECT n FROM written WHERE n = 1000000"))
         with pytest.raises(pymysql.err.MySQLError, match="read-only"):
-            rows(system, replica, "INSERT INTO written VALUES (1000001)")
+            write(system, replica, 1000001)
     health = wait_until(lambda: system.admin.get(f"/instances/{ids[1]}").json()["instance"].get("replication"))
     assert (health["running"], health["error"]) == (True, None)
     assert "replication" not in system.show(ids[1])
@@ -109,8 +116,8 @@ def test_detached_replicas_are_instances_of_their_own(system, trove, family):
     source, _, second = family.values()
     trove("detach-replica", "copy-2")
     assert settled(system, second) == [("ACTIVE", None)]
-    rows(system, second, "INSERT INTO written VALUES (2000000)")
-    rows(system, source, "INSERT INTO written VALUES (2000001)")
+    write(system, second, 2000000)
+    write(system, source, 2000001)
     assert [entry["id"] for entry in system.show(source)["replicas"]] == [family["copy-1"]]
     assert not rows(system, second, "SELECT n FROM written WHERE n = 2000001")
     accounts = system.guest(source, "mysql", "--defaults-file=/var/lib/trove/my.cnf", "-N", "-e",
@@ -121,6 +128,7 @@ def test_detached_replicas_are_instances_of_their_own(system, trove, family):
 def test_a_dead_source_is_ejected(system, openstack, family):
     source, first, _ = family.values()
     hosts = [address(system, each) for each in (source, first)]
+    make_table(hosts[0], USER, PASSWORD)  # its numbers begin anew
     with Writer(hosts, USER, PASSWORD, rate=50) as writer:
         kill_guest(system, source)
         # Refused while the last sign of life is fresh.
