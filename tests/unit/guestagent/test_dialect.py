@@ -21,6 +21,12 @@ def test_engines_and_versions(said, engine, version, can_clone):
     assert found.dump_options == (("--set-gtid-purged=OFF",) if engine == "mysql" else ())
 
 
+@pytest.mark.parametrize(("said", "can"), [
+    ("10.11.18-MariaDB", True), ("9.7.4-2", True), ("8.0.26", True), ("8.0.25", False), ("5.7.44-48-log", False)])
+def test_who_can_replicate(said, can):
+    assert dialect.of(said).can_replicate is can
+
+
 @pytest.mark.parametrize(("said", "why"), [("5.6.51", "too old"), ("10.1.48-MariaDB", "too old"), ("", "none of this"),
                                            ("PostgreSQL 15.1", "none of this")])
 def test_others_are_refused(said, why):

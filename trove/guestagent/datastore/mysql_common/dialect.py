@@ -25,6 +25,11 @@ class Dialect:
         return self.engine == MYSQL and self.version >= (8, 0, 17)
 
     @property
+    def can_replicate(self):
+        """Whether the server has the words that replication uses."""
+        return self.engine == MARIADB or self.version >= (8, 0, 26)
+
+    @property
     def dump_options(self):
         """Arguments of mysqldump that only this engine's program knows and needs."""
         # The set of transactions belongs to the server that was dumped; only a replica may begin with it.

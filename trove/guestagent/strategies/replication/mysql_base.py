@@ -82,9 +82,12 @@ class MysqlReplicationBase(Replication):
 
     @functools.cached_property
     def words(self):
-        """The Words of the server, which must be running."""
+        """The Words of the server, which must be running. Raises TroveError for a MySQL that is too old."""
         with self.app.session() as session:
-            return MARIADB if session.dialect.engine == dialect.MARIADB else MYSQL
+            server = session.dialect
+        if not server.can_replicate:
+            raise exception.TroveError("There is no replication with this server: MySQL 8.0.26 or later is needed.")
+        return MARIADB if server.engine == dialect.MARIADB else MYSQL
 
     # What a strategy says
 
@@ -258,10 +261,11 @@ class MysqlReplicationBase(Replication):
 
     def detach_replica(self, for_failover=False):
         """See the base."""
-        words = self.words
         with self.app.session() as session:
-            session.execute(f"STOP {words.replica}")
-            session.execute(f"RESET {words.replica} ALL")
+            if not session.dialect.can_replicate:
+                return  # nor was it ever a replica
+            session.execute(f"STOP {self.words.replica}")
+            session.execute(f"RESET {self.words.replica} ALL")
         (self.app.layout.data / POSITION_FILENAME).unlink(missing_ok=True)
         if not for_failover:
             self.make_read_only(False)
