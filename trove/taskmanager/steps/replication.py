@@ -115,7 +115,8 @@ def wait_for_snapshot(work):
             return None
         cause = operations.newest_for(session, "backup", row.id).error
     if row.state == backup_models.FAILED:
-        raise exception.GuestError(f"The snapshot of the source {work.args['replica_of']} failed: {cause}")
+        raise exception.GuestError(f"The snapshot of the source {work.args['replica_of']} failed: "
+                                   f"{cause or 'it was given up.'}")
     return work.again()
 
 
