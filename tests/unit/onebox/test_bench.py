@@ -6,6 +6,7 @@ from onebox import bench
 def test_summary():
     """Of known numbers."""
     assert bench.summary(range(1, 101)) == {"p50": 50.5, "p99": 99, "max": 100}
+    assert bench.summary([1, 4]) == {"p50": 2.5, "p99": 4, "max": 4}
     assert bench.summary([2]) == {"p50": 2, "p99": 2, "max": 2}
 
 

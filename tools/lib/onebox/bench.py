@@ -4,6 +4,7 @@ Works on the set-up of tools/quickstart, which it starts if need be and leaves r
 """
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -45,7 +46,7 @@ def conditions():
 def summary(values):
     """p50, p99 and the largest of a list of numbers, as columns."""
     ordered = sorted(values)
-    return {"p50": round(statistics.median(ordered), 4), "p99": round(ordered[int(0.99 * (len(ordered) - 1))], 4),
+    return {"p50": round(statistics.median(ordered), 4), "p99": round(ordered[math.ceil(0.99 * len(ordered)) - 1], 4),
             "max": round(ordered[-1], 4)}
 
 
