@@ -144,6 +144,12 @@ class System:
         """Run a command inside the guest of an instance."""
         return cloud.execute(self.settings, self.server(instance_id), command)
 
+    def kill_guest(self, instance_id):
+        """Let the guest of an instance die as in a power cut."""
+        [group] = [path for path in Path("/sys/fs/cgroup").glob(
+            f"**/minicloud-{self.settings.prefix}/guests/{self.server(instance_id)}") if (path / "cgroup.kill").exists()]
+        (group / "cgroup.kill").write_text("1")
+
     def server(self, instance_id):
         """The id of the server of an instance."""
         for server in self.cloud_get("compute", "/servers/detail")["servers"]:

@@ -73,6 +73,21 @@ def preparing(system, instance_id):
         return False
 
 
+def test_a_whole_guest(system):
+    """Its server is started again without anybody asking for it, and the database recovers."""
+    instance_id = system.create("kill-guest")
+    view = system.wait_ended(instance_id)
+    assert view["status"] == "ACTIVE", view.get("fault")
+    system.sql("CREATE TABLE t SELECT seq AS n FROM seq_1_to_1000", view["ip"][0], "alice", PASSWORD, "app")
+    system.kill_guest(instance_id)
+    wait_until(lambda: system.show(instance_id)["operation"]["kind"] == "instance.start")
+    wait_until(lambda: system.show(instance_id)["operation"]["state"] == "done")
+    view = system.wait_ended(instance_id)
+    assert (view["status"], "fault" in view) == ("ACTIVE", False)
+    assert system.sql("SELECT COUNT(*) FROM t", view["ip"][0], "alice", PASSWORD, "app") == ((1000,),)
+    system.delete(instance_id)
+
+
 def test_the_api(system):
     """An accepted request is kept: the instance is built although the API died right after its answer."""
     instance_id = system.create("kill-api")
