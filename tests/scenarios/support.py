@@ -146,9 +146,9 @@ class System:
 
     def kill_guest(self, instance_id):
         """Let the guest of an instance die as in a power cut."""
-        [group] = [path for path in Path("/sys/fs/cgroup").glob(
-            f"**/minicloud-{self.settings.prefix}/guests/{self.server(instance_id)}") if (path / "cgroup.kill").exists()]
-        (group / "cgroup.kill").write_text("1")
+        group = f"minicloud-{self.settings.prefix}/guests/{self.server(instance_id)}"
+        [kill] = Path("/sys/fs/cgroup").glob(f"**/{group}/cgroup.kill")
+        kill.write_text("1")
 
     def server(self, instance_id):
         """The id of the server of an instance."""

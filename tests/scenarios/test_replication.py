@@ -1,6 +1,5 @@
 """Replicas on real guests with both clients: of one snapshot, promoted under load, detached; a dead source ejected."""
 import contextlib
-from pathlib import Path
 
 import pymysql
 import pytest
@@ -66,14 +65,6 @@ def write(system, instance_id, number):
         cursor.execute("INSERT INTO written VALUES (%s)", (number,))
 
 
-def kill_guest(system, instance_id):
-    """As a power cut would."""
-    server = system.server(instance_id)
-    [group] = [path for path in Path("/sys/fs/cgroup").glob(f"**/minicloud-{system.settings.prefix}/guests/{server}")
-               if (path / "cgroup.kill").exists()]
-    (group / "cgroup.kill").write_text("1")
-
-
 def test_replicas_follow_and_are_read_only(system, openstack, trove, family):
     ids = list(family.values())
     assert settled(system, *ids) == [("ACTIVE", None), ("ACTIVE", ids[0]), ("ACTIVE", ids[0])]
@@ -130,7 +121,7 @@ def test_a_dead_source_is_ejected(system, openstack, family):
     hosts = [address(system, each) for each in (source, first)]
     make_table(hosts[0], USER, PASSWORD)  # its numbers begin anew
     with Writer(hosts, USER, PASSWORD, rate=50) as writer:
-        kill_guest(system, source)
+        system.kill_guest(source)
         # Refused while the last sign of life is fresh.
         with pytest.raises(CommandFailed, match="sign of life"):
             openstack("database", "instance", "eject", "source")
