@@ -53,6 +53,8 @@ def look_at_servers():
 
 def look_at_volumes():
     """Delete volumes that carry name and mark of an instance of ours, but are not its volume, as with servers."""
+    if not CONF.trove_volume_support:
+        return
     cinder = remote.cinder_client()
     for found in cinder.volumes.list():
         instance_id = found.metadata.get(volume.TAG)

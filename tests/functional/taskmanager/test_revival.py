@@ -148,7 +148,7 @@ def test_one_that_is_up_again_by_then_is_not_touched(world):
     assert world.operation(operation_id).state == operations.DONE
 
 
-def test_volumes_that_came_late_are_deleted_and_no_other(world):
+def test_volumes_that_came_late_are_deleted_and_no_other(world, conf):
     gone, present, building = world.built(), world.built(), world.create()[0]
     world.run(world.delete(gone))
     cinder = remote.cinder_client()
@@ -162,6 +162,10 @@ def test_volumes_that_came_late_are_deleted_and_no_other(world):
     seen = set()
     while not strays <= seen:  # they are made in a moment
         seen = {found.id for found in cinder.volumes.list() if found.status in ("available", "in-use")}
+    conf.set_override("trove_volume_support", False)  # a cloud without Cinder is not asked
+    reconcile.look_at_volumes()
+    assert strays | kept == {found.id for found in cinder.volumes.list() if found.status != "deleting"}
+    conf.clear_override("trove_volume_support")
     reconcile.look_at_volumes()
     left = {found.id for found in cinder.volumes.list() if found.status != "deleting"}
     assert left == kept
