@@ -4,6 +4,8 @@ import types
 import pytest
 
 from trove.common import crypto, exception
+from trove.instance.tasks import InstanceTasks
+from trove.taskmanager.flows import detach_replica
 from trove.taskmanager.steps import failover, replication
 
 KEY = "a key for tests, never for a deployment"
@@ -70,3 +72,16 @@ def test_replicas_of_a_dead_source_speak_for_themselves(monkeypatch, guests, cho
     else:
         failover.choose(work)
         assert work.data == chosen
+
+
+@pytest.mark.parametrize(("step", "task", "source"), [
+    ("detach", InstanceTasks.NONE, "s"), ("source", InstanceTasks.NONE, None), ("row", InstanceTasks.NONE, None),
+    ("row", InstanceTasks.DELETING, "s")])
+def test_whether_a_replica_whose_detaching_is_cancelled_is_still_one(monkeypatch, step, task, source):
+    row = types.SimpleNamespace(task=task, slave_of_id="s")
+    monkeypatch.setattr(detach_replica.models, "compare_and_set_task", lambda *_: False)
+    monkeypatch.setattr(detach_replica.models.DBInstance, "get", lambda *_: row)
+    session = types.SimpleNamespace(flush=lambda: None)
+    work = types.SimpleNamespace(operation=types.SimpleNamespace(step=step), resource_id="r", args={})
+    detach_replica.FLOW.cancelled(session, work)
+    assert row.slave_of_id == source
