@@ -20,7 +20,7 @@ PYTEST = [sys.executable, "-m", "pytest"]
 STAGES = {
     "lint": [[str(BIN / "ruff"), "check", "."], [str(BIN / "lint-imports")]],
     "quick": [[*PYTEST, "-m", "not slow and not scenario", "-n", "2"]],
-    "slow": [[*PYTEST, "-m", "slow and not scenario and not fuzz"]],
+    "slow": [[*PYTEST, "-m", "slow and not scenario and not fuzz", "-n", "2"]],
     "fuzz": [[*PYTEST, "-m", "fuzz", "-n", "2"]],
     "scenario": [[*PYTEST, "-m", "scenario"]],
 }
