@@ -84,6 +84,7 @@ database cluster delete {unknown}
 database log list m1
 database log show m1 general
 database log set m1 general --enable
+database log set m1 general --publish
 database log tail m1 general
 database log save m1 general
 database ssl show m1

@@ -1,4 +1,6 @@
-"""Replicas on real guests with both clients: of one snapshot, promoted under load, detached; a dead source ejected."""
+"""Replicas on real guests with both clients and both engines: of one snapshot, promoted under load, detached; a dead
+source ejected.
+"""
 import contextlib
 
 import pymysql
@@ -12,11 +14,13 @@ USER, DATABASE = instance.USER, instance.DATABASE
 SILENCE = 90  # seconds after which a guest counts as dead, and some
 
 
-@pytest.fixture(scope="module")
-def family(system, openstack, trove):
-    """Ids by name: a source and, of one snapshot, two replicas of it."""
-    source = system.create("source")
-    assert system.wait_ended(source)["status"] == "ACTIVE"
+@pytest.fixture(scope="module", params=["mariadb", "mysql"])
+def family(request, system, openstack, trove):
+    """Ids by name: a source and, of one snapshot, two replicas of it; of each engine."""
+    if request.param == "mysql":
+        request.getfixturevalue("mysql_version")
+    source = system.create("source", datastore={"type": request.param})
+    assert system.wait_ended(source)["status"] == "ACTIVE", system.show(source)
     make_table(address(system, source), USER, PASSWORD)
     before = backups(system)
     openstack("database", "instance", "create", "copy", "--replica-of", "source", "--replica-count", "2")

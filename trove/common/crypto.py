@@ -33,8 +33,12 @@ def guest_key(instance_id):
 
 
 def replication_password(instance_id):
-    """With what a replica logs in at its source: HMAC-SHA256 of its id with [DEFAULT] operation_key, hexadecimal."""
-    return hmac.new(CONF.operation_key.encode(), f"replication:{instance_id}".encode(), hashlib.sha256).hexdigest()
+    """With what a replica logs in at its source: made of its id and [DEFAULT] operation_key, hexadecimal.
+
+    HMAC-SHA256, of which 128 bits are used: MySQL takes no more than 32 characters for a replica's password.
+    """
+    made = hmac.new(CONF.operation_key.encode(), f"replication:{instance_id}".encode(), hashlib.sha256)
+    return made.hexdigest()[:32]
 
 
 def backup_key(backup_id):

@@ -251,9 +251,9 @@ def test_root_over_the_network_may_do_everything_and_keeps_local_root_out_of_it(
     password = admin.enable_root()["_password"]
     with server.session() as session:
         grants = [row[0] for row in session.execute("SHOW GRANTS FOR 'root'@'%%'")]
-        privileges = {row for row in session.execute(
+        privileges = set(session.execute(
             "SELECT privilege_type, grantee FROM information_schema.user_privileges "
-            "WHERE grantee IN (%s, %s)", ("'root'@'%'", "'os_admin'@'localhost'"))}
+            "WHERE grantee IN (%s, %s)", ("'root'@'%'", "'os_admin'@'localhost'")))
     roots, own = ({name for name, grantee in privileges if grantee.startswith(f"'{user}'")}
                   for user in ("root", "os_admin"))
     # With that one MariaDB lets a replica be written to.
