@@ -535,8 +535,11 @@ UNDO_SCENARIOS = {"instance.create": Scenario(failing_create, check_undone),
 REPLICA_SCENARIOS = {"do": Scenario(create_replica, check_replica),
                      "undo": Scenario(failing_replica, check_replica_undone)}
 
-DO_CASES = [(kind, step.name, "do") for kind, flow in FLOWS.items() for step in flow.steps]
-UNDO_CASES = [(kind, step.name, "undo") for kind, flow in FLOWS.items() for step in flow.steps if step.undo]
+# Their scenarios take a second each, for several servers or for what comes before: not for the quick tests.
+LONG = ("instance.resize_flavor", "instance.resize_volume", "instance.migrate", "instance.detach", "instance.promote",
+        "instance.eject", "backup.snapshot")
+CASES = [pytest.param(kind, step.name, verb, marks=[pytest.mark.slow] if kind in LONG else [])
+         for verb in ("do", "undo") for kind, flow in FLOWS.items() for step in flow.steps if getattr(step, verb)]
 POINTS = ("before its effect", "after its effect", "after its commit")
 
 
@@ -591,7 +594,7 @@ def killing_after_commits(monkeypatch):
 
 
 @pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize(("kind", "step", "verb"), DO_CASES + UNDO_CASES)
+@pytest.mark.parametrize(("kind", "step", "verb"), CASES)
 def test_killed_at_a_step(world, monkeypatch, kind, step, verb, point):
     kill_at(world, monkeypatch, (SCENARIOS if verb == "do" else UNDO_SCENARIOS)[kind], kind, step, verb, point)
 
@@ -671,11 +674,11 @@ class Wire:
             self.armed = False
 
 
-# To be killed after an event is almost the same as before the next one: for what takes several servers one must do.
-SEVERAL_SERVERS = ("backup.snapshot", "instance.promote", "instance.eject")
+# To be killed after an event is almost the same as before the next one: both are tried where little stands between.
+BOTH = ("instance.create", "instance.delete", "backup.create")
 WIRE_CASES = [(scenarios, kind, after, f"{kind}{undone}-{'after' if after else 'before'}")
               for scenarios, undone in ((SCENARIOS, ""), (UNDO_SCENARIOS, " undone")) for kind in scenarios
-              for after in (False, True) if not (after and kind in SEVERAL_SERVERS)]
+              for after in (False, True) if not after or kind in BOTH]
 
 
 @pytest.mark.slow
@@ -790,7 +793,7 @@ def test_refused_at_a_step_of_the_creation(world, step):
     assert world.instance(instance_id).deleted
 
 
-@pytest.mark.parametrize(("kind", "step", "verb"), DO_CASES + UNDO_CASES)
+@pytest.mark.parametrize(("kind", "step", "verb"), CASES)
 def test_a_step_that_never_ends_meets_its_deadline(world, conf, kind, step, verb):
     scenario = (SCENARIOS if verb == "do" else UNDO_SCENARIOS)[kind]
     instance_id, operation_id = scenario.begin(world)
