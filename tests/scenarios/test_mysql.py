@@ -121,3 +121,19 @@ def test_a_backup_and_an_instance_from_it(system, active, openstack, sql, mysql_
         system.delete(copy["id"])
         openstack("database", "backup", "delete", made["id"])
         wait_until(lambda: openstack.json("database", "backup", "list") == [], pause=0.5)
+
+
+def test_another_flavor_and_a_larger_volume(system, active, openstack, trove, sql):
+    """The data and the address stay; the settings follow the memory."""
+    sql("CREATE TABLE sized AS SELECT 'stays' AS word")
+    [(small,)] = sql("SELECT @@innodb_buffer_pool_size")
+    larger = sorted(system.api.get("/flavors").json()["flavors"], key=lambda flavor: flavor["ram"])[1]
+    openstack("database", "instance", "resize", "flavor", "my", str(larger["id"]))
+    settled(system, active["id"], "ACTIVE")
+    assert str(system.show(active["id"])["flavor"]["id"]) == str(larger["id"])
+    assert sql("SELECT @@innodb_buffer_pool_size")[0][0] > small
+    trove("resize-volume", "my", "2")
+    settled(system, active["id"], "ACTIVE")
+    view = system.show(active["id"])
+    assert (view["operation"]["state"], view["volume"]["size"], view["ip"]) == ("done", 2, active["ip"])
+    assert sql("SELECT word FROM sized") == (("stays",),)
