@@ -1,4 +1,5 @@
 """Instances that exist: list, show, delete, actions and changes (rest-api 2a, 2d, 2e, 3.1, 3.1b; states 1 and 6)."""
+import datetime
 import threading
 
 import pytest
@@ -8,6 +9,7 @@ from trove.common import exception
 from trove.common.instance import ServiceStatuses
 from trove.conductor import models as conductor_models
 from trove.db import models
+from trove.db.models import utcnow
 from trove.db.sqlalchemy import tables
 from trove.instance import usage
 from trove.instance.models import record_fault
@@ -147,10 +149,9 @@ class TestShow:
         instance_id = create_active(world, alice)
         view = show(alice, instance_id)
         assert view["volume"] == {"size": 1, "used": 0.11}
-        operation = view["operation"]
-        assert operation.pop("seconds") >= 0
-        assert operation == {"kind": "instance.create", "state": "done", "step": None,
-                             "steps": [{"name": "volume", "seconds": 1.25}, {"name": "server", "seconds": 2.5}]}
+        since = view["operation"].pop("since")
+        assert view["operation"] == {"kind": "instance.create", "state": "done", "step": None}
+        assert abs((datetime.datetime.fromisoformat(since) - utcnow()).total_seconds()) < 60
         assert view["service_status_updated"]
 
     def test_a_fault_is_shown_with_the_step(self, world, alice):
@@ -238,9 +239,37 @@ class TestShow:
             operations.update_held(session, operation.id, "me", state=operations.RUNNING, step="wait for the server",
                                    step_data='{"history": [{"step": "volume", "seconds": 0.5}]}')
         view = show(alice, instance_id)["operation"]
-        assert view.pop("seconds") < 60
-        assert view == {"kind": "instance.create", "state": "running", "step": "wait for the server",
-                        "steps": [{"name": "volume", "seconds": 0.5}]}
+        assert view.pop("since")
+        assert view == {"kind": "instance.create", "state": "running", "step": "wait for the server"}
+        [whole] = alice.get(f"/instances/{instance_id}/operations").json["operations"]
+        assert whole["seconds"] < 60 and whole["ended"] is None and whole["request_id"].startswith("req-")
+        assert whole["steps"] == [{"name": "volume", "seconds": 0.5}]
+
+
+class TestOperations:
+    def test_pages_newest_first_with_steps_and_errors(self, world, alice):
+        instance_id = create_active(world, alice)
+        alice.post(f"/instances/{instance_id}/action", {"restart": {}}, status=202)
+        world.end_operations(instance_id, operations.FAILED, "The server did not start.")
+        first = alice.get(f"/instances/{instance_id}/operations?limit=1").json
+        [restart] = first["operations"]
+        assert (restart["kind"], restart["state"], restart["error"]) == (
+            "instance.restart", "failed", "The server did not start.")
+        assert restart["ended"] is not None
+        second = alice.get(f"/instances/{instance_id}/operations?limit=1&marker={restart['id']}").json
+        [create] = second["operations"]
+        assert (create["kind"], create["state"]) == ("instance.create", "done")
+        assert create["steps"] == [{"name": "volume", "seconds": 1.25}, {"name": "server", "seconds": 2.5}]
+        assert "error" not in create and "links" not in second and first["links"][0]["rel"] == "next"
+
+    def test_a_marker_that_is_unknown_is_refused(self, world, alice):
+        instance_id = create_active(world, alice)
+        answer = alice.get(f"/instances/{instance_id}/operations?marker={UNKNOWN}", status=400)
+        assert "marker" in answer.text
+
+    def test_of_another_tenant(self, world, alice, bob):
+        instance_id = create_active(world, alice)
+        bob.get(f"/instances/{instance_id}/operations", status=404)
 
 
 class TestDelete:

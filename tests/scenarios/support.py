@@ -125,7 +125,7 @@ class System:
     def wait_step(self, instance_id, step, timeout=WAIT):
         """Return when the operation of the instance has come to a step (or beyond it)."""
         def there():
-            operation = self.show(instance_id)["operation"]
+            operation = instance.newest_operation(self.api, instance_id)
             done = [past["name"] for past in operation["steps"]]
             return operation["step"] == step or step in done
         wait_until(there, timeout, 0.02)

@@ -85,7 +85,7 @@ class BackupController(wsgi.Controller):
         with get_db_api().reader() as session:
             row = models.DBBackup.get(session, backup_id, req.context)
             newest = operations.newest_for(session, "backup", backup_id)
-            return views.detail(row, datastore_models.version_names(session), newest, get_db_api().now(session))
+            return views.detail(row, datastore_models.version_names(session), newest)
 
 
 class BackupStrategyController(wsgi.Controller):

@@ -2,7 +2,7 @@
 from trove.common import apischema
 from trove.common.cfg import CONF
 from trove.db import models
-from trove.instance import views as instance_views
+from trove.operation import views as operation_views
 
 STORAGE_DRIVER = "swift"
 
@@ -16,7 +16,7 @@ _ITEM_MAY = {"datastore": apischema.view(
     "DatastoreOfBackup", dict.fromkeys(("type", "version", "version_id"), _string))}
 LIST = apischema.page("backups", apischema.view("BackupInList", _ITEM, _ITEM_MAY))
 SHOW = apischema.answer("backup", apischema.view("Backup", _ITEM, {
-    **_ITEM_MAY, "operation": instance_views.OPERATION, "uploaded": apischema.integer,
+    **_ITEM_MAY, "operation": operation_views.CURRENT, "uploaded": apischema.integer,
     "fault": apischema.view("FaultOfBackup", {"message": _string})}))
 
 _STRATEGY = apischema.view("BackupStrategy", {
@@ -47,15 +47,13 @@ def item(row, datastores):
     return view
 
 
-def detail(row, datastores, newest, now):
-    """The same with the progress of the newest operation on it (row or None), the bytes uploaded so far, and why it
-    failed.
-
-    now: seconds since the epoch by the database's clock.
+def detail(row, datastores, newest):
+    """Return the view of one backup: an item with its newest operation (row or None), the bytes uploaded so far, and
+    the cause of a failure.
     """
     view = item(row, datastores)
     if newest is not None:
-        view["operation"] = instance_views.operation(newest, now)
+        view["operation"] = operation_views.current(newest)
         if "uploaded" in newest.data:
             view["uploaded"] = newest.data["uploaded"]
         if newest.error:

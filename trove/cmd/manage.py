@@ -1,4 +1,4 @@
-"""trove-manage: the schema of the infrastructure database, and the datastores that it offers.
+"""trove-manage: the schema of the infrastructure database, the datastores that it offers, and running operations.
 
 Exit code 0: done; 1: refused or failed, with one line on standard error that says why; 2: wrong arguments.
 """
@@ -14,6 +14,8 @@ from trove.common import cfg
 from trove.common.cfg import CONF, DATASTORES
 from trove.datastore import registration
 from trove.db import get_db_api, in_transaction
+from trove.operation import models as operations
+from trove.operation import views as operation_views
 
 LOG = logging.getLogger(__name__)
 
@@ -81,6 +83,30 @@ def datastore_version_flavor_delete(command):
     print(f"Deleted the flavor {command.flavor_id} from version '{command.datastore_version}'.")
 
 
+def operation_list(command):
+    """List operations, the newest first: those that have not ended, or all of one resource."""
+    resource = ("instance", command.instance) if command.instance else None
+    with get_db_api().reader() as session:
+        page, _ = operations.load_page(session, command.limit, resource=resource,
+                                       states=None if resource or command.all else operations.LIVE_STATES)
+        now = get_db_api().now(session)
+    print(f"{'ID':<36}  {'KIND':<24}  {'RESOURCE':<36}  {'STATE':<8}  {'STEP':<20}  SECONDS")
+    for operation in page:
+        view = operation_views.whole(operation, now)
+        print(f"{operation.id}  {operation.kind:<24}  {operation.resource_id:<36}  {operation.state:<8}  "
+              f"{operation.step or '-':<20}  {view['seconds']:.1f}")
+
+
+def operation_show(command):
+    """Show one operation with its finished steps, its owner and its error."""
+    with get_db_api().reader() as session:
+        operation = operations.load(session, command.operation_id)
+        view = operation_views.whole(operation, get_db_api().now(session))
+    view.update(resource=f"{operation.resource_type} {operation.resource_id}", owner=operation.owner,
+                attempts=operation.attempts, cancelled=operation.cancel)
+    print(json.dumps(view, indent=2))
+
+
 _REPO = ("--repo_path", {"help": "The migrate repository of a database plug-in instead of Trove's own."})
 _DATASTORE = ("datastore", {"help": "Name or id of the datastore."})
 _VERSION = ("datastore_version", {"help": "Name or id of the version."})
@@ -102,6 +128,11 @@ COMMANDS = {
         ("active", {"choices": ["0", "1"], "help": "Whether instances of it can be made."})],
     db_load_datastore_config_parameters: [
         _DATASTORE, _VERSION, ("config_file_location", {"help": "Path of the validation-rules.json."})],
+    operation_list: [
+        ("--instance", {"help": "Id of an instance: its operations, also those that have ended."}),
+        ("--all", {"action": "store_true", "help": "Also those that have ended."}),
+        ("--limit", {"type": int, "default": 100, "help": "How many at most (100)."})],
+    operation_show: [("operation_id", {"help": "Id of the operation."})],
     datastore_version_flavor_add: [
         _DATASTORE, _VERSION, ("flavor_ids", {"help": "Ids of flavors, separated by commas."})],
     datastore_version_flavor_delete: [_DATASTORE, _VERSION, ("flavor_id", {"help": "Id of the flavor."})],

@@ -62,6 +62,8 @@ ROUTES = tuple(Route(*row) for row in (
     (_I + "/action", "POST", INSTANCES, "action"),
     (_I + "/configuration", "GET", DEFAULTS, "show"),
 
+    (_I + "/operations", "GET", INSTANCES, "operations"),
+
     (_I + "/backups", "GET", BACKUPS, "index_by_instance"),
 
     (_I + "/root", "GET", ROOT, "index"),

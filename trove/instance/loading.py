@@ -14,7 +14,6 @@ from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatus, ServiceStatuses
 from trove.configuration.models import DBConfiguration
 from trove.datastore.models import DBDatastore, DBDatastoreVersion
-from trove.db import get_db_api
 from trove.db import models as db_models
 from trove.db.sqlalchemy import tables
 from trove.instance import models, states
@@ -170,27 +169,23 @@ def load_page(session, tenant_id, limit, marker=None, include_clustered=False, d
 class Details:
     """What the view of one instance shows beyond a list's: replicas, fault, progress of the newest operation, group.
 
-    now: seconds since the epoch by the database's clock, None unless the operation is live; configuration:
-    DBConfiguration or None.
+    operation: the newest one, live or ended, or None; configuration: DBConfiguration or None.
     """
 
     loaded: Loaded
     replica_ids: list
     fault: models.InstanceFault | None
-    operation: object
-    now: float | None
+    operation: operations.Operation | None
     configuration: DBConfiguration | None = None
 
 
 def load_details(session, instance_id, context, deleted=False):
     """The Details of an instance. Arguments and errors are those of ``load``."""
     *found, has_replicas, has_faults, configuration = _find(session, instance_id, context, deleted, details=True)
-    newest = operations.newest_for(session, "instance", instance_id)
-    live = newest is not None and newest.state in operations.LIVE_STATES
     return Details(
         _all_loaded([found])[0], models.replica_ids(session, instance_id) if has_replicas else [],
-        models.newest_fault(session, instance_id) if has_faults else None, newest,
-        get_db_api().now(session) if live else None, configuration)
+        models.newest_fault(session, instance_id) if has_faults else None,
+        operations.newest_for(session, "instance", instance_id), configuration)
 
 
 def with_details(session, page):
@@ -201,5 +196,5 @@ def with_details(session, page):
     group_ids = {loaded.row.configuration_id for loaded in page} - {None}
     groups = {group.id: group for group in session.execute(sqlalchemy.select(DBConfiguration).where(
         DBConfiguration.id.in_(group_ids))).scalars()} if group_ids else {}
-    return [Details(loaded, replicas.get(loaded.id, []), faults.get(loaded.id), None, None,
+    return [Details(loaded, replicas.get(loaded.id, []), faults.get(loaded.id), None,
                     groups.get(loaded.row.configuration_id)) for loaded in page]

@@ -6,6 +6,8 @@ from trove.common.apischema import contract
 from trove.common.cfg import CONF
 from trove.db import get_db_api
 from trove.instance import actions, create, loading, replicas, resize, schema, usage, views
+from trove.operation import models as operations
+from trove.operation import views as operation_views
 
 LOG = logging.getLogger(__name__)
 
@@ -39,6 +41,17 @@ class InstanceController(wsgi.Controller):
         with get_db_api().reader() as session:
             details = loading.load_details(session, instance_id, req.context)
         return {"instance": views.detail(req, details, used=usage.used_gb(req.context, details.loaded))}
+
+    @contract(query=apischema.PAGE, answer=operation_views.LIST)
+    def operations(self, req, instance_id):
+        """One page of the operations on an instance with their steps, the newest first."""
+        limit, marker = req.page(CONF.instances_page_size)
+        with get_db_api().reader() as session:
+            loading.load(session, instance_id, req.context)
+            page, following = operations.load_page(session, limit, marker, resource=("instance", instance_id))
+            now = get_db_api().now(session)
+        return {"operations": [operation_views.whole(operation, now) for operation in page],
+                **wsgi.next_links(req, following)}
 
     @contract(body=schema.create, answer=views.SHOW, errors=(404, 409, 422, 501, 503))
     def create(self, req, body):

@@ -10,7 +10,7 @@ from trove.common import apischema, wsgi
 from trove.common.cfg import CONF
 from trove.db import models
 from trove.instance import states
-from trove.operation.models import LIVE_STATES
+from trove.operation import views as operation_views
 
 COLLECTION = "instances"
 
@@ -28,9 +28,6 @@ _ITEM_MAY = {
     "volume": apischema.view("Volume", {"size": _integer}, {"used": _number}), "hostname": _string,
     "ip": apischema.array(_string), "replica_of": _REFERENCE,
 }
-OPERATION = apischema.view("Operation", {
-    "kind": _string, "state": _string, "step": apischema.or_null(_string), "seconds": _number,
-    "steps": apischema.array(apischema.view("Step", {"name": _string, "seconds": _number}))}, {"error": _string})
 # What a list and what a show have, and may have; management adds to them.
 ITEM = (_ITEM, _ITEM_MAY)
 DETAIL = ({**_ITEM, "service_status_updated": apischema.or_null(_time)}, {
@@ -41,7 +38,7 @@ DETAIL = ({**_ITEM, "service_status_updated": apischema.or_null(_time)}, {
         "ConfigurationOfInstance", {"id": _string, "name": _string, "links": apischema.links}),
     "replication": apischema.view("Replication", {
         "running": apischema.boolean, "lag": apischema.or_null(_integer), "error": apischema.or_null(_string)}),
-    "operation": OPERATION, "tenant_id": _string, "server_id": apischema.or_null(_string),
+    "operation": operation_views.CURRENT, "tenant_id": _string, "server_id": apischema.or_null(_string),
     "volume_id": apischema.or_null(_string), "password": _string})
 LIST = apischema.page("instances", apischema.view("InstanceInList", *ITEM))
 DETAILS = apischema.page("instances", apischema.view("Instance", *DETAIL))
@@ -100,24 +97,6 @@ def item(req, loaded):
     return view
 
 
-def operation(newest, now):
-    """How far the newest operation of an instance is.
-
-    newest: operation.models.Operation; now: seconds since the epoch by the database's clock.
-    """
-    end = now if newest.state in LIVE_STATES else newest.updated_at
-    view = {
-        "kind": newest.kind,
-        "state": newest.state,
-        "step": newest.step,
-        "seconds": round(max(0.0, end - newest.created_at), 3),
-        "steps": [{"name": entry["step"], "seconds": entry["seconds"]} for entry in newest.data.get("history", ())],
-    }
-    if newest.error:
-        view["error"] = newest.error
-    return view
-
-
 def detail(req, details, used=None, password=None):
     """The view of one instance.
 
@@ -142,7 +121,7 @@ def detail(req, details, used=None, password=None):
         view["fault"] = {"message": details.fault.message, "created": models.iso(details.fault.created),
                          "details": details.fault.details}
     if details.operation is not None:
-        view["operation"] = operation(details.operation, details.now)
+        view["operation"] = operation_views.current(details.operation)
     if req.context.is_admin:
         view.update(tenant_id=row.tenant_id, server_id=row.compute_instance_id, volume_id=row.volume_id)
         if loaded.replication is not None:

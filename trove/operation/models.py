@@ -112,6 +112,35 @@ def newest_for(session, resource_type, resource_id):
     return session.execute(_select_newest(), {"type": resource_type, "id": resource_id}).scalars().first()
 
 
+def load(session, operation_id):
+    """Return the operation with that id, live or ended. Raises NotFound."""
+    found = session.get(Operation, operation_id)
+    if found is None:
+        raise exception.NotFound(resource=Operation.label, id=operation_id)
+    return found
+
+
+def load_page(session, limit, marker=None, resource=None, states=None):
+    """Return one page of operations, the newest first: (list of Operation, marker of the next page or None).
+
+    limit: rows of a page; marker: id of the last operation of the page before; resource: (type, id) of the resource
+    they are on, None for all; states: those they are in, None for any. Raises BadValue for an unknown marker.
+    """
+    query = sqlalchemy.select(Operation).order_by(Operation.created_at.desc(), Operation.id.desc()).limit(limit + 1)
+    if resource is not None:
+        query = query.where(Operation.resource_type == resource[0], Operation.resource_id == resource[1])
+    if states is not None:
+        query = query.where(Operation.state.in_(states))
+    if marker is not None:
+        last = session.get(Operation, marker)
+        if last is None:
+            raise exception.BadValue(field="marker", reason="there is no operation with this id.")
+        query = query.where(sqlalchemy.or_(Operation.created_at < last.created_at, sqlalchemy.and_(
+            Operation.created_at == last.created_at, Operation.id < last.id)))
+    found = session.execute(query).scalars().all()
+    return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+
 def request_cancel(session, resource_type, resource_id, keep=None):
     """Ask every live operation of a resource, but the one with id ``keep``, to stop before its next step."""
     session.execute(sqlalchemy.update(_table).where(

@@ -1,6 +1,7 @@
 """trove-manage: every command, its exit code, and one line that says what is wrong."""
 import json
 import shlex
+import uuid
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from tests import pages
 from trove.cmd import manage
 from trove.common import cfg
 from trove.common.cfg import CONF
+from trove.common.context import TroveContext
 from trove.datastore import models
 from trove.db.sqlalchemy import tables
+from trove.operation import models as operations
 
 OPERATORS = Path(__file__).parents[3] / "doc/operators.rst"
 
@@ -95,6 +98,29 @@ def test_refusals_are_one_line_and_change_nothing(run, db, version, arguments, l
 ])
 def test_wrong_arguments_are_exit_code_2(run, arguments):
     assert run(*arguments)[0] == 2
+
+
+def test_operations_are_listed_and_shown(run, db, version):
+    """Live ones by default, those of an instance, one with its steps, and an id that is not there."""
+    instance_id, request = str(uuid.uuid4()), TroveContext(project_id="tenant-a", overwrite=False)
+    with db.writer() as session:
+        ended = operations.begin(session, "instance.create", "instance", instance_id, request)
+        operations.claim(session, ended.id, "me", 30)
+        operations.update_held(session, ended.id, "me", **operations.end_values(operations.FAILED, "no host", "server"))
+    with db.writer() as session:
+        live = operations.begin(session, "instance.delete", "instance", instance_id, request)
+    ended_id, live_id = ended.id, live.id
+    code, out, _err = run("operation_list")
+    assert code == 0 and live_id in out and ended_id not in out
+    _code, out, _err = run("operation_list", "--instance", instance_id)
+    assert out.index(live_id) < out.index(ended_id)
+    code, out, _err = run("operation_show", ended_id)
+    shown = json.loads(out)
+    assert code == 0
+    assert (shown["state"], shown["error"], shown["error_step"], shown["owner"], shown["resource"]) == (
+        "failed", "no host", "server", "me", f"instance {instance_id}")
+    code, _out, err = run("operation_show", instance_id)
+    assert code == 1 and instance_id in err
 
 
 @pytest.mark.parametrize("command", [function.__name__ for function in manage.COMMANDS])

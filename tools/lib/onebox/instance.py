@@ -39,15 +39,21 @@ def create(api, name, password):
     return api.post("/instances", json=body(name, smallest["id"], password)).json()["instance"]
 
 
-def wait_active(api, instance_id, progress=lambda operation: None, timeout=CREATE_TIMEOUT, pause=0.25):
-    """Return the instance when it is ACTIVE; ``progress`` is told of the operation after each look.
+def newest_operation(api, instance_id):
+    """Return the newest operation on an instance with its steps."""
+    return api.get(f"/instances/{instance_id}/operations?limit=1").json()["operations"][0]
+
+
+def wait_active(api, instance_id, progress=None, timeout=CREATE_TIMEOUT, pause=0.25):
+    """Return the instance when it is ACTIVE; call ``progress`` with the newest operation after each look.
 
     Raises SetupError with the fault's message when it ends otherwise.
     """
     deadline = time.monotonic() + timeout
     while True:
         instance = api.get(f"/instances/{instance_id}").json()["instance"]
-        progress(instance.get("operation") or {})
+        if progress:
+            progress(newest_operation(api, instance_id))
         if instance["status"] == "ACTIVE":
             return instance
         if instance["status"] in FAILED:

@@ -28,15 +28,17 @@ class Progress:
         self._write(f"ok      {name} ({self.seconds[name]:.1f} s)\n")
 
     def operation(self, operation):
-        """Show the operation of an instance: each step once when it is over, the current one while it lasts."""
-        for step in operation.get("steps", []):
+        """Show the operation of an instance: each step once when it is over, the current one while it lasts.
+
+        operation: as ``instance.newest_operation`` returns it.
+        """
+        for step in operation["steps"]:
             name = f"m1: {step['name']}"
             if name not in self.seconds:
                 self.seconds[name] = step["seconds"]
                 self._write(f"        {step['name']} ({step['seconds']:.1f} s)\n")
-        if operation.get("state") == "running":
-            self._write(f"...     {operation.get('step')} ({operation.get('seconds', 0):.1f} s since the start)",
-                        live=True)
+        if operation["state"] == "running":
+            self._write(f"...     {operation['step']} ({operation['seconds']:.1f} s since the start)", live=True)
 
     def say(self, text):
         """A line of its own."""
