@@ -1,16 +1,17 @@
 """minicloud with its fake host, in this process and over real HTTP, with what the task manager needs in it."""
-import socket
 import time
 
 from keystoneauth1 import session
 from keystoneauth1.identity import v3
 from minicloud.api.app import Server
 from minicloud.config import Config, ensure_secrets
+from minicloud.testing import free_port
 
 from trove.common import remote
 from trove.taskmanager.steps import compute
 
 SERVICE_USER, SERVICE_PASSWORD = "trove", "password-of-the-service-user"
+SWIFT_USER, SWIFT_PASSWORD, SWIFT_PROJECT = "trove-backups", "password-of-the-user-for-backups", "backups"
 
 
 class Cloud:
@@ -18,17 +19,15 @@ class Cloud:
 
     def __init__(self, directory):
         self.directory = directory
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        config = Config(self.directory, driver="fake", port=port)
+        config = Config(self.directory, driver="fake", port=free_port())
         self.server = Server(config)
         self.server.start()
         self.auth_url = f"{config.base_url}/identity/v3"
+        self._image_url = config.url("image")
         self._admin = session.Session(v3.Password(
             self.auth_url, username="admin", password=ensure_secrets(config)["admin_password"], project_name="admin",
             user_domain_name="Default", project_domain_name="Default"))
-        self._make_service_user()
+        self._make_users()
         self.image_id = self._make_image()
 
     def stop(self):
@@ -38,7 +37,9 @@ class Cloud:
     def configure(self, conf):
         """Point the options of the task manager here."""
         for name, value in (("trove_auth_url", self.auth_url), ("nova_proxy_admin_user", SERVICE_USER),
-                            ("nova_proxy_admin_pass", SERVICE_PASSWORD), ("nova_proxy_admin_tenant_name", "service")):
+                            ("nova_proxy_admin_pass", SERVICE_PASSWORD), ("nova_proxy_admin_tenant_name", "service"),
+                            ("swift_user", SWIFT_USER), ("swift_password", SWIFT_PASSWORD),
+                            ("swift_project_name", SWIFT_PROJECT)):
             conf.set_override(name, value)
         remote.reset()
 
@@ -70,24 +71,28 @@ class Cloud:
 
     @staticmethod
     def clear_objects():
-        """Remove all objects of the service's account."""
+        """Remove all containers, with their objects, of the account in which backups are kept."""
         swift = remote.swift_client()
         for container in swift.get_account()[1]:
             for entry in swift.get_container(container["name"])[1]:
                 swift.delete_object(container["name"], entry["name"])
+            swift.delete_container(container["name"])
 
-    def _make_service_user(self):
-        keystone = f"{self.auth_url}"
-        projects = self._admin.get(f"{keystone}/projects?name=service").json()["projects"]
-        roles = self._admin.get(f"{keystone}/roles?name=admin").json()["roles"]
-        user = self._admin.post(f"{keystone}/users", json={"user": {
-            "name": SERVICE_USER, "password": SERVICE_PASSWORD}}).json()["user"]
-        self._admin.put(f"{keystone}/projects/{projects[0]['id']}/users/{user['id']}/roles/{roles[0]['id']}")
+    def _make_users(self):
+        """The service user, an administrator, and the one for backups, who has a project of its own and no more."""
+        keystone = self.auth_url
+        self._admin.post(f"{keystone}/projects", json={"project": {"name": SWIFT_PROJECT}})
+        for name, password, project, role in ((SERVICE_USER, SERVICE_PASSWORD, "service", "admin"),
+                                              (SWIFT_USER, SWIFT_PASSWORD, SWIFT_PROJECT, "member")):
+            project_id = self._admin.get(f"{keystone}/projects?name={project}").json()["projects"][0]["id"]
+            role_id = self._admin.get(f"{keystone}/roles?name={role}").json()["roles"][0]["id"]
+            user = self._admin.post(f"{keystone}/users", json={"user": {"name": name, "password": password}}).json()
+            self._admin.put(f"{keystone}/projects/{project_id}/users/{user['user']['id']}/roles/{role_id}")
 
     def _make_image(self):
         file = self.directory / "image.squashfs"
         file.write_bytes(b"an image of a fake guest")
         return self._admin.post(
-            f"{self.auth_url.removesuffix('/identity/v3')}/image/v2/images",
+            f"{self._image_url}/v2/images",
             json={"name": "guest", "container_format": "bare", "disk_format": "raw", "visibility": "public",
                   "minicloud_file": str(file)}).json()["id"]

@@ -213,7 +213,7 @@ def _parser() -> argparse.ArgumentParser:
     command = add("up", up)
     command.add_argument("--prefix", help="first part of the names of all kernel objects (default: mc)")
     command.add_argument("--subnet", help="network of the guests (default: 10.77.0.0/16)")
-    command.add_argument("--port", type=int, help="port of the HTTP service on the gateway (default: 8770)")
+    command.add_argument("--port", type=int, help="first of the services' six ports on the gateway (default: 8770)")
     command.add_argument(
         "--guest-port",
         type=int,

@@ -17,6 +17,10 @@ from pathlib import Path
 CONFIG_FILE = "minicloud.json"
 SECRETS_FILE = "secrets.json"
 DRIVERS = ("host", "fake")
+# The services, in the order of their ports.
+SERVICES = ("identity", "compute", "volume", "image", "network", "object-store")
+# The one that guests may reach.
+GUEST_SERVICE = "object-store"
 _PREFIX = re.compile(r"[a-z0-9]{1,6}\Z")
 
 
@@ -31,8 +35,8 @@ class Config:
     state_dir    directory of everything this cloud writes (absolute)
     prefix       1-6 characters a-z 0-9: first part of the name of every kernel object of this cloud
     subnet       IPv4 network of the guests, /8 to /24; first address: gateway, second: the host
-    port         TCP port of the HTTP service on the gateway
-    guest_ports  TCP ports on the gateway that guests may reach besides `port`
+    port         first TCP port on the gateway: each of SERVICES has one of its own, one after another
+    guest_ports  TCP ports on the gateway that guests may reach beside that of GUEST_SERVICE
     driver       "host" (real guests, needs root) or "fake" (guests exist in memory only)
     """
 
@@ -59,10 +63,12 @@ class Config:
         for port in (self.port, *self.guest_ports):
             if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
                 raise ConfigError(f"port: {port!r} must be a number from 1 to 65535")
+        if self.port + len(SERVICES) - 1 > 65535:
+            raise ConfigError(f"port: {self.port} leaves no room for the ports of {len(SERVICES)} services")
 
     @property
     def gateway(self) -> str:
-        """First address of the subnet: where guests and host find the HTTP service."""
+        """First address of the subnet: where guests and host find the HTTP services."""
         return str(ipaddress.IPv4Network(self.subnet)[1])
 
     @property
@@ -72,13 +78,25 @@ class Config:
 
     @property
     def listen_address(self) -> str:
-        """Address on which the HTTP service listens (inside the cloud's namespace unless driver is fake)."""
+        """Address on which the HTTP services listen (inside the cloud's namespace unless driver is fake)."""
         return "127.0.0.1" if self.driver == "fake" else self.gateway
 
     @property
     def base_url(self) -> str:
-        """URL of the HTTP service, the same for host and guests."""
-        return f"http://{self.listen_address}:{self.port}"
+        """URL of the first service, Keystone, without its path."""
+        return self.root("identity")
+
+    def service_port(self, service: str) -> int:
+        """TCP port of one of SERVICES."""
+        return self.port + SERVICES.index(service)
+
+    def root(self, service: str) -> str:
+        """URL of one of SERVICES without its path, the same for host and guests."""
+        return f"http://{self.listen_address}:{self.service_port(service)}"
+
+    def url(self, service: str) -> str:
+        """URL of one of SERVICES with its path, below which all its versions lie."""
+        return f"{self.root(service)}/{service}"
 
     @property
     def netns(self) -> str:

@@ -1,5 +1,7 @@
 """FakeCloud: a whole cloud without root, inside the calling process, for tests of programs that use a cloud."""
 
+import contextlib
+import secrets
 import socket
 
 from minicloud import config as configuration
@@ -9,7 +11,8 @@ from minicloud.api.app import Server
 class FakeCloud:
     """``with FakeCloud(directory) as cloud:`` serves real HTTP on 127.0.0.1 with guests that exist in memory only.
 
-    base_url        where it answers; Keystone is at ``{base_url}/identity/v3``
+    base_url        where Keystone answers: at ``{base_url}/identity/v3``
+    url(service)    the URL of one of minicloud.config.SERVICES; each has a port of its own
     admin_password  of the user ``admin`` in the project ``admin``, domain Default
     host            the FakeHost: set ``on_call``, let guests ``crash`` ...
     wait_idle()     returns when no operation is queued or running
@@ -17,15 +20,19 @@ class FakeCloud:
     """
 
     def __init__(self, state_dir, **fields):
-        """:param fields: further fields of minicloud.config.Config; ``port`` is a free one unless given."""
+        """:param fields: further fields of minicloud.config.Config; ``port`` begins free ones unless given."""
         self._config = configuration.Config(state_dir=state_dir, driver="fake", **{"port": free_port(), **fields})
         self._server = None
         self.host = None
 
     @property
     def base_url(self):
-        """The URL of the service."""
+        """The URL of Keystone without its path."""
         return self._config.base_url
+
+    def url(self, service):
+        """The URL of a service with its path."""
+        return self._config.url(service)
 
     @property
     def admin_password(self):
@@ -66,7 +73,16 @@ class FakeCloud:
 
 
 def free_port():
-    """A TCP port on 127.0.0.1 that nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """The first of as many TCP ports on 127.0.0.1 as a cloud needs, which nobody has at this moment.
+
+    They are not of the range from which the system gives ports to clients: none of them is taken before they are used.
+    """
+    while True:
+        first = 10000 + secrets.randbelow(20000)
+        with contextlib.ExitStack() as probes:
+            try:
+                for number in range(len(configuration.SERVICES)):
+                    probes.enter_context(socket.socket()).bind(("127.0.0.1", first + number))
+            except OSError:
+                continue
+        return first

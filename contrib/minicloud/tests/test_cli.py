@@ -12,6 +12,7 @@ import pytest
 
 from minicloud import services
 from minicloud.cli import main
+from minicloud.testing import free_port
 
 
 @pytest.fixture
@@ -23,8 +24,7 @@ def state(tmp_path):
 
 @pytest.fixture
 def port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
+    return free_port()
 
 
 def test_up_is_repeatable_repairs_and_down_leaves_nothing(state, port, capsys):

@@ -14,6 +14,8 @@ def test_names_and_addresses_follow_from_the_fields(tmp_path):
     config = Config(tmp_path, prefix="x1", subnet="10.9.0.0/16", port=99)
     assert (config.gateway, config.host_address) == ("10.9.0.1", "10.9.0.2")
     assert config.base_url == "http://10.9.0.1:99"
+    assert [config.service_port(name) for name in configuration.SERVICES] == [99, 100, 101, 102, 103, 104]
+    assert config.url("object-store") == "http://10.9.0.1:104/object-store"
     assert (config.netns, str(config.netns_path)) == ("x1-net", "/run/netns/x1-net")
     assert Config(tmp_path, driver="fake").base_url == "http://127.0.0.1:8770"
 
@@ -31,6 +33,7 @@ def test_names_and_addresses_follow_from_the_fields(tmp_path):
         ("driver", "kvm"),
         ("port", 0),
         ("port", 65536),
+        ("port", 65531),
         ("port", "80"),
     ],
 )

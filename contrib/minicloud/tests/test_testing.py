@@ -30,12 +30,12 @@ def test_a_restart_keeps_guests_tokens_and_accepted_work(tmp_path):
     with FakeCloud(tmp_path / "state") as cloud:
         headers, _ = token_of(cloud.base_url, cloud.admin_password)
         image = requests.post(
-            f"{cloud.base_url}/image/v2/images",
+            f"{cloud.url('image')}/v2/images",
             json={"name": "i", "minicloud_file": str(layer)},
             headers=headers,
             timeout=10,
         ).json()["id"]
-        url = f"{cloud.base_url}/compute/v2.1/servers"
+        url = f"{cloud.url('compute')}/v2.1/servers"
         body = {"server": {"name": "s", "imageRef": image, "flavorRef": "1"}}
         server = requests.post(url, json=body, headers=headers, timeout=10).json()["server"]["id"]
         cloud.restart()

@@ -1,4 +1,4 @@
-"""The HTTP process: puts the facades together, starts what was left unfinished, and serves.
+"""The HTTP process: serves each facade on a port of its own, and starts what was left unfinished.
 
 Runs as ``python -m minicloud.api.app --state DIR``; the class Server serves inside another program.
 """
@@ -28,18 +28,23 @@ from minicloud.store import Store
 
 LOG = logging.getLogger(__name__)
 CLONE_NEWNET = 0x40000000
-THREADS = 24
+THREADS = 12  # of each service
 SOCKET_TIMEOUT_SECONDS = 120  # of silence, after which a peer is given up
 HOST_PATIENCE_SECONDS = 20  # for which operations wait for a root helper that is being started again
 STORE_FILE = "minicloud.sqlite"
 
 
 class Root(Service):
-    """What answers paths of no service."""
+    """What answers the paths of a port that are not its service's."""
+
+    def __init__(self, cloud, service):
+        self._service = service
+        super().__init__(cloud)
 
     def routes(self):
         """GET / says that the cloud is there."""
-        return [Route("GET", "/", self.index, public=True), Route("GET", "/info", self.info, public=True)]
+        info = [Route("GET", "/info", self.info, public=True)] if self._service == "object-store" else []
+        return [Route("GET", "/", self.index, public=True), *info]
 
     def info(self, request):
         """What Swift's client looks for at the root of the host."""
@@ -47,12 +52,7 @@ class Root(Service):
 
     def index(self, request):
         """The services' addresses."""
-        return {
-            "minicloud": {
-                service: f"{self.cloud.config.base_url}/{service}"
-                for service in ("identity", "compute", "volume", "image", "network", "object-store")
-            }
-        }
+        return {"minicloud": {service: self.cloud.config.url(service) for service in configuration.SERVICES}}
 
 
 def build_cloud(config, host, store, admin_password):
@@ -65,17 +65,13 @@ def build_cloud(config, host, store, admin_password):
     return cloud
 
 
-def build_app(cloud):
-    """The WSGI application of a cloud."""
-    facades = [
-        Identity(cloud),
-        Compute(cloud),
-        Volume(cloud),
-        Image(cloud),
-        Network(cloud),
-        ObjectStore(cloud),
-    ]
-    return Dispatcher(facades, Root(cloud))
+def build_apps(cloud):
+    """The WSGI applications of a cloud: {service: application}. None of them answers for another."""
+    facades = (Identity, Compute, Volume, Image, Network, ObjectStore)
+    return {
+        service: Dispatcher([facade(cloud)], Root(cloud, service))
+        for service, facade in zip(configuration.SERVICES, facades, strict=True)
+    }
 
 
 class Server:
@@ -90,29 +86,40 @@ class Server:
         self.host = host or (HostClient(config, patience=HOST_PATIENCE_SECONDS) if real else FakeHost(config))
         self.store = Store(config.state_dir / STORE_FILE)
         self.cloud = build_cloud(config, self.host, self.store, admin_password)
-        self._http = cheroot.wsgi.Server(
-            (config.listen_address, config.port),
-            build_app(self.cloud),
+        self._servers = [self._http(service, app) for service, app in build_apps(self.cloud).items()]
+        self._threads = [
+            threading.Thread(target=server.serve, name=f"http {service}", daemon=True)
+            for service, server in zip(configuration.SERVICES, self._servers, strict=True)
+        ]
+
+    def _http(self, service, app):
+        server = cheroot.wsgi.Server(
+            (self.config.listen_address, self.config.service_port(service)),
+            app,
             numthreads=THREADS,
             request_queue_size=256,
             timeout=SOCKET_TIMEOUT_SECONDS,
             shutdown_timeout=1,
         )
-        self._http.error_log = lambda message="", level=20, traceback=False: LOG.log(
+        server.error_log = lambda message="", level=20, traceback=False: LOG.log(
             level, "%s", message, exc_info=traceback
         )
-        self._thread = threading.Thread(target=self._http.serve, name="http", daemon=True)
+        return server
 
     def start(self):
         """Bind, take up unfinished operations, serve in the background. :raises OSError: when the port is taken."""
-        self._http.prepare()
+        for server in self._servers:
+            server.prepare()
         self.cloud.jobs.start()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self):
         """End it; operations that wait are taken up at the next start."""
-        self._http.stop()
-        self._thread.join(timeout=10)
+        for server in self._servers:
+            server.stop()
+        for thread in self._threads:
+            thread.join(timeout=10)
         self.cloud.jobs.stop()
         self.store.close()
 

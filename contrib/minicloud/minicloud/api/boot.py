@@ -6,15 +6,15 @@ from minicloud.api import identity_crud, identity_grants, networks
 from minicloud.store import new_id, now
 
 REGION = "RegionOne"
-SERVICES = (  # type, name, path of its URL
-    ("identity", "keystone", "/identity"),
-    ("compute", "nova", "/compute/v2.1"),
-    ("volumev3", "cinderv3", "/volume/v3/$(project_id)s"),
-    ("volumev2", "cinderv2", "/volume/v2/$(project_id)s"),
-    ("block-storage", "cinder", "/volume/v3/$(project_id)s"),
-    ("image", "glance", "/image"),
-    ("network", "neutron", "/network"),
-    ("object-store", "swift", "/object-store/v1/AUTH_$(project_id)s"),
+SERVICES = (  # type, name, the service that serves it, path below its URL
+    ("identity", "keystone", "identity", ""),
+    ("compute", "nova", "compute", "/v2.1"),
+    ("volumev3", "cinderv3", "volume", "/v3/$(project_id)s"),
+    ("volumev2", "cinderv2", "volume", "/v2/$(project_id)s"),
+    ("block-storage", "cinder", "volume", "/v3/$(project_id)s"),
+    ("image", "glance", "image", ""),
+    ("network", "neutron", "network", ""),
+    ("object-store", "swift", "object-store", "/v1/AUTH_$(project_id)s"),
 )
 ROLES = ("admin", "member", "reader", "service")
 FLAVORS = (
@@ -34,10 +34,10 @@ def ensure(cloud, admin_password):
         if not store.find("domain", "default"):
             _first_time(cloud, admin_password)
         # The catalog follows the configuration: the service may have moved to another port.
-        for type, _, path in SERVICES:
+        for type, _, served_by, path in SERVICES:
             service = store.list("service", type=type)[0]
             for endpoint in store.list("endpoint", service_id=service["id"], builtin=True):
-                store.change("endpoint", endpoint["id"], url=cloud.config.base_url + path)
+                store.change("endpoint", endpoint["id"], url=cloud.config.url(served_by) + path)
 
 
 def _first_time(cloud, admin_password):
@@ -69,7 +69,7 @@ def _first_time(cloud, admin_password):
         "system:all",
     ):
         identity_grants.grant(cloud, admin["id"], target, roles["admin"]["id"])
-    for type, name, path in SERVICES:
+    for type, name, served_by, path in SERVICES:
         service = identity_crud.create(cloud, "services", {"type": type, "name": name})
         for interface in ("public", "internal", "admin"):
             identity_crud.create(
@@ -80,7 +80,7 @@ def _first_time(cloud, admin_password):
                     "interface": interface,
                     "region_id": REGION,
                     "builtin": True,
-                    "url": cloud.config.base_url + path,
+                    "url": cloud.config.url(served_by) + path,
                 },
             )
     for id, name, ram, vcpus in FLAVORS:

@@ -103,7 +103,7 @@ class Compute(Service):
             "version": text(self.versions.maximum) if current else "",
             "min_version": text(self.versions.minimum) if current else "",
             "updated": "2013-07-23T11:33:21Z" if current else "2011-01-21T11:33:21Z",
-            "links": [{"rel": "self", "href": f"{self.cloud.config.base_url}/compute/{version}/"}],
+            "links": [{"rel": "self", "href": f"{self.cloud.config.url('compute')}/{version}/"}],
         }
 
     def show_versions(self, request):
@@ -142,7 +142,7 @@ class Compute(Service):
             attached = sorted(volumes.get(record["id"], []), key=lambda v: v["attachments"][0]["device"])
             result.append(
                 compute_views.server(
-                    self.cloud.config.base_url,
+                    self.cloud.config.url("compute"),
                     record,
                     guests.get(record["id"]),
                     mine,
@@ -163,10 +163,10 @@ class Compute(Service):
         if schema.is_true(body["server"].get("return_reservation_id")):
             return 202, {"reservation_id": f"r-{created[0]['id'][:8]}"}
         first = created[0]
-        location = compute_views.links(self.cloud.config.base_url, "servers", first["id"])[0]["href"]
+        location = compute_views.links(self.cloud.config.url("compute"), "servers", first["id"])[0]["href"]
         shown = {
             "id": first["id"],
-            "links": compute_views.links(self.cloud.config.base_url, "servers", first["id"]),
+            "links": compute_views.links(self.cloud.config.url("compute"), "servers", first["id"]),
             "OS-DCF:diskConfig": first["disk_config"],
             "adminPass": body["server"].get("adminPass") or first["id"][:12],
             "security_groups": [
@@ -191,7 +191,7 @@ class Compute(Service):
             request, [{**r, "uuid": r["id"], "display_name": r["name"]} for r in records], _SORT_KEYS
         )
         shown, following = page(request, records)
-        base = self.cloud.config.base_url
+        base = self.cloud.config.url("compute")
         body = {
             "servers": self.views(request, shown)
             if detail

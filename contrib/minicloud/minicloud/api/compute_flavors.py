@@ -56,7 +56,7 @@ class Flavors:
             ("flavorid", "asc"),
         )
         shown, following = page(request, found)
-        base = self.cloud.config.base_url
+        base = self.cloud.config.url("compute")
         body = [
             compute_views.flavor(base, f, request.version)
             if detail
@@ -80,7 +80,7 @@ class Flavors:
         """One."""
         return {
             "flavor": compute_views.flavor(
-                self.cloud.config.base_url, self._visible_one(request, id), request.version
+                self.cloud.config.url("compute"), self._visible_one(request, id), request.version
             )
         }
 
@@ -108,7 +108,7 @@ class Flavors:
             if any(f["name"] == flavor["name"] or f["id"] == flavor["id"] for f in self.store.list("flavor")):
                 raise Fault(409, f"Flavor with name {flavor['name']} or ID {flavor['id']} already exists.")
             self.store.add("flavor", flavor)
-        return {"flavor": compute_views.flavor(self.cloud.config.base_url, flavor, request.version)}
+        return {"flavor": compute_views.flavor(self.cloud.config.url("compute"), flavor, request.version)}
 
     def delete(self, request, id):
         """202; servers keep what they were made with."""

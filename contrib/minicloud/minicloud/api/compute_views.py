@@ -10,8 +10,8 @@ _PROGRESS = ("ACTIVE", "BUILD", "RESIZE", "VERIFY_RESIZE")
 def links(base_url, kind, id):
     """The self and bookmark links of a resource."""
     return [
-        {"rel": "self", "href": f"{base_url}/compute/v2.1/{kind}/{id}"},
-        {"rel": "bookmark", "href": f"{base_url}/compute/{kind}/{id}"},
+        {"rel": "self", "href": f"{base_url}/v2.1/{kind}/{id}"},
+        {"rel": "bookmark", "href": f"{base_url}/{kind}/{id}"},
     ]
 
 

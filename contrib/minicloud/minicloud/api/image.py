@@ -61,7 +61,7 @@ class Image(Service):
 
     def versions(self, request):
         """The versions, as Glance does with 300."""
-        href = f"{self.cloud.config.base_url}/image/v2/"
+        href = f"{self.cloud.config.url('image')}/v2/"
         found = [
             {
                 "id": f"v2.{minor}",
@@ -162,7 +162,7 @@ class Image(Service):
         self._set_properties(request, image, body)
         self.store.add("image", image)
         return reply(
-            self._view(image), 201, {"Location": f"{self.cloud.config.base_url}/image/v2/images/{id}"}
+            self._view(image), 201, {"Location": f"{self.cloud.config.url('image')}/v2/images/{id}"}
         )
 
     def _set_properties(self, request, image, properties):

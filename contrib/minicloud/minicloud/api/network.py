@@ -72,7 +72,7 @@ class Network(Service):
                 {
                     "id": "v2.0",
                     "status": "CURRENT",
-                    "links": [{"rel": "self", "href": f"{self.cloud.config.base_url}/network/v2.0/"}],
+                    "links": [{"rel": "self", "href": f"{self.cloud.config.url('network')}/v2.0/"}],
                 }
             ]
         }
@@ -84,7 +84,7 @@ class Network(Service):
                 {
                     "name": kind,
                     "collection": plural,
-                    "links": [{"rel": "self", "href": f"{self.cloud.config.base_url}/network/v2.0/{plural}"}],
+                    "links": [{"rel": "self", "href": f"{self.cloud.config.url('network')}/v2.0/{plural}"}],
                 }
                 for plural, kind in PLURALS.items()
             ]
@@ -159,7 +159,7 @@ class Network(Service):
         body = {plural: [{k: v for k, v in d.items() if not wanted or k in wanted} for d in shown]}
         if following:
             body[f"{plural}_links"] = [
-                {"rel": "next", "href": f"{self.cloud.config.base_url}{request.path}?{following}"}
+                {"rel": "next", "href": f"{self.cloud.config.root('network')}{request.path}?{following}"}
             ]
         return body
 

@@ -94,12 +94,12 @@ class ObjectStore(Service):
         headers = (self.objects.container(account, container) or {}) if container else {}
         if name and temp_url.is_signed(request):
             known = (self.store.find("swift_account", account) or {"headers": {}})["headers"]
-            temp_url.check(
-                request,
-                f"/v1/{account}/{container}/{name}",
-                name,
-                temp_url.keys("container", headers) + temp_url.keys("account", known),
-            )
+            own = temp_url.keys("container", headers)
+            keys = own + temp_url.keys("account", known)
+            key = temp_url.check(request, f"/v1/{account}/{container}/{name}", name, keys)
+            source = swift_http.unquote_path(request.headers.get("X-Copy-From", "")).partition("/")[0]
+            if source and key in own and source != container:
+                raise Fault(401, _REASONS[401])
             return
         reading = request.method in READ_METHODS
         access = headers.get("x-container-read" if reading else "x-container-write", "")
@@ -325,9 +325,7 @@ class ObjectStore(Service):
         static = request.args.get("multipart-manifest") == "put"
         read, length = request.stream.read, request.content_length
         if static:
-            manifest, etag = parse_manifest(
-                self.objects, account, request.text, container if temp_url.is_signed(request) else None
-            )
+            manifest, etag = parse_manifest(self.objects, account, request.text)
             read, length = swift_http.once(manifest), None
             headers["x-static-large-object"] = "True"
         file, size, md5 = self.objects.write(read, length)

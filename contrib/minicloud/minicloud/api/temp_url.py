@@ -1,7 +1,8 @@
 """Swift's TempURL: a signature in the query string stands for a token. Pure; used by object_store.py.
 
 As in Swift, the path that is signed begins at /v1, the key is metadata of the account or the container, a signature of
-GET, PUT or POST is good for HEAD too, and a signed request cannot make a manifest.
+GET, PUT or POST is good for HEAD too, a signed request has no other query parameters (so that it makes no static large
+object), it cannot make a dynamic one or a link, and it copies only from the container or account whose key signed it.
 """
 
 import base64
@@ -10,11 +11,15 @@ import hmac
 import re
 import time
 
+from werkzeug.datastructures import MultiDict
+
 from minicloud.api.web import Fault
 
 KEY_NAMES = ("meta-temp-url-key", "meta-temp-url-key-2")
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
 FORBIDDEN_HEADERS = ("X-Object-Manifest", "X-Symlink-Target")
+# The query parameters that are left of a signed request.
+KEPT_PARAMETERS = ("temp_url_sig", "temp_url_expires", "temp_url_prefix", "filename")
 # Length of a signature in hexadecimal, and name before one in base64; SHA-1 is not accepted any more.
 _DIGESTS = {64: hashlib.sha256, 128: hashlib.sha512, "sha256": hashlib.sha256, "sha512": hashlib.sha512}
 
@@ -41,7 +46,9 @@ def _parse(signature):
 
 
 def check(request, path, name, keys):
-    """Accept or refuse a signed request.
+    """Accept or refuse a signed request, and take away its other query parameters.
+
+    Returns the key that signed it.
 
     :param path: the whole path of the object from /v1 on.
     :param name: the name of the object.
@@ -59,15 +66,18 @@ def check(request, path, name, keys):
             raise Fault(401, "Temp URL invalid")
         signed = "prefix:" + path[: len(path) - len(name)] + args["temp_url_prefix"]
     methods = ("HEAD", "GET", "PUT", "POST") if request.method == "HEAD" else (request.method,)
-    if request.method not in METHODS or not any(
-        hmac.compare_digest(
-            hmac.new(key.encode(), f"{method}\n{expires}\n{signed}".encode(), digest).digest(),
-            signature,
-        )
+    found = [
+        key
         for key in keys
         for method in methods
-    ):
+        if hmac.compare_digest(
+            hmac.new(key.encode(), f"{method}\n{expires}\n{signed}".encode(), digest).digest(), signature
+        )
+    ]
+    if request.method not in METHODS or not found:
         raise Fault(401, "Temp URL invalid")
     for header in FORBIDDEN_HEADERS:
         if header in request.headers:
             raise Fault(400, f"The header '{header}' is not allowed in this tempurl")
+    request.args = MultiDict((name, args[name]) for name in KEPT_PARAMETERS if name in args)
+    return found[0]

@@ -141,7 +141,7 @@ class Volume(Service):
                 "version": "",
                 "min_version": "",
                 "updated": "2017-02-25T12:00:00Z",
-                "links": [{"rel": "self", "href": f"{self.cloud.config.base_url}/volume/v2/"}],
+                "links": [{"rel": "self", "href": f"{self.cloud.config.url('volume')}/v2/"}],
                 "media-types": [],
             },
             {
@@ -151,7 +151,7 @@ class Volume(Service):
                 "min_version": text(self.versions.minimum),
                 "updated": "2020-03-17T00:00:00Z",
                 "media-types": [],
-                "links": [{"rel": "self", "href": f"{self.cloud.config.base_url}/volume/v3/"}],
+                "links": [{"rel": "self", "href": f"{self.cloud.config.url('volume')}/v3/"}],
             },
         ]
         return 200 if only else 300, {"versions": [v for v in found if not only or v["id"].startswith(only)]}
@@ -166,7 +166,7 @@ class Volume(Service):
 
     def _view(self, request, volume, detail=True):
         version = "v3" if request.path.startswith("/volume/v3") else "v2"
-        base = f"{self.cloud.config.base_url}/volume"
+        base = self.cloud.config.url("volume")
         shown = {
             "id": volume["id"],
             "name": volume["name"],
@@ -273,7 +273,7 @@ class Volume(Service):
         shown, following = page(request, found[offset:])
         return {
             "volumes": [self._view(request, volume, detail) for volume in shown],
-            **next_link(request, following, "volumes", self.cloud.config.base_url, request.path),
+            **next_link(request, following, "volumes", self.cloud.config.root("volume"), request.path),
         }
 
     def summary(self, request):

@@ -15,7 +15,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from minicloud.config import Config
+from minicloud.config import GUEST_SERVICE, Config
 from minicloud.host import syscalls
 from minicloud.host.client import HostError
 from minicloud.host.command import run
@@ -83,7 +83,7 @@ def ensure_cloud(config: Config) -> None:
 
 def base_filter(config: Config) -> str:
     """The filter apart from the guests' own chains, as an nft script that may be repeated."""
-    ports = ", ".join(str(port) for port in sorted({config.port, *config.guest_ports}))
+    ports = ", ".join(str(port) for port in sorted({config.service_port(GUEST_SERVICE), *config.guest_ports}))
     return f"""
 add table {_TABLE}
 add map {_TABLE} ingress {{ type ifname : verdict; }}

@@ -65,7 +65,7 @@ def tenant(new_tenant):
 @pytest.fixture(scope="session")
 def image(fake, admin):
     """The id of a public image with a few bytes in it."""
-    url = f"{fake.base_url}/image/v2/images"
+    url = f"{fake.url('image')}/v2/images"
     body = {"name": "base", "container_format": "bare", "disk_format": "raw", "visibility": "public"}
     made = admin.post(url, json=body).json()
     admin.put(f"{url}/{made['id']}/file", data=b"layer", headers={"Content-Type": "application/octet-stream"})

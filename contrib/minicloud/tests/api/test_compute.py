@@ -63,7 +63,7 @@ def test_a_server_becomes_active_with_what_was_asked_for(fake, boot):
 
 def test_the_members_of_a_server_are_those_of_2_1(fake, boot, tenant):
     server = boot()
-    shown = tenant.get(f"{fake.base_url}/compute/v2.1/servers/{server.id}").json()["server"]
+    shown = tenant.get(f"{fake.url('compute')}/v2.1/servers/{server.id}").json()["server"]
     assert set(shown) == {
         "id",
         "name",
@@ -108,7 +108,7 @@ def test_the_members_of_a_server_are_those_of_2_1(fake, boot, tenant):
 def test_newer_microversions_add_members(fake, boot, tenant, version, there, absent):
     server = boot()
     answer = tenant.get(
-        f"{fake.base_url}/compute/v2.1/servers/{server.id}",
+        f"{fake.url('compute')}/v2.1/servers/{server.id}",
         headers={"OpenStack-API-Version": f"compute {version}"},
     )
     assert answer.headers["OpenStack-API-Version"] == f"compute {version}"
@@ -132,7 +132,7 @@ def test_since_2_47_a_server_shows_what_its_flavor_was(fake, boot, tenant):
 @pytest.mark.parametrize("version, code", [("2.999", 406), ("1.9", 406), ("two", 400)])
 def test_microversions_that_are_not_offered_are_refused(fake, tenant, version, code):
     answer = tenant.get(
-        f"{fake.base_url}/compute/v2.1/servers",
+        f"{fake.url('compute')}/v2.1/servers",
         raise_exc=False,
         headers={"X-OpenStack-Nova-API-Version": version},
     )
@@ -140,7 +140,7 @@ def test_microversions_that_are_not_offered_are_refused(fake, tenant, version, c
 
 
 def test_since_2_37_a_network_must_be_named_and_personality_ends_with_2_57(fake, tenant, image):
-    url, body = f"{fake.base_url}/compute/v2.1/servers", {"name": "x", "imageRef": image, "flavorRef": "1"}
+    url, body = f"{fake.url('compute')}/v2.1/servers", {"name": "x", "imageRef": image, "flavorRef": "1"}
 
     def post(version, **more):
         return tenant.post(
@@ -177,11 +177,11 @@ def test_since_2_37_a_network_must_be_named_and_personality_ends_with_2_57(fake,
 )
 def test_a_wrong_request_is_refused_and_leaves_nothing(fake, tenant, image, change, word):
     body = {"server": {"name": "x", "imageRef": image, "flavorRef": "1", **change}}
-    answer = tenant.post(f"{fake.base_url}/compute/v2.1/servers", json=body, raise_exc=False)
+    answer = tenant.post(f"{fake.url('compute')}/v2.1/servers", json=body, raise_exc=False)
     assert answer.status_code == 400 and word in answer.json()["badRequest"]["message"]
     assert answer.headers["x-compute-request-id"] == answer.headers["x-openstack-request-id"]
-    assert not tenant.get(f"{fake.base_url}/compute/v2.1/servers").json()["servers"]
-    assert not tenant.get(f"{fake.base_url}/network/v2.0/ports").json()["ports"]
+    assert not tenant.get(f"{fake.url('compute')}/v2.1/servers").json()["servers"]
+    assert not tenant.get(f"{fake.url('network')}/v2.0/ports").json()["ports"]
 
 
 def test_a_host_that_fails_leaves_an_error_with_its_reason(fake, nova, image):
@@ -344,7 +344,7 @@ def test_deletion_is_legal_at_any_time_and_removes_the_port(fake, nova, tenant, 
     with pytest.raises(exceptions.NotFound):
         nova.servers.get(server.id)
     assert server.id not in [guest["guest_id"] for guest in fake.host.list_guests()]
-    assert not tenant.get(f"{fake.base_url}/network/v2.0/ports").json()["ports"]
+    assert not tenant.get(f"{fake.url('network')}/v2.0/ports").json()["ports"]
 
 
 def test_metadata_and_tags(fake, boot, tenant):
@@ -380,14 +380,14 @@ def test_flavors_are_public_and_made_by_administrators(nova, nova_admin):
 def test_what_dashboards_ask_for(fake, boot, nova, nova_admin, tenant):
     boot()
     assert [zone.zoneName for zone in nova.availability_zones.list(detailed=False)] == ["nova"]
-    usage = tenant.get(f"{fake.base_url}/compute/v2.1/os-simple-tenant-usage/{tenant.get_project_id()}").json()
+    usage = tenant.get(f"{fake.url('compute')}/v2.1/os-simple-tenant-usage/{tenant.get_project_id()}").json()
     assert len(usage["tenant_usage"]["server_usages"]) == 1
     assert {service.binary for service in nova_admin.services.list()} >= {"nova-compute"}
-    assert requests.get(f"{fake.base_url}/compute/v2.1").json()["version"]["min_version"] == "2.1"
+    assert requests.get(f"{fake.url('compute')}/v2.1").json()["version"]["min_version"] == "2.1"
 
 
 def test_urls_may_carry_the_project(fake, tenant, new_tenant):
-    url = f"{fake.base_url}/compute/v2.1/{{}}/servers"
+    url = f"{fake.url('compute')}/v2.1/{{}}/servers"
     assert tenant.get(url.format(tenant.get_project_id())).json() == {"servers": []}
     assert tenant.get(url.format(new_tenant().get_project_id()), raise_exc=False).status_code == 400
 
@@ -402,12 +402,12 @@ def test_urls_may_carry_the_project(fake, tenant, new_tenant):
     ],
 )
 def test_errors_have_novas_shape(fake, tenant, method, path, code, name):
-    answer = tenant.request(f"{fake.base_url}/compute/v2.1{path}", method, raise_exc=False)
+    answer = tenant.request(f"{fake.url('compute')}/v2.1{path}", method, raise_exc=False)
     assert (answer.status_code, answer.json()[name]["code"]) == (code, code)
 
 
 def test_without_a_token_nothing_is_shown(fake):
-    answer = requests.get(f"{fake.base_url}/compute/v2.1/servers")
+    answer = requests.get(f"{fake.url('compute')}/v2.1/servers")
     assert answer.status_code == 401 and "Keystone uri=" in answer.headers["WWW-Authenticate"]
 
 

@@ -1,6 +1,7 @@
 """Keystone as its own client, keystoneauth and keystonemiddleware see it."""
 
 import uuid
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -9,6 +10,8 @@ from keystoneauth1 import session as keystone
 from keystoneauth1.identity import v2, v3
 from keystoneclient.v3 import client
 from keystonemiddleware import auth_token
+
+from minicloud.config import SERVICES
 
 
 @pytest.fixture
@@ -19,20 +22,29 @@ def keystone_admin(admin):
 def test_the_catalog_names_every_service_with_the_project_filled_in(fake, tenant):
     project = tenant.get_project_id()
     expected = {
-        "identity": "/identity",
-        "compute": "/compute/v2.1",
-        "volumev3": f"/volume/v3/{project}",
-        "volumev2": f"/volume/v2/{project}",
-        "block-storage": f"/volume/v3/{project}",
-        "image": "/image",
-        "network": "/network",
-        "object-store": f"/object-store/v1/AUTH_{project}",
+        "identity": fake.url("identity"),
+        "compute": f"{fake.url('compute')}/v2.1",
+        "volumev3": f"{fake.url('volume')}/v3/{project}",
+        "volumev2": f"{fake.url('volume')}/v2/{project}",
+        "block-storage": f"{fake.url('volume')}/v3/{project}",
+        "image": fake.url("image"),
+        "network": fake.url("network"),
+        "object-store": f"{fake.url('object-store')}/v1/AUTH_{project}",
     }
     catalog = tenant.auth.get_access(tenant).service_catalog
-    for service_type, path in expected.items():
+    for service_type, url in expected.items():
         for interface in ("public", "internal", "admin"):
             found = catalog.get_urls(service_type=service_type, interface=interface, region_name="RegionOne")
-            assert found == (fake.base_url + path,)
+            assert found == (url,)
+
+
+def test_each_service_has_a_port_of_its_own_and_answers_for_no_other(fake, admin):
+    ports = [urlsplit(fake.url(service)).port for service in SERVICES]
+    assert len(set(ports)) == len(SERVICES)
+    for service in SERVICES:
+        for other in SERVICES:
+            url = f"http://127.0.0.1:{urlsplit(fake.url(service)).port}/{other}"
+            assert (requests.get(f"{url}/").status_code == 404) == (service != other or other == "object-store")
 
 
 def test_a_registered_service_appears_in_the_catalog(keystone_admin, fake, tenant):
@@ -184,7 +196,7 @@ def test_version_2_serves_old_clients(fake, tenant_name):
     access = session.auth.get_access(session)
     if tenant_name:
         assert access.project_name == "admin" and "admin" in access.role_names
-        expected = f"{fake.base_url}/volume/v3/{access.project_id}"
+        expected = f"{fake.url('volume')}/v3/{access.project_id}"
         assert session.get_endpoint(service_type="volumev3", interface="publicURL") == expected
     tenants = session.get(f"{url}/tenants", authenticated=True).json()["tenants"]
     assert "admin" in [t["name"] for t in tenants]

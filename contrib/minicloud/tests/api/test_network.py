@@ -131,7 +131,7 @@ def test_groups_of_a_server_are_changed_through_nova_and_neutron(fake, neutron, 
 )
 def test_wrong_rules_are_refused(fake, tenant, group, fields, kind):
     body = {"security_group_rule": {"security_group_id": group["id"], "direction": "ingress", **fields}}
-    answer = tenant.post(f"{fake.base_url}/network/v2.0/security-group-rules", json=body, raise_exc=False)
+    answer = tenant.post(f"{fake.url('network')}/v2.0/security-group-rules", json=body, raise_exc=False)
     assert (answer.status_code, answer.json()["NeutronError"]["type"]) == (400, kind)
     assert set(answer.json()["NeutronError"]) == {"type", "message", "detail"}
 
@@ -169,7 +169,7 @@ def test_used_and_default_quotas_are_shown_as_the_dashboard_asks(fake, neutron, 
     project_id = tenant.get_project_id()
     neutron.list_security_groups()  # makes the default group
     neutron_admin.update_quota(project_id, {"quota": {"security_group": 7}})
-    url = f"{fake.base_url}/network/v2.0/quotas/{project_id}"
+    url = f"{fake.url('network')}/v2.0/quotas/{project_id}"
     for path in (f"{url}/details", f"{url}/details.json"):
         shown = tenant.get(path).json()["quota"]["security_group"]
         assert shown == {"limit": 7, "used": 2, "reserved": 0}, "the default group and one more"
@@ -179,7 +179,7 @@ def test_used_and_default_quotas_are_shown_as_the_dashboard_asks(fake, neutron, 
 def test_extensions_and_version(fake, neutron):
     assert {"security-group", "quotas"} <= {e["alias"] for e in neutron.list_extensions()["extensions"]}
     assert neutron.show_extension("security-group")["extension"]["alias"] == "security-group"
-    assert requests.get(f"{fake.base_url}/network/").json()["versions"][0]["id"] == "v2.0"
+    assert requests.get(f"{fake.url('network')}/").json()["versions"][0]["id"] == "v2.0"
 
 
 def test_a_port_cannot_be_smuggled_into_a_server(fake, neutron, tenant, new_tenant, image):

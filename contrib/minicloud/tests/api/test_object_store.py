@@ -108,7 +108,7 @@ def test_bytes_that_do_not_fit_the_etag_are_refused(swift, container):
 
 def test_an_upload_that_is_cut_off_leaves_the_old_object(fake, swift, container, tenant):
     swift.put_object(container, "x", b"old")
-    host, port = fake.base_url.removeprefix("http://").split(":")
+    host, port = fake.url("object-store").removeprefix("http://").removesuffix("/object-store").split(":")
     path = f"/object-store/v1/AUTH_{tenant.get_project_id()}/{container}/x"
     with socket.create_connection((host, int(port))) as connection:
         head = f"PUT {path} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {tenant.get_token()}\r\nContent-Length: 100\r\n\r\nnew"
@@ -226,5 +226,6 @@ def test_ranges_outside_are_refused(header):
 
 
 def test_what_it_can_do_is_told(fake):
+    root = fake.url("object-store").removesuffix("/object-store")
     for path in ("/info", "/object-store/info"):
-        assert requests.get(fake.base_url + path).json()["slo"]["max_manifest_segments"] == 1000
+        assert requests.get(root + path).json()["slo"]["max_manifest_segments"] == 1000

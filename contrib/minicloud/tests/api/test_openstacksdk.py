@@ -18,8 +18,8 @@ def cloud(tenant):
 def test_every_service_is_discovered(cloud, fake):
     assert cloud.compute.get_endpoint_data().max_microversion == (2, 72)
     assert cloud.block_storage.get_endpoint_data().max_microversion == (3, 42)
-    for service in (cloud.identity, cloud.image, cloud.network):
-        assert service.get_endpoint_data().url.startswith(fake.base_url)
+    for service in ("identity", "image", "network"):
+        assert getattr(cloud, service).get_endpoint_data().url.startswith(fake.url(service))
 
 
 def test_a_server_with_a_volume_from_first_to_last(cloud, fake, image, tmp_path):

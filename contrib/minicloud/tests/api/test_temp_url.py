@@ -115,11 +115,25 @@ def test_a_prefix_is_for_all_names_that_begin_with_it(sign):
 @pytest.mark.parametrize("header", ["X-Object-Manifest", "X-Symlink-Target"])
 def test_what_leads_to_other_objects_cannot_be_made(sign, swift, header):
     assert requests.put(sign("PUT", "b1_m"), data=b"", headers={header: "others/b1_"}).status_code == 400
-    static = f"{sign('PUT', 'b1_m')}&multipart-manifest=put"
-    manifest = '[{"path": "others/b1_0"}]'
-    assert requests.put(static, data=manifest).status_code == 400
     with pytest.raises(swiftclient.ClientException):
         swift.head_object("backups", "b1_m")
+
+
+@pytest.mark.parametrize("path", ["backups/b1_0", "others/b1_0"])
+def test_a_signed_request_makes_no_static_manifest_as_its_other_parameters_are_taken_away(sign, swift, path):
+    manifest = f'[{{"path": "{path}"}}]'
+    assert requests.put(f"{sign('PUT', 'b1_m')}&multipart-manifest=put", data=manifest).status_code == 201
+    made = swift.head_object("backups", "b1_m")
+    assert "x-static-large-object" not in made and made["content-length"] == str(len(manifest))
+    assert requests.get(sign("GET", "b1_m")).text == manifest
+
+
+def test_a_signed_request_copies_only_within_what_its_key_is_for(sign, swift):
+    assert requests.put(sign("PUT", "b1_c"), headers={"X-Copy-From": "backups/b1_0"}, data=b"").status_code == 201
+    assert requests.put(sign("PUT", "b1_d"), headers={"X-Copy-From": "/others/b1_0"}, data=b"").status_code == 401
+    assert requests.put(sign("PUT", "b1_d"), headers={"X-Copy-From": "/%6fthers/b1_0"}, data=b"").status_code == 401
+    with pytest.raises(swiftclient.ClientException):
+        swift.head_object("backups", "b1_d")
 
 
 @pytest.mark.parametrize("path", ["", "/backups"])

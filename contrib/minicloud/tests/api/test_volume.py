@@ -169,7 +169,7 @@ def test_quotas_answer_413(fake, cinder, cinder_admin, tenant):
     "body", [{"size": 0}, {"size": "x"}, {}, {"size": 1, "volume_type": 5}, {"size": 1, "more": 1}]
 )
 def test_wrong_requests_are_refused(fake, tenant, body):
-    url = f"{fake.base_url}/volume/v3/{tenant.get_project_id()}/volumes"
+    url = f"{fake.url('volume')}/v3/{tenant.get_project_id()}/volumes"
     answer = tenant.post(url, json={"volume": body}, raise_exc=False)
     assert answer.status_code == 400 and answer.json()["badRequest"]["code"] == 400
 
@@ -200,13 +200,13 @@ def test_tenants_do_not_see_each_other(volume, new_tenant, cinder_admin):
 
 
 def test_version_2_and_discovery(fake, tenant, volume):
-    old = tenant.get(f"{fake.base_url}/volume/v2/{tenant.get_project_id()}/volumes/detail").json()["volumes"]
+    old = tenant.get(f"{fake.url('volume')}/v2/{tenant.get_project_id()}/volumes/detail").json()["volumes"]
     assert [v["id"] for v in old] == [volume.id]
-    versions = requests.get(f"{fake.base_url}/volume/")
+    versions = requests.get(f"{fake.url('volume')}/")
     assert versions.status_code == 300
     assert {v["id"]: v["version"] for v in versions.json()["versions"]} == {"v2.0": "", "v3.0": "3.42"}
     answer = tenant.get(
-        f"{fake.base_url}/volume/v3/{tenant.get_project_id()}/volumes",
+        f"{fake.url('volume')}/v3/{tenant.get_project_id()}/volumes",
         headers={"OpenStack-API-Version": "volume 3.10"},
     )
     assert answer.headers["OpenStack-API-Version"] == "volume 3.10"
