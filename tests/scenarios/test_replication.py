@@ -5,7 +5,7 @@ import contextlib
 
 import pymysql
 import pytest
-from onebox import instance
+from onebox import cloud, instance
 from onebox.writer import Writer, make_table
 
 from tests.scenarios.support import PASSWORD, CommandFailed, wait_until
@@ -40,10 +40,10 @@ def address(system, instance_id):
 
 
 def backups(system):
-    """The names of the objects in the container of backups."""
-    found = system._service.get("/database_backups?format=json", raise_exc=False,
-                                endpoint_filter={"service_type": "object-store", "interface": "public"})
-    return {entry["name"] for entry in found.json()} if found.status_code == 200 else set()
+    """The names of the containers of backups."""
+    found = cloud.session(cloud.backup_environment(system.settings)).get(
+        "?format=json", endpoint_filter={"service_type": "object-store", "interface": "public"})
+    return {entry["name"] for entry in found.json()}
 
 
 def roles(system, *ids):

@@ -31,6 +31,17 @@ def test_every_option_exists(setup):
                 assert name in where or (group, name) in known, f"[{group}] {name}"
 
 
+def test_no_user_does_the_work_of_another(setup):
+    """Tokens are checked by one who may do no more, and backups are kept by one who is no administrator."""
+    groups = config.control_plane(setup, SERVICE)
+    names = [groups["DEFAULT"]["nova_proxy_admin_user"], groups["DEFAULT"]["swift_user"],
+             groups["keystone_authtoken"]["username"]]
+    passwords = [groups["DEFAULT"]["nova_proxy_admin_pass"], groups["DEFAULT"]["swift_password"],
+                 groups["keystone_authtoken"]["password"]]
+    assert len(set(names)) == len(set(passwords)) == 3
+    assert groups["DEFAULT"]["swift_project_name"] != groups["DEFAULT"]["nova_proxy_admin_tenant_name"]
+
+
 def test_values_come_back_as_they_were(tmp_path):
     """Also with characters that oslo.config would interpret."""
     path = tmp_path / "file.conf"

@@ -18,6 +18,8 @@ from onebox.settings import secret, write
 
 MINICLOUD = str(Path(sys.executable).with_name("minicloud"))
 SERVICE_USER, SERVICE_PROJECT = "trove", "service"
+# Who checks the tokens of users and may do no more, and who keeps backups in a project of its own.
+TOKEN_USER, BACKUP_USER, BACKUP_PROJECT = "trove-tokens", "trove-backups", "trove-backups"
 TENANT = "demo"  # the name of the user and of its project
 REGION = "RegionOne"
 REQUEST_TIMEOUT = 60
@@ -66,6 +68,12 @@ def service_environment(settings):
             "OS_PASSWORD": secret(settings, "service")}
 
 
+def backup_environment(settings):
+    """The OS_* variables of the user who keeps backups."""
+    return {**admin_environment(settings), "OS_USERNAME": BACKUP_USER, "OS_PROJECT_NAME": BACKUP_PROJECT,
+            "OS_PASSWORD": secret(settings, BACKUP_USER)}
+
+
 def session(environment):
     """An authenticated session for OS_* variables."""
     auth = Password(auth_url=environment["OS_AUTH_URL"], username=environment["OS_USERNAME"],
@@ -84,10 +92,12 @@ def write_openrc(settings):
 
 
 def ensure_accounts(settings):
-    """The service user, the tenant and the catalog entry of trove-api."""
+    """The users of the control plane, the tenant and the catalog entry of trove-api."""
     keystone = Keystone(session=session(admin_environment(settings)), interface="public", region_name=REGION)
     for project, user, password, roles in (
             (SERVICE_PROJECT, SERVICE_USER, secret(settings, "service"), ("admin",)),
+            (SERVICE_PROJECT, TOKEN_USER, secret(settings, TOKEN_USER), ("service",)),
+            (BACKUP_PROJECT, BACKUP_USER, secret(settings, BACKUP_USER), ("member",)),
             (TENANT, TENANT, secret(settings, TENANT), ("member",))):
         project = _ensure(keystone.projects.list(name=project),
                           lambda name=project: keystone.projects.create(name, domain="default"))
