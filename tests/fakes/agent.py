@@ -34,11 +34,12 @@ class Guests:
     raise what a client raises; lost: number of prepare messages that never arrive; builds: whether prepare succeeds
     (True), fails (False) or is never heard of again (None); boots: whether agents report after a reboot; overrides:
     {instance id: {name: value}} of their files; variables: the same of what was set in the running servers; refused:
-    names that these do not take; servers: {instance id: Server}; sealed: ids of
-    those that do not let themselves be opened for writes; contents: {instance id: text} of base configurations
-    written after prepare; mounted: ids of instances whose volume was mounted by a command; filesystems:
-    {instance id: GB} of those that were grown; grows_mounted: whether they do that while they are mounted; unfit:
-    servers do not start with settings that contain this text.
+    names that these do not take; lies: columns of a backup that guests report wrongly; uploaded: called with the
+    backup_info of a backup that was uploaded, before it is reported; servers: {instance id: Server}; sealed: ids of
+    those that do not let themselves be opened for writes; contents: {instance id: text} of base configurations written
+    after prepare; mounted: ids of instances whose volume was mounted by a command; filesystems: {instance id: GB} of
+    those that were grown; grows_mounted: whether they do that while they are mounted; unfit: servers do not start with
+    settings that contain this text.
     """
 
     def __init__(self):
@@ -54,6 +55,8 @@ class Guests:
         self.overrides = {}
         self.variables = {}
         self.refused = ()
+        self.lies = {}
+        self.uploaded = lambda backup_info: None
         self.servers = {}
         self.sealed = set()
         self.contents = {}
@@ -146,8 +149,10 @@ class FakeAgent:
         if GUESTS.builds:
             storage = SwiftStorage()
             saved = storage.save(backup_info, [b"data of " + backup_info["id"].encode()])
-            storage.save_metadata(backup_info, {"lsn": "1234", "extension": ".xbstream"})
-            columns.update(state="SAVING", checksum=saved.checksum)
+            storage.save_metadata(backup_info, {"lsn": "1234", "compression": "none"})
+            GUESTS.uploaded(backup_info)
+            columns.update(state="SAVING", checksum=saved.checksum, segments=saved.segments, uploaded=saved.size)
+            columns.update(GUESTS.lies)
         elif GUESTS.builds is False:
             columns.update(state="FAILED")
         with get_db_api().writer() as session:

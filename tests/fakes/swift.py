@@ -16,6 +16,8 @@ def swift_client():
 class Connection:
     """As swiftclient.Connection."""
 
+    url = None
+
     def get_auth(self):
         return "http://127.0.0.1/v1/AUTH_service", "token"
 
@@ -24,4 +26,4 @@ class Connection:
             raise exceptions.ClientException("Object HEAD failed", http_status=404)
         if ETAGS[obj] is None:
             raise exceptions.ClientException("Object HEAD failed", http_status=503)
-        return {"etag": f'"{ETAGS[obj]}"'}
+        return {"etag": f'"{ETAGS[obj]}"', "content-length": "1"}

@@ -1,12 +1,16 @@
 """Logs of an instance (rest-api 3.1, GET and POST /instances/{id}/log; 3.8)."""
+import http.client
+from urllib.parse import quote
+
 import pytest
 import requests
 import swiftclient
 from swiftclient import exceptions
 
 from tests.functional.world import UNKNOWN, create, create_active
-from trove.common import exception, remote
+from trove.common import exception, remote, security
 
+PIECE = "log-2026-01-02T03:04:05.000006"
 NOTHING = {"published": 0, "container": "None", "prefix": "None", "metafile": "None"}
 
 
@@ -23,6 +27,14 @@ def account(cloud, options, monkeypatch):
     monkeypatch.setattr(remote, "tenant_swift_client", client)
     yield connection
     cloud.clear_objects()
+
+
+@pytest.fixture
+def events(monkeypatch):
+    """The security events that are reported."""
+    found = []
+    monkeypatch.setattr(security, "_sinks", [found.append])
+    return found
 
 
 @pytest.fixture
@@ -77,17 +89,38 @@ def test_what_is_published_lies_in_the_callers_account(world, account, alice, pa
         "metafile": f"{instance_id}/mysql-guest_metafile"}
     storage = world.guest(instance_id).storage
     assert storage["prefix"] == published["prefix"]
-    for name, code in ((f"{storage['prefix']}log-1", 201), (published["metafile"], 201), ("other/log", 401),
-                       (f"{instance_id}/mysql-general/log-1", 401)):
+    for name, code in ((f"{storage['prefix']}{PIECE}", 201), (published["metafile"], 201), ("other/log", 401),
+                       (f"{instance_id}/mysql-general/{PIECE}", 401)):
         assert requests.put(f"{storage['url']}/{name}?{storage['PUT']}", data=b"a line\n").status_code == code, name
     names = [entry["name"] for entry in account.get_container("database_logs")[1]]
-    assert names == [f"{storage['prefix']}log-1", published["metafile"]]
+    assert names == [f"{storage['prefix']}{PIECE}", published["metafile"]]
     assert requests.get(f"{storage['url']}/{names[0]}?{storage['PUT']}").status_code == 401
     account.put_object("database_logs", f"{instance_id}/mysql-guest_metafile2", b"stays")
 
     discarded = alice.post(path, {"name": "guest", "discard": 1}).json["log"]
     assert discarded.items() >= {"pending": 10, **NOTHING}.items()
     assert [entry["name"] for entry in account.get_container("database_logs")[1]] == [f"{published['metafile']}2"]
+
+
+def test_names_that_a_guest_has_made_up_are_not_used_by_a_discard(world, account, alice, path, events):
+    """The caller's token must not reach another container by the name of an object in this one."""
+    published = alice.post(path, {"name": "guest", "publish": 1}).json["log"]
+    storage = world.guest(path.split("/")[2]).storage
+    account.put_container("other")
+    account.put_object("other", "kept", b"the tenant's own")
+    odd = f"{storage['prefix']}../../../other/kept"
+    host, _, rest = storage["url"].removeprefix("http://").partition("/")
+    connection = http.client.HTTPConnection(host)  # which sends a path as it is given
+    connection.request("PUT", f"/{rest}/{odd}?{storage['PUT']}", b"x")
+    assert connection.getresponse().status == 201
+    connection.close()
+    account.put_object("database_logs", f"{storage['prefix']}{PIECE}", b"a line")
+
+    alice.post(path, {"name": "guest", "discard": 1})
+    assert account.get_object("other", "kept")[1] == b"the tenant's own"
+    assert [entry["name"] for entry in account.get_container(published["container"])[1]] == [odd]
+    assert [event.name for event in events] == ["path.refused"]
+    account.post_account({}, query_string="bulk-delete", data=quote(f"database_logs/{odd}", safe="").encode())
 
 
 def test_discarding_nothing_is_fine(options, account, alice, path):

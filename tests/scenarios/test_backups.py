@@ -4,7 +4,7 @@ from onebox import cloud
 
 from tests.scenarios.support import CommandFailed, wait_until
 
-CONTAINER = "database_backups"
+CONTAINER = "database_backups_{}"  # each backup has one of its own
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,9 @@ def backups(system, openstack, sql):
 
 
 def swift(system, method, path=""):
-    """A request to the object store as the service user; returns the answer."""
-    session = cloud.session(cloud.service_environment(system.settings))
-    return session.request(f"/{CONTAINER}{path}", method, raise_exc=False,
+    """A request to the object store as the user who keeps backups, below its account; returns the answer."""
+    session = cloud.session(cloud.backup_environment(system.settings))
+    return session.request(path, method, raise_exc=False,
                            endpoint_filter={"service_type": "object-store", "interface": "public"})
 
 
@@ -61,7 +61,7 @@ def restore(system, openstack, name, backup_id):
 def test_a_backup_is_shown_and_listed(system, openstack, backups):
     full, increment = backups
     assert increment["parent_id"] == full["id"]
-    assert full["locationRef"].endswith(f"/{CONTAINER}/{full['id']}.xbstream.zst.gcm")
+    assert full["locationRef"].endswith(f"/{CONTAINER.format(full['id'])}/{full['id']}.xbstream.zst.gcm")
     assert full["size"] > 0
     assert {row["ID"]: row["Status"] for row in openstack.json("database", "backup", "list")} == {
         full["id"]: "COMPLETED", increment["id"]: "COMPLETED"}
@@ -80,14 +80,26 @@ def test_the_chain_is_restored_with_users_and_data(system, openstack, sql, backu
 
 
 def test_what_is_stored_is_not_readable(system, backups):
-    segment = swift(system, "GET", f"/{backups[0]['id']}_00000000").content
+    container = CONTAINER.format(backups[0]["id"])
+    segment = swift(system, "GET", f"/{container}/{backups[0]['id']}_00000000").content
     assert segment.startswith(b"TROVEGC1")
     assert b"XBSTCK" not in segment
 
 
+def test_a_guest_reaches_the_object_store_and_the_broker_only(system):
+    """Of the ports of the cloud that the gateway serves; its Keystone, for one, is not a guest's to talk to."""
+    program = ("import socket, sys\n"
+               "for port in range(8770, 8776):\n"
+               "    probe = socket.socket(); probe.settimeout(3)\n"
+               "    print(port, probe.connect_ex((sys.argv[1], port)) == 0)")
+    said = system.guest(system.m1["id"], "python3", "-c", program, system.settings.gateway)
+    assert dict(line.split() for line in said.splitlines()) == {
+        **{str(port): "False" for port in range(8770, 8775)}, "8775": "True"}
+
+
 def test_a_missing_segment_ends_in_an_error_that_names_it(system, openstack, backups):
     segment = f"{backups[0]['id']}_00000000"
-    assert swift(system, "DELETE", f"/{segment}").status_code == 204
+    assert swift(system, "DELETE", f"/{CONTAINER.format(backups[0]['id'])}/{segment}").status_code == 204
     made = restore(system, openstack, "damaged", backups[1]["id"])
     assert made["status"] == "ERROR"
     assert segment in made["fault"]["message"]
@@ -97,6 +109,6 @@ def test_a_missing_segment_ends_in_an_error_that_names_it(system, openstack, bac
 def test_a_parent_is_deleted_with_its_increments_and_objects(system, openstack, backups):
     openstack("database", "backup", "delete", backups[0]["id"])
     wait_until(lambda: openstack.json("database", "backup", "list") == [], pause=0.5)
-    assert swift(system, "GET").text == ""
+    assert swift(system, "GET").text == ""  # not even a container
     with pytest.raises(CommandFailed, match=r"not|No"):
         openstack("database", "backup", "show", backups[1]["id"])

@@ -1,167 +1,300 @@
-"""The objects of backups in Swift, as the control plane sees them: all in one container of the service's account.
+"""The objects of backups in the object store, as the control plane sees them.
 
-A backup is a manifest (dynamic large object) and its segments; every name begins with the backup's id. Guests have no
-account: they are given signatures (TempURL) for the names of one backup. Swift does not let such a signature make a
-manifest, so that is done here. Called by the API (existence) and by steps; every function raises swiftclient's
-ClientException.
+Each backup has a container of its own in the account of the control plane: its segments, and a manifest (dynamic
+large object) that shows them as one. Every name is computed from the backup's row. Guests have no account: they get
+signatures (TempURL) made with the keys of that container, one key for writing and one for reading. Without the
+container, or without its key for writing, a signature is worth nothing.
+
+Backups of earlier releases lie together in the container ``backup_swift_container``; they are restored and deleted.
+Called by the API (existence) and by steps; every function raises object_store.Error.
 """
 import hashlib
+import re
 import time
 from dataclasses import dataclass
 from urllib import parse
 
-from swiftclient import exceptions, utils
+from oslo_log import log as logging
 
-from trove.common import crypto, exception, remote
+from trove.common import crypto, exception, object_store, remote, security
 from trove.common.cfg import CONF
 
-_META = "x-object-meta-"
+LOG = logging.getLogger(__name__)
+
+# What the first part of a manifest's name says of its stream, by the class that made it; only people read it.
+_KINDS = {"InnoBackupEx": ".xbstream", "InnoBackupExIncremental": ".xbstream", "MariaBackup": ".xbstream",
+          "MariaBackupIncremental": ".xbstream", "MySQLClone": ".tar", "MySQLDump": ".sql"}
+# What a guest may say of the compression -> what the name says.
+COMPRESSIONS = {"none": "", "zstd": ".zst", "gzip": ".gz"}
+_SEALED = ".gcm"
+# What a guest may keep with the first segment, by exact pattern; ``compression`` is required.
+_METADATA = {"lsn": re.compile(r"[0-9]{1,20}"), "compression": re.compile("|".join(COMPRESSIONS))}
+# Names of manifests that earlier releases made: words behind dots.
+_OLD_EXTENSION = re.compile(r"(\.[a-z0-9_]{1,20}){0,4}")
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_READING, _WRITING = "Temp-URL-Key", "Temp-URL-Key-2"
+# The most segments of one backup: what a dynamic large object shows.
+MAX_SEGMENTS = object_store.PAGE
 
 
 @dataclass(frozen=True)
-class Segment:
-    """One object of a backup. hash: MD5 in hexadecimal, as Swift computed it when it was written."""
+class Place:
+    """Where the objects of one backup lie. manifest: name of the manifest, None before there is one; own: whether the
+    container belongs to this backup alone.
+    """
 
-    name: str
-    size: int
-    hash: str
+    backup_id: str
+    container: str
+    own: bool = True
+    manifest: str | None = None
+
+    @property
+    def prefix(self):
+        """What the names of the segments begin with."""
+        return f"{self.backup_id}_"
+
+    def segment(self, number):
+        """Return the name of one segment."""
+        return f"{self.prefix}{number:08d}"
 
 
-def segment_prefix(backup_id):
-    """What the names of the segments of a backup begin with."""
-    return f"{backup_id}_"
+def own_container(backup_id):
+    """Return the name of the container of one backup. Raises PathRefused for what is not a UUID in small letters."""
+    return f"{CONF.backup_swift_container}_{_uuid(backup_id)}"
 
 
-def segment_name(backup_id, number):
-    """The name of one segment."""
-    return f"{segment_prefix(backup_id)}{number:08d}"
+def place(backup_id, location=None):
+    """Return the Place of a backup.
+
+    location: of its row; it is not used as a path, only compared with the forms that a location can have. Raises
+    PathRefused when it has none of them.
+    """
+    own = Place(backup_id, own_container(backup_id))
+    if location is None:
+        return own
+    container, _, name = "/".join(location.split("/")[-2:]).partition("/")
+    for found in (own, Place(backup_id, CONF.backup_swift_container, own=False)):
+        if (container == parse.quote(found.container) and name.startswith(backup_id)
+                and _OLD_EXTENSION.fullmatch(name, len(backup_id))):
+            return Place(backup_id, found.container, found.own, name)
+    shown = security.printable(location)
+    security.report("path.refused", f"the location of backup {backup_id} is not one that this control plane makes: "
+                                    f"{shown}")
+    raise object_store.PathRefused(name=shown, reason=f"it is not the location of backup {backup_id}")
+
+
+def _uuid(text):
+    if not isinstance(text, str) or not _UUID.fullmatch(text):
+        shown = security.printable(repr(text))
+        security.report("path.refused", f"{shown} is not the id of a backup")
+        raise object_store.PathRefused(name=shown, reason="it is not a UUID")
+    return text
+
+
+def extension(backup_type, compression, encrypted):
+    """Return what the name of a new manifest ends in, from known words: it says how the stream is to be read.
+
+    compression: a key of COMPRESSIONS.
+    """
+    return _KINDS.get(backup_type, "") + COMPRESSIONS[compression] + (_SEALED if encrypted else "")
 
 
 def checksum(segments):
-    """The checksum of a backup: the MD5 of its segments' MD5s, one after another; Swift's ETag of the manifest."""
+    """Return the checksum of a backup: the MD5 of its segments' MD5s, one after another; Swift's ETag of a manifest."""
     digest = hashlib.md5("".join(segment.hash for segment in segments).encode(), usedforsecurity=False)
     return digest.hexdigest()
 
 
-def object_name(location):
-    """The name of the manifest in a location."""
-    return parse.unquote(location.rpartition("/")[2])
-
-
 def check_service():
-    """Whether there is an object store. Raises NotFound when the cloud has none, ServiceUnavailable when it cannot be
-    asked.
+    """Check that there is an object store. Raises NotFound when the cloud has none, ServiceUnavailable when it cannot
+    be asked.
     """
     from keystoneauth1 import exceptions as keystone
     try:
-        _storage_url()
-    except (keystone.EndpointNotFound, exceptions.ClientException) as error:
+        object_store.service_account().url()
+    except (keystone.EndpointNotFound, object_store.Error) as error:
         raise exception.NotFound("The cloud offers no object store for backups.") from error
     except keystone.ClientException as error:
         raise exception.ServiceUnavailable("The object store for backups cannot be reached.") from error
 
 
-def ensure_container():
-    """Make the container, with the key for signatures; one that is there keeps its objects."""
-    remote.swift_client().put_container(
-        CONF.backup_swift_container, {"X-Container-Meta-Temp-URL-Key": crypto.container_key()})
+def make(backup_id):
+    """Make the container of a new backup with its two keys; one that is there stays as it is, with both keys."""
+    object_store.service_account().put_container(own_container(backup_id), {
+        f"X-Container-Meta-{_READING}": crypto.container_key(backup_id, "read"),
+        f"X-Container-Meta-{_WRITING}": crypto.container_key(backup_id, "write")})
 
 
-def container_url():
-    """The URL of the container, as guests reach it too."""
-    return f"{_storage_url()}/{parse.quote(CONF.backup_swift_container)}"
+def end_writing(backup_id):
+    """Remove the key for writing from the container of a backup: no signature lets a guest write there any more."""
+    object_store.service_account().post_container(
+        own_container(backup_id), {f"X-Remove-Container-Meta-{_WRITING}": "x"})
 
 
-def _storage_url():
-    return remote.swift_client().get_auth()[0].rstrip("/")
+def signatures(where, methods, seconds):
+    """Return what a guest needs to use the segments at a Place: {"url": of the container, method: query string}.
 
-
-def signatures(backup_id, methods, seconds):
-    """What a guest needs to use the objects of one backup: {"url": of the container, method: query string}.
-
-    seconds: for how long they are good.
+    methods: GET, PUT, POST; seconds: how long the signatures are valid.
     """
-    url = container_url()
-    expires = int(time.time() + seconds)
-    path = parse.urlsplit(url).path
-    prefix = f"{path[path.index('/v1/'):]}/{backup_id}"  # Swift does not see what a proxy has before it
-    signed = {"url": url}
+    account = object_store.service_account()
+    signed = {"url": account.container_url(where.container)}
     for method in methods:
-        path = utils.generate_temp_url(prefix, expires, crypto.container_key(), method, absolute=True, prefix=True)
-        signed[method] = path.partition("?")[2]
+        if not where.own:
+            key = crypto.shared_container_key()
+        else:
+            key = crypto.container_key(where.backup_id, "read" if method == "GET" else "write")
+        signed[method] = object_store.sign(account.url(), where.container, where.prefix, method, key, seconds)
     return signed
 
 
-def segments(backup_id):
-    """The segments of a backup that are there, in order: a list of Segments."""
-    _, entries = remote.swift_client().get_container(
-        CONF.backup_swift_container, prefix=segment_prefix(backup_id), full_listing=True)
-    return [Segment(entry["name"], entry["bytes"], entry["hash"]) for entry in entries]
+def uploaded(where):
+    """Return the bytes that were written into the container of a backup so far."""
+    return object_store.service_account().used(where.container)
 
 
-def segment_metadata(backup_id):
-    """What the guest has kept with the first segment: {name: text}."""
-    return _metadata(remote.swift_client().head_object(CONF.backup_swift_container, segment_name(backup_id, 0)))
+def segments(where, count):
+    """Return the segments at a Place, in order, under their computed names: ``count`` object_store.Objects.
 
-
-def write_manifest(backup_id, name, metadata):
-    """Make the manifest of a backup. metadata: {name: text}. Returns (location, the ETag that Swift gives for it)."""
-    headers = {f"X-Object-Meta-{key.replace('_', '-')}": str(value) for key, value in metadata.items()}
-    headers["X-Object-Manifest"] = f"{CONF.backup_swift_container}/{segment_prefix(backup_id)}"
-    swift = remote.swift_client()
-    swift.put_object(CONF.backup_swift_container, name, b"", content_length=0, headers=headers)
-    return f"{container_url()}/{parse.quote(name)}", manifest(name)[0]
-
-
-def manifest(name):
-    """(ETag without quotes, metadata) of a manifest."""
-    headers = remote.swift_client().head_object(CONF.backup_swift_container, name)
-    return headers["etag"].strip('"'), _metadata(headers)
-
-
-def _metadata(headers):
-    return {name[len(_META):].replace("-", "_"): value for name, value in headers.items() if name.startswith(_META)}
-
-
-def check(location, expected):
-    """Whether the object store still has a backup as it was written.
-
-    expected: its checksum. Raises NotFound when the manifest is gone, Conflict when the checksum is another,
-    ServiceUnavailable when the object store does not answer.
+    The listing is only looked up: one that it does not have (yet) is asked for by its name. Raises NotFound naming the
+    first that is missing.
     """
-    name = object_name(location)
+    account = object_store.service_account()
+    listed = {found.name: found for found in account.list(where.container, where.prefix)}
+    result = []
+    for number in range(count):
+        name = where.segment(number)
+        if name not in listed:
+            try:
+                facts = account.head(where.container, name)
+            except object_store.Error as error:
+                if remote.is_missing(error):
+                    raise exception.NotFound(f"the segment {name} is missing in the object store.") from error
+                raise
+            listed[name] = object_store.Object(name, facts.size, facts.hash)
+        result.append(listed[name])
+    return result
+
+
+def strangers(where, count):
+    """Return how many objects in the container of a backup are neither its manifest nor one of its ``count`` segments.
+
+    Only the first PAGE names of the container are looked at.
+    """
+    names, manifest_name = {where.segment(number) for number in range(count)}, re.compile(
+        re.escape(where.backup_id) + _OLD_EXTENSION.pattern)
+    return sum(found.name not in names and not manifest_name.fullmatch(found.name)
+               for found in object_store.service_account().list(where.container))
+
+
+def facts(where, number):
+    """Return the object_store.Facts of one segment."""
+    return object_store.service_account().head(where.container, where.segment(number))
+
+
+def guest_metadata(where):
+    """Return what the guest has kept with the first segment, {name: text}; each fits an exact pattern.
+
+    Raises ValueError naming what does not.
+    """
+    found = facts(where, 0).metadata
+    for name, value in found.items():
+        if name not in _METADATA or not _METADATA[name].fullmatch(value):
+            raise ValueError(f"its first segment has the metadata {security.printable(name, 40)} = "
+                             f"{security.printable(value, 40)}, which no agent writes")
+    if "compression" not in found:
+        raise ValueError("its first segment does not say how the backup is compressed; the agent may be of an earlier "
+                         "release")
+    return found
+
+
+def write_manifest(where, metadata):
+    """Make the manifest at a Place. metadata: {name: text}. Returns (its location, the ETag that Swift gives it)."""
+    headers = {f"X-Object-Meta-{key.replace('_', '-')}": str(value) for key, value in metadata.items()}
+    headers["X-Object-Manifest"] = object_store.path(where.container, where.prefix)
+    account = object_store.service_account()
+    account.put(where.container, where.manifest, headers)
+    return f"{account.url()}/{object_store.path(where.container, where.manifest)}", manifest(where)[0]
+
+
+def manifest(where):
+    """Return (ETag, metadata) of the manifest at a Place."""
+    found = object_store.service_account().head(where.container, where.manifest)
+    return found.hash, found.metadata
+
+
+def check(backup):
+    """Check that the object store still has a backup (row) as it was written.
+
+    Raises NotFound when its manifest is gone, Conflict when the checksum is another, ServiceUnavailable when the object
+    store does not answer.
+    """
+    where = place(backup.id, backup.location)
     try:
-        etag, _ = manifest(name)
+        etag, _ = manifest(where)
     except Exception as error:
         if remote.is_missing(error):
-            raise exception.NotFound(resource="backup file", id=name) from error
+            raise exception.NotFound(resource="backup file", id=where.manifest) from error
         if remote.is_passing(error):
             raise exception.ServiceUnavailable("The object store does not answer.") from error
         raise
-    if CONF.verify_swift_checksum_on_restore and etag != expected:
-        raise exception.Conflict(f"The backup file {name} has changed: its checksum is {etag}, that of the backup was "
-                                 f"{expected}.")
+    if CONF.verify_swift_checksum_on_restore and etag != backup.checksum:
+        raise exception.Conflict(f"The backup file {where.manifest} has changed: its checksum is {etag}, that of the "
+                                 f"backup was {backup.checksum}.")
 
 
 def delete(backup_id, end):
-    """Delete what there is of a backup, the manifest first: it is as good as gone with it.
+    """Delete all objects of a backup and its container. What a guest still sends is refused from then on.
 
-    end: time (``time.monotonic``) after which no further object is begun. Returns whether all is gone.
+    end: time (``time.monotonic``) after which no further request is begun. Returns whether all is gone.
     """
-    swift = remote.swift_client()
+    account, container = object_store.service_account(), own_container(backup_id)
     try:
-        _, entries = swift.get_container(CONF.backup_swift_container, prefix=backup_id, full_listing=True)
-    except Exception as error:
-        if remote.is_missing(error):
+        # First of all, so that what is deleted is not written again meanwhile.
+        account.post_container(container, {f"X-Remove-Container-Meta-{key}": "x" for key in (_READING, _WRITING)})
+        if not _empty(account, Place(backup_id, container), end):
+            return False
+        account.delete_container(container)
+    except object_store.Error as error:
+        if remote.is_conflict(error):  # a request that was under way has written one more
+            return False
+        if not remote.is_missing(error):
+            raise
+    return _empty(account, Place(backup_id, CONF.backup_swift_container, own=False), end)
+
+
+def _empty(account, where, end):
+    """Delete the objects of a backup at a Place; returns whether all are gone."""
+    names = re.compile(rf"{re.escape(where.backup_id)}(_[0-9]{{8}}|{_OLD_EXTENSION.pattern})")
+    while True:
+        try:
+            found = [each.name for each in account.list(where.container, where.backup_id if not where.own else None)]
+        except object_store.Error as error:
+            if remote.is_missing(error):
+                return True
+            raise
+        ours = [name for name in found if names.fullmatch(name)]
+        odd = [name for name in found if not names.fullmatch(name)]
+        if odd:
+            security.report("path.refused", f"{len(odd)} objects of backup {where.backup_id} in the container "
+                                            f"{where.container} have names that no agent gives, such as {odd[0]!r}")
+        if not ours and not (odd and where.own):
             return True
-        raise
-    prefix = segment_prefix(backup_id)
-    for entry in sorted(entries, key=lambda entry: entry["name"].startswith(prefix)):
+        # The manifest first: the backup is as good as gone with it.
+        for name in sorted(ours, key=lambda name: name.startswith(where.prefix)):
+            if time.monotonic() > end:
+                return False
+            account.delete(where.container, name)
+        if odd and where.own:
+            account.purge(where.container, odd[:1000])
         if time.monotonic() > end:
             return False
-        try:
-            swift.delete_object(CONF.backup_swift_container, entry["name"])
-        except Exception as error:
-            if not remote.is_missing(error):
-                raise
-    return True
+
+
+def containers(marker=""):
+    """Return one page of the backups that have a container: a list of their ids, and the marker of the next page or
+    None.
+    """
+    prefix = f"{CONF.backup_swift_container}_"
+    found = object_store.service_account().containers(prefix, marker)
+    ids = [name[len(prefix):] for name in found if _UUID.fullmatch(name, len(prefix))]
+    return ids, found[-1] if len(found) == object_store.PAGE else None

@@ -41,6 +41,7 @@ def build_application():
         (CONF.quota_driver, quota.QuotaDriver, "quota_driver"), *common.factories("nova", "guest"),
         *((CONF[datastore.GROUP].root_controller, DefaultRootController, f"[{datastore.GROUP}] root_controller")
           for datastore in cfg.DATASTORES if CONF[datastore.GROUP].root_controller))
+    common.check_swift_user()
     common.configure_database()
     path = CONF.find_file(CONF.api_paste_config)
     if path is None:

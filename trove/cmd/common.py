@@ -55,3 +55,12 @@ def check_paths(*checks):
 def factories(*names):
     """The checks, for ``check_paths``, of the options that name factories of clients."""
     return [(CONF[f"remote_{name}_client"], None, f"remote_{name}_client") for name in names]
+
+
+def check_swift_user():
+    """Check the options beside swift_user, if that is set. Raises SystemExit naming what is missing."""
+    if not CONF.swift_user:
+        return
+    cfg.require_secret("swift_password")
+    if not CONF.swift_project_name:
+        raise SystemExit("Cannot start: set [DEFAULT] swift_project_name to the project of swift_user.")

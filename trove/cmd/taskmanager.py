@@ -33,6 +33,7 @@ def main():
     manager = strategy.load(CONF.taskmanager_manager, option="taskmanager_manager")(runner)
     periodic = [Periodic("servers", lambda: _look_at_servers(runner), lambda: CONF.reconcile_interval),
                 Periodic("volumes", reconcile.look_at_volumes, lambda: CONF.reconcile_interval),
+                Periodic("containers of backups", reconcile.look_at_backups, lambda: CONF.backup_audit_interval),
                 Periodic("old operations", reconcile.forget_old_operations, lambda: CONF.reconcile_interval),
                 Periodic("notifications", sender.send_waiting, lambda: CONF.notification_send_interval)]
     if notifications.enabled():
@@ -73,6 +74,7 @@ def _check_options():
     transformer = CONF.exists_notification_transformer
     common.check_paths(*common.factories("nova", "cinder", "neutron", "guest"),
                        *([(transformer, None, "exists_notification_transformer")] if transformer else []))
+    common.check_swift_user()
     found = bus.problems()
     try:
         network.driver()

@@ -49,8 +49,17 @@ def backup_key(backup_id):
     return hmac.new(CONF.backup_encryption_key.encode(), f"backup:{backup_id}".encode(), hashlib.sha256).hexdigest()
 
 
-def container_key():
-    """The key with which URLs to the objects of backups are signed: made from [DEFAULT] operation_key, hexadecimal."""
+def container_key(backup_id, use):
+    """Return the key with which URLs to the objects of one backup are signed, hexadecimal.
+
+    use: "read" or "write". Made from [DEFAULT] operation_key.
+    """
+    return hmac.new(CONF.operation_key.encode(), f"temporary URLs of backup {backup_id} to {use}".encode(),
+                    hashlib.sha256).hexdigest()
+
+
+def shared_container_key():
+    """Return the key of the container in which backups of earlier releases lie together, hexadecimal."""
     return hmac.new(CONF.operation_key.encode(), b"temporary URLs of backups", hashlib.sha256).hexdigest()
 
 

@@ -52,15 +52,25 @@ def _replaceable(factory):
 @_once
 def service_session():
     """The session of the service user, which owns all resources in the cloud. It renews its token by itself."""
+    return _session(CONF.nova_proxy_admin_user, CONF.nova_proxy_admin_pass, CONF.nova_proxy_admin_tenant_id or None,
+                    CONF.nova_proxy_admin_tenant_name or None, CONF.nova_proxy_admin_domain_name)
+
+
+@_once
+def swift_session():
+    """Return the session of the user who keeps backups; the service user's unless the option swift_user is set."""
+    if not CONF.swift_user:
+        return service_session()
+    return _session(CONF.swift_user, CONF.swift_password, None, CONF.swift_project_name, CONF.swift_domain_name)
+
+
+def _session(user, password, tenant_id, tenant_name, domain):
     from keystoneauth1 import session
     from keystoneauth1.identity import v2, v3
-    user, password = CONF.nova_proxy_admin_user, CONF.nova_proxy_admin_pass
-    tenant_id, tenant_name = CONF.nova_proxy_admin_tenant_id or None, CONF.nova_proxy_admin_tenant_name or None
     url = CONF.trove_auth_url.rstrip("/")
     if url.endswith("v2.0"):
         auth = v2.Password(url, user, password, tenant_id=tenant_id, tenant_name=None if tenant_id else tenant_name)
     else:
-        domain = CONF.nova_proxy_admin_domain_name
         auth = v3.Password(url if url.endswith("/v3") else f"{url}/v3", username=user, password=password,
                            user_domain_name=domain, project_id=tenant_id,
                            project_name=None if tenant_id else tenant_name,
@@ -134,25 +144,28 @@ def glance_client():
 
 @_replaceable
 def swift_client():
-    """Swift, as the service user; a connection of its own per call, since they may not be shared by threads."""
+    """Swift, as the user who keeps backups; a connection of its own per call: threads may not share one.
+
+    Only ``common.object_store`` calls it, which checks every name.
+    """
     import swiftclient
     override = {}
     if CONF.swift_url:  # ends in AUTH_ or the like, so that the tenant's id completes it
-        override = {"object_storage_url": f"{CONF.swift_url}{service_session().get_project_id()}"}
+        override = {"object_storage_url": f"{CONF.swift_url}{swift_session().get_project_id()}"}
     return swiftclient.Connection(
-        session=service_session(), timeout=CONF.cloud_request_timeout, retries=CONF.cloud_request_retries,
+        session=swift_session(), timeout=CONF.cloud_request_timeout, retries=CONF.cloud_request_retries,
         os_options={"region_name": CONF.os_region_name, "service_type": CONF.swift_service_type,
                     "endpoint_type": CONF.swift_endpoint_type, **override})
 
 
 def tenant_swift_client(token, project_id):
-    """Swift, with the token of a request, for its tenant's own account."""
+    """Swift, with the token of a request, for its tenant's own account. Only ``common.object_store`` calls it."""
     import swiftclient
     if CONF.swift_url:
         url = f"{CONF.swift_url}{project_id}"
     else:
-        # As the catalog has it for the service user: an account is called after its project.
-        url = swift_client().get_auth()[0].replace(service_session().get_project_id(), project_id)
+        # As the catalog has it for the user who keeps backups: an account is called after its project.
+        url = swift_client().get_auth()[0].replace(swift_session().get_project_id(), project_id)
     return swiftclient.Connection(preauthurl=url, preauthtoken=token, retries=0, timeout=CONF.cloud_request_timeout)
 
 

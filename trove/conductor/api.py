@@ -42,5 +42,5 @@ class API:
         self._cast("report_root", sent, instance_id=instance_id, user=user)
 
     def update_backup(self, instance_id, backup_id, sent=None, **fields):
-        """Report on a backup. fields: state, size, location, checksum, backup_type."""
+        """Report on a backup. fields: state, size (GB), segments, uploaded (bytes), checksum; note: why it failed."""
         self._cast("update_backup", sent, instance_id=instance_id, backup_id=backup_id, **fields)

@@ -159,9 +159,9 @@ class Manager:
 
     @rpc.expose
     def update_backup(self, context, instance_id, backup_id, sent=None, proof=None, **fields):
-        """News of a backup: state, size (GB), location, checksum, backup_type; note: why it failed.
+        """Record news of a backup: state, size (GB), segments, uploaded (bytes), checksum; note: why it failed.
 
-        Other fields are ignored.
+        Other fields are ignored. The task manager compares the numbers with the object store.
         """
         if not _is_genuine("update_backup", sent, proof, instance_id=instance_id, backup_id=backup_id, **fields):
             return

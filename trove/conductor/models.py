@@ -9,11 +9,12 @@ The rules, for N conductors at work on messages that come late, twice or in anot
 - It cannot overwrite DELETED; nor FAILED_TIMEOUT while the instance's task is the error that the build ended with:
   an instance that was given up does not come to life by itself (an administrator may reset its task). Every other
   status gives way to the next report, PAUSED too: that is how a reboot ends.
-- A backup that has ended is never changed by a guest.
+- A guest never completes a backup: that is said when the control plane has checked the objects. What it reports of
+  one that it has uploaded counts once; a backup that is being checked, or has ended, is never changed by a guest.
 """
 import datetime
 import json
-import math
+import re
 import time
 
 import sqlalchemy
@@ -38,7 +39,13 @@ LOG = logging.getLogger(__name__)
 NOT_FOR_GUESTS = (ServiceStatuses.NEW, ServiceStatuses.PAUSED, ServiceStatuses.DELETED,
                   ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT)
 _ERROR_TASKS = [task.code for task in InstanceTasks.all() if task.is_error]
-_BACKUP_STATES = (*RUNNING_BACKUP_STATES, "COMPLETED", "FAILED")
+# What a guest may say of a backup -> what is written.
+_BACKUP_STATES = {**{state: state for state in (*RUNNING_BACKUP_STATES, "FAILED")}, "COMPLETED": "SAVING"}
+# The states in which a guest may change a backup.
+_OPEN_BACKUP_STATES = [state for state in RUNNING_BACKUP_STATES if state != "SAVING"]
+_CHECKSUM = re.compile(r"[0-9a-f]{32}")
+# Bounds of the numbers that a guest reports of a backup.
+_MOST_SEGMENTS, _MOST_BYTES, _MOST_GB = 10000, 2 ** 53, 2 ** 20
 # Seconds. A clock further ahead than this is not believed for the order of later reports: when it is set right, the
 # guest would else be unheard until the time that it once had.
 _CLOCK_ALLOWANCE = 5.0
@@ -158,10 +165,10 @@ def record_root(session, instance_id, user, sent):
 
 
 def record_backup(session, instance_id, backup_id, fields):
-    """Write what is known of ``fields`` into a running backup of the instance; returns whether there was one."""
+    """Write ``fields`` into a backup that the instance is taking; returns whether there is one that is not uploaded."""
     return session.execute(sqlalchemy.update(_backups).where(
         _backups.c.id == backup_id, _backups.c.instance_id == instance_id, _backups.c.deleted.is_(False),
-        _backups.c.state.in_(RUNNING_BACKUP_STATES),
+        _backups.c.state.in_(_OPEN_BACKUP_STATES),
     ).values(**fields, updated=models.utcnow())).rowcount == 1
 
 
@@ -180,27 +187,33 @@ def record_cause(session, instance_id, cause):
 
 
 def backup_fields(given):
-    """The columns that a guest may write, taken from its message; unknown names are left out.
+    """Return the columns that a guest may write, taken from its message; unknown names are left out.
 
-    Raises ValueError naming a field with an impossible value.
+    Names and places of objects are not among them: the control plane computes them. Raises ValueError naming a field
+    with an impossible value.
     """
     fields = {}
-    for name in ("location", "checksum", "backup_type"):
-        value = given.get(name)
-        if value is not None:
-            if not isinstance(value, str) or len(value) > _backups.c[name].type.length:
-                raise ValueError(f"{name} must be a text of at most {_backups.c[name].type.length} characters")
-            fields[name] = value
+    checksum = given.get("checksum")
+    if checksum is not None:
+        if not isinstance(checksum, str) or not _CHECKSUM.fullmatch(checksum):
+            raise ValueError("checksum must be an MD5 in hexadecimal, 32 small letters and digits")
+        fields["checksum"] = checksum
+    for name, low, high in (("segments", 1, _MOST_SEGMENTS), ("uploaded", 0, _MOST_BYTES)):
+        number = given.get(name)
+        if number is not None:
+            if isinstance(number, bool) or not isinstance(number, int) or not low <= number <= high:
+                raise ValueError(f"{name} must be a whole number from {low} to {high}")
+            fields[name] = number
     size = given.get("size")
     if size is not None:
-        if isinstance(size, bool) or not isinstance(size, (int, float)) or not math.isfinite(size) or size < 0:
-            raise ValueError("size must be a number of GB, not negative")
+        if isinstance(size, bool) or not isinstance(size, (int, float)) or not 0 <= size <= _MOST_GB:
+            raise ValueError(f"size must be a number of GB from 0 to {_MOST_GB}")
         fields["size"] = size
     state = given.get("state")
     if state is not None:
-        if state not in _BACKUP_STATES:
+        if not isinstance(state, str) or state not in _BACKUP_STATES:
             raise ValueError(f"state must be one of {', '.join(_BACKUP_STATES)}")
-        fields["state"] = state
+        fields["state"] = _BACKUP_STATES[state]
     return fields
 
 

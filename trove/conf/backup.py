@@ -3,7 +3,9 @@ from oslo_config import cfg
 
 control_opts = [
     cfg.StrOpt("backup_swift_container", default="database_backups",
-               help="Container of all backups, in the account of the service user; it is made if it is missing."),
+               help="What the names of the containers of backups begin with, in the account of the user who keeps "
+                    "them; the id of the backup follows. Backups of earlier releases lie together in the container of "
+                    "just this name. Do not change it while there are backups."),
     cfg.BoolOpt("backup_use_openssl_encryption", default=True,
                 help="Whether new backups are encrypted (AES-256-GCM; the name is from when openssl did it)."),
     cfg.StrOpt("backup_encryption_key", secret=True,
@@ -17,7 +19,10 @@ control_opts = [
     cfg.StrOpt("guest_log_container_name", default="database_logs",
                help="Container of published logs, in the account of the tenant; it is made if it is missing."),
     cfg.IntOpt("object_store_time_out", default=600,
-               help="Seconds until the object store must have written or deleted the objects of a backup."),
+               help="Seconds until the object store must have written, checked or deleted the objects of a backup."),
+    cfg.FloatOpt("backup_audit_interval", default=3600.0, min=1,
+                 help="Seconds between two looks of a task manager for containers of backups that failed or were "
+                      "deleted: what came late or could not be deleted then is deleted."),
 ]
 
 guest_opts = [

@@ -32,6 +32,12 @@ opts = [
     *_endpoint("cinder", "Cinder", "volumev3"),
     *_endpoint("glance", "Glance", "image"),
     *_endpoint("swift", "Swift", "object-store"),
+    cfg.StrOpt("swift_user", help="User who keeps backups in the object store; it needs only the right to write into "
+                                  "its own project's account. Unset means nova_proxy_admin_user and its project."),
+    cfg.StrOpt("swift_password", secret=True, help="Password of swift_user; needed when that is set."),
+    cfg.StrOpt("swift_project_name", help="Project of swift_user, in whose account backups lie; needed when swift_user "
+                                          "is set."),
+    cfg.StrOpt("swift_domain_name", default="Default", help="Domain of swift_user and its project."),
     cfg.IntOpt("cloud_request_timeout", default=30, min=1, help="Seconds for one HTTP request to the cloud."),
     cfg.IntOpt("cloud_request_retries", default=2, min=0,
                help="How often a request that could not connect is repeated."),

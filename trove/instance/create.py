@@ -244,7 +244,7 @@ def _check(context, spec):
     if spec.backup_id:
         with get_db_api().reader() as session:
             backup = backup_actions.restorable(session, context, spec.backup_id, version, spec.volume_size, flavor.disk)
-        store.check(backup.location, backup.checksum)
+        store.check(backup)
     return spec, datastore, version, settings, flavor
 
 

@@ -1,11 +1,16 @@
-"""What the task manager does by the clock: look at Nova's servers for all instances, and forget old operations.
+"""What the task manager does by the clock: look at Nova's servers for all instances, look for volumes and containers of
+backups that belong to none, and forget old operations.
 
 Lists and shows take a server's status and addresses from our rows; this keeps them true for instances that no
 operation works on, with one call to Nova per page of servers however many instances there are.
 """
+import time
+
 import sqlalchemy
 from oslo_log import log as logging
 
+from trove.backup import models as backup_models
+from trove.backup import store
 from trove.common import remote
 from trove.common.cfg import CONF
 from trove.db import get_db_api
@@ -18,6 +23,8 @@ from trove.taskmanager.steps import compute, volume
 LOG = logging.getLogger(__name__)
 
 _BATCH = 200
+# Seconds in which one look deletes objects of backups; the next look goes on.
+_SLICE = 60.0
 
 
 def look_at_servers():
@@ -63,6 +70,39 @@ def look_at_volumes():
             LOG.warning("instance %s: the volume %s is not the one it has, or had, and is deleted", instance_id,
                         found.id)
             cinder.volumes.delete(found.id)
+
+
+def look_at_backups():
+    """Delete the containers of backups that failed or were deleted: objects that came late, and what an interrupted
+    delete left. Containers of backups that the database does not know are only logged: they may be another's.
+    """
+    end, marker, unknown = time.monotonic() + _SLICE, "", []
+    while marker is not None:
+        ids, marker = store.containers(marker)
+        for start in range(0, len(ids), _BATCH):
+            batch = ids[start:start + _BATCH]
+            doomed, known = _ended_backups(batch)
+            unknown += [backup_id for backup_id in batch if backup_id not in known]
+            for backup_id in doomed:
+                LOG.warning("backup %s: it has failed or was deleted, but its container is there, and is deleted",
+                            backup_id)
+                if not store.delete(backup_id, end):
+                    return
+    if unknown:
+        LOG.warning("%d containers of backups belong to no backup in the database, and are left: the first is that of "
+                    "%s", len(unknown), unknown[0])
+
+
+def _ended_backups(ids):
+    """Return (ids of those whose objects are to go and that no operation works on, ids that the database knows)."""
+    with get_db_api().reader() as session:
+        rows = session.execute(sqlalchemy.select(
+            backup_models.DBBackup.id, backup_models.DBBackup.deleted, backup_models.DBBackup.state).where(
+            backup_models.DBBackup.id.in_(ids))).all()
+        # Neither state is ever left again, so only operations that clean up, or use a snapshot, can be at work.
+        ended = [row.id for row in rows if row.deleted or row.state == backup_models.FAILED]
+        return ([backup_id for backup_id in ended if not operations.live_for(session, "backup", backup_id)],
+                {row.id for row in rows})
 
 
 def forget_old_operations():

@@ -1,5 +1,6 @@
 """Backups of a real server through the agent's own code and minicloud's Swift, and what is restored from them."""
 import contextlib
+import dataclasses
 import gzip
 import hashlib
 import shutil
@@ -40,8 +41,8 @@ def container(conf, running_cloud):
     """The container of backups in a running Swift."""
     running_cloud.configure(conf)
     conf.set_override("backup_encryption_key", "a key for tests, never for a deployment")
-    store.ensure_container()
     yield conf.backup_swift_container
+    running_cloud.clear_objects()
     remote.reset()
 
 
@@ -115,23 +116,28 @@ class Backups:
         machine.enter()
         kind = kind or FULL[machine.guest.engine][0]
         backup_id = db_models.new_id()
+        where = store.place(backup_id)
+        store.make(backup_id)
         info = {"id": backup_id, "backup_type": kind, "parent": None, "key": crypto.backup_key(backup_id),
-                "storage": store.signatures(backup_id, ("PUT", "POST"), 600), **more}
+                "storage": store.signatures(where, ("PUT", "POST"), 600), **more}
         if parent:
-            info["parent"] = {"metadata": store.manifest(store.object_name(parent["location"]))[1]}
+            info["parent"] = {"metadata": store.manifest(store.place(parent["id"], parent["location"]))[1]}
         machine.manager.create_backup(TroveContext(), info)
         report = self.reports.backups[-1]
         assert report["id"] == backup_id
         if report["state"] != "SAVING":
             return report
-        segments = store.segments(backup_id)
+        segments = store.segments(where, report["segments"])
         assert store.checksum(segments) == report["checksum"]
-        metadata = store.segment_metadata(backup_id)
-        location, etag = store.write_manifest(backup_id, backup_id + metadata.pop("extension"), metadata)
-        assert (etag, location) == (report["checksum"], report["location"])
+        assert sum(segment.size for segment in segments) == report["uploaded"]
+        assert "location" not in report and store.strangers(where, report["segments"]) == 0
+        metadata = store.guest_metadata(where)
+        ending = store.extension(kind, metadata["compression"], info["key"])
+        location, etag = store.write_manifest(dataclasses.replace(where, manifest=backup_id + ending), metadata)
+        assert etag == report["checksum"]
         return {"id": backup_id, "type": kind, "location": location, "checksum": etag, "key": info["key"],
                 "segments": [[each.name, each.size, each.hash] for each in segments],
-                "storage": store.signatures(backup_id, ("GET",), 600)}
+                "storage": store.signatures(where, ("GET",), 600)}
 
 
 @pytest.fixture
@@ -300,13 +306,13 @@ def test_a_strategy_of_another_server_says_so(source, backups):
 
 def damage(name, position=None, cut=None):
     """Change an object as a broken disk or a foolish hand would: its bytes in Swift are others, with another ETag."""
-    swift = remote.swift_client()
-    data = bytearray(swift.get_object("database_backups", name)[1])
+    swift, container = remote.swift_client(), store.own_container(name[:36])
+    data = bytearray(swift.get_object(container, name)[1])
     if cut is not None:
         data = data[:cut]
     else:
         data[position] ^= 1
-    swift.put_object("database_backups", name, bytes(data))
+    swift.put_object(container, name, bytes(data))
     return bytes(data)
 
 
@@ -344,10 +350,10 @@ def test_every_corruption_is_named_and_nothing_is_started(source, machines, back
     # The end is missing.
     data = damage(name, cut=size - 100)
     assert "damaged" in refused(target, reports, full)
-    remote.swift_client().delete_object("database_backups", name)
+    remote.swift_client().delete_object(store.own_container(full["id"]), name)
     assert f"{name} of the object store: it is missing" in refused(target, reports, full)
     # The time for the guest is over, or it asks for what is not its own.
-    foreign = {**other, "storage": {**full["storage"]}}
+    foreign = {**other, "storage": {**full["storage"], "url": other["storage"]["url"]}}
     assert "signature" in refused(target, reports, foreign)
     # A later attempt with what is whole succeeds.
     restore(target, other)
@@ -372,7 +378,8 @@ def test_a_report_that_the_bus_does_not_take_is_sent_later(source, backups, repo
         return stream(info)
     source.manager.backups.stream_to_store = broken_meanwhile
     info = {"id": db_models.new_id(), "backup_type": FULL[source.guest.engine][0], "parent": None, "key": None}
-    info["storage"] = store.signatures(info["id"], ("PUT", "POST"), 600)
+    store.make(info["id"])
+    info["storage"] = store.signatures(store.place(info["id"]), ("PUT", "POST"), 600)
     source.manager.create_backup(TroveContext(), info)
     reports.broken = False
     source.manager.update_status()
@@ -385,11 +392,12 @@ def test_a_report_that_the_bus_does_not_take_is_sent_later(source, backups, repo
 def test_what_goes_wrong_is_reported_with_its_cause(source, backups, reports, conf):
     conf.set_override("backup_request_retries", 0)
     assert "lsn" in backups.take(source, "MariaBackupIncremental", None)["note"]
-    assert "backup_strategy" not in backups.take(source, "MariaBackup", key=None).get("note", "")
+    plain = backups.take(source, "MariaBackup", key=None)
+    assert "note" not in plain
     conf.set_override("backup_runner_options", {"MariaBackup": "--no-such-option"})
     assert "mariadb-backup failed" in backups.take(source)["note"]
     conf.clear_override("backup_runner_options")
-    expired = {"storage": store.signatures("x", ("PUT", "POST"), -10)}
+    expired = {"storage": store.signatures(store.place(plain["id"]), ("PUT", "POST"), -10)}
     assert "signature" in backups.take(source, **expired)["note"]
 
 
@@ -399,15 +407,16 @@ def test_old_streams_of_openssl_are_read(source, machines, backups, reports, con
     plain = backups.take(source, key=None)
     conf.set_override("backup_aes_cbc_key", "the pass phrase of then")
     swift = remote.swift_client()
-    stream = subprocess.run(["zstd", "-dc"], input=swift.get_object("database_backups", store.object_name(
-        plain["location"]))[1], capture_output=True, check=True).stdout
+    where = store.place(plain["id"], plain["location"])
+    stream = subprocess.run(["zstd", "-dc"], input=swift.get_object(where.container, where.manifest)[1],
+                            capture_output=True, check=True).stdout
     for digest in ("md5", "sha256"):
         sealed = subprocess.run(
             ["openssl", "enc", "-aes-256-cbc", "-salt", "-md", digest, "-pass", "env:P"],
             input=gzip.compress(stream, 1), env={"P": "the pass phrase of then", "PATH": "/usr/bin"},
             capture_output=True, check=True).stdout
-        swift.put_object("database_backups", f"{plain['id']}_00000000", sealed)
-        [segment] = store.segments(plain["id"])
+        swift.put_object(where.container, where.segment(0), sealed)
+        [segment] = store.segments(where, 1)
         old = {**plain, "location": f"http://h/v1/AUTH_x/c/{plain['id']}.xbstream.gz.enc", "key": None,
                "segments": [[segment.name, segment.size, segment.hash]], "checksum": store.checksum([segment])}
         target = machines()

@@ -429,9 +429,10 @@ def check_backed_up(world, _instance_id, operation):
     assert (full.state, increment.state) == ("COMPLETED", "COMPLETED")
     assert increment.parent_id == full.id
     for row in (full, increment):
-        assert store.manifest(f"{row.id}.xbstream")[0] == row.checksum
-        assert row.location.endswith(f"/database_backups/{row.id}.xbstream")
-    metadata = store.manifest(f"{increment.id}.xbstream")[1]
+        assert store.manifest(store.place(row.id, row.location))[0] == row.checksum
+        assert row.location.endswith(f"/database_backups_{row.id}/{row.id}.xbstream.gcm")
+        assert row.segments == 1 and row.uploaded > 0
+    metadata = store.manifest(store.place(increment.id, increment.location))[1]
     assert (metadata["lsn"], metadata["parent_location"], metadata["segments"]) == ("1234", full.location, "1")
     assert GUESTS.called("create_backup")[-1]["backup_info"]["parent"]["metadata"]["lsn"] == "1234"
     world.run(world.delete_backup(full.id))

@@ -52,3 +52,19 @@ def test_a_file_that_cannot_be_read_is_a_sentence(conf, tmp_path, text):
         path.write_text(text)
     with pytest.raises(SystemExit, match=f"Cannot start: (?s:.)*{path}"):
         common.read_configuration(str(tmp_path / "none"), ["--config-file", str(path)])
+
+
+@pytest.mark.parametrize(("options", "named"), [
+    ({"swift_user": "u"}, "swift_password"),
+    ({"swift_user": "u", "swift_password": "password"}, "swift_password"),
+    ({"swift_user": "u", "swift_password": "of its own"}, "swift_project_name"),
+    ({"swift_user": "u", "swift_password": "of its own", "swift_project_name": "p"}, None),
+    ({}, None)])
+def test_the_user_who_keeps_backups_is_named_wholly_or_not_at_all(conf, options, named):
+    for name, value in options.items():
+        conf.set_override(name, value)
+    if named is None:
+        common.check_swift_user()
+    else:
+        with pytest.raises(SystemExit, match=named):
+            common.check_swift_user()

@@ -264,12 +264,20 @@ def test_a_backup_is_followed_to_its_end_and_not_beyond(db_each):
     add_backup(db_each)
     now = time.time()
     send("update_backup", sent=now, backup_id=BACKUP, state="BUILDING", size=0.25, note="ignored")
-    send("update_backup", sent=now + 1, backup_id=BACKUP, state="COMPLETED", location="http://s/c/o", checksum="c" * 32,
-         backup_type="MariaBackup", success=True)
-    send("update_backup", sent=now + 2, backup_id=BACKUP, state="FAILED", location="http://evil")
+    send("update_backup", sent=now + 1, backup_id=BACKUP, state="SAVING", checksum="c" * 32, segments=3,
+         uploaded=2 ** 40, success=True)
+    send("update_backup", sent=now + 2, backup_id=BACKUP, state="FAILED", checksum="d" * 32, size=7)
     (row,) = rows(db_each, tables.backups)
-    assert (row["state"], row["size"], row["location"], row["checksum"], row["backup_type"]) == (
-        "COMPLETED", 0.25, "http://s/c/o", "c" * 32, "MariaBackup")
+    assert [row[name] for name in ("state", "size", "checksum", "segments", "uploaded")] == [
+        "SAVING", 0.25, "c" * 32, 3, 2 ** 40]
+
+
+def test_a_guest_does_not_complete_a_backup_and_names_no_object(db_populated):
+    add_backup(db_populated, "BUILDING")
+    send("update_backup", backup_id=BACKUP, state="COMPLETED", checksum="c" * 32, location="http://s/c/o",
+         backup_type="another", extension=".x")
+    (row,) = rows(db_populated, tables.backups)
+    assert [row[name] for name in ("state", "checksum", "location", "backup_type")] == ["SAVING", "c" * 32, None, None]
 
 
 def test_the_last_word_on_a_backup_counts_though_the_next_has_begun(db_populated):
@@ -278,9 +286,9 @@ def test_the_last_word_on_a_backup_counts_though_the_next_has_begun(db_populated
     add_backup(db_populated, "NEW", backup_id=second)
     now = time.time()
     send("update_backup", sent=now + 1, backup_id=second, state="BUILDING")
-    send("update_backup", sent=now, backup_id=BACKUP, state="COMPLETED")
+    send("update_backup", sent=now, backup_id=BACKUP, state="SAVING")
     assert {row["id"]: row["state"] for row in rows(db_populated, tables.backups)} == {
-        BACKUP: "COMPLETED", second: "BUILDING"}
+        BACKUP: "SAVING", second: "BUILDING"}
 
 
 def test_a_guest_cannot_write_the_backup_of_another(db_populated, caplog):
@@ -291,14 +299,16 @@ def test_a_guest_cannot_write_the_backup_of_another(db_populated, caplog):
 
 
 @pytest.mark.parametrize("fields", [
-    {"state": "DELETED"}, {"state": ["NEW"]}, {"size": -1}, {"size": "1"}, {"size": True}, {"location": 7},
-    {"location": "x" * 1025}, {"checksum": "c" * 33}, {"backup_type": "t" * 33},
+    {"state": "DELETED"}, {"state": ["NEW"]}, {"size": -1}, {"size": "1"}, {"size": True}, {"size": 1e9},
+    {"checksum": "c" * 33}, {"checksum": "C" * 32}, {"checksum": f"{'c' * 32}\n"}, {"checksum": 7},
+    {"segments": 0}, {"segments": 10001}, {"segments": True}, {"segments": "1"}, {"uploaded": -1},
+    {"uploaded": 2 ** 60}, {"uploaded": 1.5},
 ])
 def test_impossible_fields_of_a_backup_are_named(db_populated, caplog, fields):
     add_backup(db_populated)
     send("update_backup", backup_id=BACKUP, **fields)
     (row,) = rows(db_populated, tables.backups)
-    assert (row["state"], row["size"], row["location"]) == ("NEW", None, None)
+    assert [row[name] for name in ("state", "size", "checksum", "segments", "uploaded")] == ["NEW", *[None] * 4]
     assert next(iter(fields)) in caplog.records[-1].message
 
 

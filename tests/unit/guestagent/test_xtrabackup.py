@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.fakes import storage
+from trove.backup import store
 from trove.common import exception
 from trove.guestagent.backup.backupagent import BackupAgent
 from trove.guestagent.datastore.mysql_common.service import Layout
@@ -76,8 +77,9 @@ def take(agent, conf, backup_id, parent=None):
     kind = settings.backup_incremental_strategy[settings.backup_strategy] if parent else settings.backup_strategy
     info = {"id": backup_id, "backup_type": kind, "key": "ab" * 32, "storage": {"url": "http://store/c"},
             "parent": parent and {"metadata": storage.METADATA[parent]}}
-    _, name = agent.stream_to_store(info)
-    return {"id": backup_id, "type": kind, "key": info["key"], "location": f"http://store/c/{name}"}
+    agent.stream_to_store(info)
+    ending = store.extension(kind, storage.METADATA[backup_id]["compression"], True)
+    return {"id": backup_id, "type": kind, "key": info["key"], "location": f"http://store/c/{backup_id}{ending}"}
 
 
 def test_a_full_backup(agent, conf):
@@ -87,7 +89,7 @@ def test_a_full_backup(agent, conf):
     assert agent.calls() == [[
         "xtrabackup", f"--defaults-file={work}/backup.cnf", "--backup", "--stream=xbstream", "--datadir=/data/data",
         "--socket=/run/db/mysqld.sock", f"--extra-lsndir={work}", f"--target-dir={work}/target"]]
-    assert storage.METADATA["b-0"] == {"lsn": "100", "extension": ".xbstream.zst.gcm"}
+    assert storage.METADATA["b-0"] == {"lsn": "100", "compression": "zstd"}
     assert not work.exists()
 
 

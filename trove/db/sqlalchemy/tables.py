@@ -3,6 +3,7 @@
 Row classes (``<resource>/models.py``) take their columns from these tables. No query lives here.
 """
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -212,6 +213,8 @@ backups = _table(
     *_soft_delete(), *_times(),
     Column("parent_id", String(36)),
     Column("datastore_version_id", String(36), ForeignKey("datastore_versions.id")),
+    Column("segments", Integer),  # ours, as is the next
+    Column("uploaded", BigInteger),
     Index("backups_instance_id", "instance_id"),
     Index("backups_deleted", "deleted"),
     Index("backups_running", "instance_id", "deleted", "state"),  # ours: lists ask it for each instance

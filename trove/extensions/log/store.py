@@ -1,16 +1,17 @@
-"""Where the logs of a tenant's instances are published: a container of the caller's own account in Swift.
+"""Where the logs of a tenant's instances are published: a container of the caller's own account in the object store.
 
 The API acts there with the caller's token, while the request lasts. A guest gets a signature (TempURL) for the names
-of its own instance, good for one call.
+of its own instance, valid for one call. Which names it gave is not believed: only those that fit the exact pattern of
+the agent's are used.
 """
 import contextlib
-import time
-from urllib import parse
+import re
 
-from swiftclient import exceptions, utils
-
-from trove.common import crypto, exception, remote
+from trove.common import crypto, exception, object_store, remote, security
 from trove.common.cfg import CONF
+
+# The name of one piece, behind the prefix; ``guestagent.logs`` makes it.
+_PIECE = re.compile(r"log-[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}")
 
 
 def prefix(instance_id, manager, name):
@@ -20,13 +21,13 @@ def prefix(instance_id, manager, name):
 
 @contextlib.contextmanager
 def _account(req):
-    """A connection to the caller's account. What Swift refuses is raised as Unauthorized, Forbidden or NotFound, what
-    it cannot do now as ServiceUnavailable.
+    """The caller's object_store.Account. What the object store refuses is raised as Unauthorized, Forbidden or
+    NotFound, what it cannot do now as ServiceUnavailable.
     """
     with remote.answering("object store"):
         try:
-            yield remote.tenant_swift_client(req.headers.get("X-Auth-Token"), req.context.project_id)
-        except exceptions.ClientException as error:
+            yield object_store.tenant_account(req.headers.get("X-Auth-Token"), req.context.project_id)
+        except object_store.Error as error:
             if error.http_status == 401:
                 raise exception.Unauthorized("The object store does not accept the token.") from error
             if error.http_status == 403:
@@ -37,36 +38,41 @@ def _account(req):
 
 
 def grant(req, start):
-    """What a guest needs to write objects whose names begin with ``start``: {"url", "PUT", "prefix"}.
+    """Return what a guest needs to write objects whose names begin with ``start``: {"url", "PUT", "prefix"}.
 
     The container is made if it is missing. Raises as ``_account``.
     """
-    key = crypto.log_key(req.context.project_id)
+    key, container = crypto.log_key(req.context.project_id), CONF.guest_log_container_name
     with _account(req) as account:
-        account.put_container(CONF.guest_log_container_name, {"X-Container-Meta-Temp-URL-Key": key})
-        url = f"{account.url.rstrip('/')}/{parse.quote(CONF.guest_log_container_name)}"
-    path = parse.urlsplit(url).path
-    # The name of the description ends where the slash of the prefix stands.
-    signed = utils.generate_temp_url(f"{path[path.index('/v1/'):]}/{start.rstrip('/')}",
-                                     int(time.time() + CONF.agent_call_high_timeout), key, "PUT", absolute=True,
-                                     prefix=True)
-    return {"url": url, "PUT": signed.partition("?")[2], "prefix": start}
+        account.put_container(container, {"X-Container-Meta-Temp-URL-Key": key})
+        # The name of the description ends where the slash of the prefix stands.
+        query = object_store.sign(account.url(), container, start.rstrip("/"), "PUT", key, CONF.agent_call_high_timeout)
+        return {"url": account.container_url(container), "PUT": query, "prefix": start}
 
 
 def discard(req, start):
-    """Delete the pieces of a log; none is fine. Raises as ``_account``."""
+    """Delete the pieces of a log and its description; none is fine. Raises as ``_account``.
+
+    start: as ``prefix`` gives it. Objects with names that no agent gives are left and reported (path.refused).
+    """
+    container = CONF.guest_log_container_name
     with _account(req) as account:
-        try:
-            _, entries = account.get_container(CONF.guest_log_container_name, prefix=start.rstrip("/"),
-                                               full_listing=True)
-        except exceptions.ClientException as error:
-            if remote.is_missing(error):
-                return
-            raise
-        names = [entry["name"] for entry in entries]
-        for name in [name for name in names if name.startswith(start) or name == metafile(start)]:
-            with contextlib.suppress(exceptions.ClientException):
-                account.delete_object(CONF.guest_log_container_name, name)
+        while True:
+            try:
+                found = [each.name for each in account.list(container, start)]
+            except object_store.Error as error:
+                if remote.is_missing(error):
+                    return
+                raise
+            ours = [name for name in found if name.startswith(start) and _PIECE.fullmatch(name, len(start))]
+            if not ours:
+                break
+            for name in ours:
+                account.delete(container, name)
+        if found:
+            security.report("path.refused", f"{len(found)} objects below {start} in the container of logs have names "
+                                            f"that no agent gives, such as {found[0]!r}")
+        account.delete(container, metafile(start))
 
 
 def metafile(start):

@@ -121,18 +121,18 @@ class BackupAgent:
         LOG.info("%s: taking backup %s (%s)", CONF.guest_id, backup["id"], backup["backup_type"])
         try:
             conductor_api.API(context).update_backup(CONF.guest_id, backup["id"], state="BUILDING", size=size)
-            saved, name = self.stream_to_store(backup)
+            saved = self.stream_to_store(backup)
         except Exception as error:
             LOG.exception("%s: backup %s failed", CONF.guest_id, backup["id"])
-            return _failure(exception.sentence(error), size=size, backup_type=backup["backup_type"])
+            return _failure(exception.sentence(error), size=size)
         LOG.info("%s: backup %s is uploaded: %d bytes in %d segments", CONF.guest_id, backup["id"], saved.size,
                  saved.segments)
         # The control plane checks what was uploaded, makes the manifest, and only then says COMPLETED.
         return {"state": "SAVING", "success": True, "note": None, "checksum": saved.checksum, "size": size,
-                "location": f"{backup['storage']['url']}/{name}", "backup_type": backup["backup_type"]}
+                "segments": saved.segments, "uploaded": saved.size}
 
     def stream_to_store(self, backup):
-        """Run the program of a backup and store what it writes, with its metadata. Returns (Saved, object's name)."""
+        """Run the program of a backup and store what it writes, with its metadata. Returns Saved."""
         kind, storage = self._kind(backup["backup_type"]), _storage()
         work = operating_system.state_dir() / "backup"
         operating_system.remove_tree(work)
@@ -148,9 +148,8 @@ class BackupAgent:
                     yield from pipeline.output(cipher.BLOCK)
                     runner.check(pipeline.said(0))
                 saved = storage.save(backup, streams.outgoing(checked(), backup.get("key"), backup["id"]))
-            extension = streams.extension(runner, backup.get("key"))
-            storage.save_metadata(backup, {**runner.metadata(), "extension": extension})
-            return saved, backup["id"] + extension
+            storage.save_metadata(backup, {**runner.metadata(), "compression": streams.COMPRESSIONS[compress]})
+            return saved
 
     # Restoring
 

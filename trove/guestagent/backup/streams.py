@@ -16,6 +16,8 @@ from trove.guestagent.backup.pipeline import Pipeline
 # Extension -> program that compresses its input, and the one that reads it.
 COMPRESSORS = {".zst": (["zstd", "-q", "-c", "-T0"], ["zstd", "-q", "-d", "-c"]),
                ".gz": (["gzip", "-c"], ["gzip", "-d", "-c"])}
+# Extension -> the word for it that the control plane knows.
+COMPRESSIONS = {"": "none", ".zst": "zstd", ".gz": "gzip"}
 # Of streams that this agent encrypts, and of those that openssl did.
 SEALED, OPENSSL = ".gcm", ".enc"
 # What the first clear bytes of an old stream can be: gzip, xbstream, SQL.
@@ -29,13 +31,11 @@ def compressor():
     return ".zst" if CONF.backup_compressor == "zstd" and shutil.which("zstd") else ".gz"
 
 
-def extension(runner, key):
-    """What the name of a new backup ends in. key: hexadecimal, or None when it is not encrypted."""
-    return runner.extension + compressor() + (SEALED if key else "")
-
-
 def outgoing(blocks, key, name):
-    """The bytes for the object store. blocks: of cipher.BLOCK bytes each but the last."""
+    """Return the bytes for the object store, as an iterator.
+
+    blocks: of cipher.BLOCK bytes each but the last; key: hexadecimal, None for a stream that is not to be encrypted.
+    """
     return cipher.encrypt(blocks, key, name) if key else blocks
 
 

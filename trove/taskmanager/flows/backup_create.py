@@ -22,8 +22,9 @@ def failed(session, work, _step, _error, _message):
 
 
 FLOW = Flow("backup.create", done=done, failed=failed, steps=(
-    Step("store", backup.prepare_store, "object_store_time_out", InstanceTasks.NONE),
-    Step("send", backup.send, "guest_bus_time_out", InstanceTasks.NONE, undo=backup.delete_objects),
+    Step("store", backup.prepare_store, "object_store_time_out", InstanceTasks.NONE, undo=backup.delete_objects),
+    Step("send", backup.send, "guest_bus_time_out", InstanceTasks.NONE),
     Step("guest", backup.wait_for_guest, "backup_time_out", InstanceTasks.NONE),
+    Step("check", backup.check_objects, "object_store_time_out", InstanceTasks.NONE),
     Step("manifest", backup.write_manifest, "object_store_time_out", InstanceTasks.NONE),
 ))

@@ -23,10 +23,11 @@ def failed(session, work, _step, _error, _message):
 
 
 FLOW = Flow("backup.snapshot", done=done, failed=failed, steps=(
-    Step("store", backup.prepare_store, "object_store_time_out", InstanceTasks.NONE),
+    Step("store", backup.prepare_store, "object_store_time_out", InstanceTasks.NONE, undo=backup.delete_objects),
     Step("source", replication.prepare_source, "replication_time_out", InstanceTasks.NONE),
-    Step("send", backup.send, "guest_bus_time_out", InstanceTasks.NONE, undo=backup.delete_objects),
+    Step("send", backup.send, "guest_bus_time_out", InstanceTasks.NONE),
     Step("guest", backup.wait_for_guest, "agent_replication_snapshot_timeout", InstanceTasks.NONE),
+    Step("check", backup.check_objects, "object_store_time_out", InstanceTasks.NONE),
     Step("manifest", backup.write_manifest, "object_store_time_out", InstanceTasks.NONE),
     Step("release", replication.release, "object_store_time_out", InstanceTasks.NONE),
     Step("replicas", replication.wait_for_users, "restore_usage_timeout", InstanceTasks.NONE),

@@ -1,10 +1,11 @@
 """Taking and deleting backups: the objects, the commands to the guest, and the wait for what it reports."""
+import dataclasses
 import time
 
 from oslo_log import log as logging
 
 from trove.backup import models, store
-from trove.common import crypto, exception, remote
+from trove.common import crypto, exception, remote, security
 from trove.common.cfg import CONF
 from trove.instance import loading
 from trove.operation.models import Operation
@@ -22,12 +23,12 @@ def backup_key(backup_id):
 
 
 def prepare_store(work):
-    """Make the container."""
-    store.ensure_container()
+    """Make the container of the backup."""
+    store.make(work.resource_id)
 
 
 def delete_objects(work):
-    """Delete what there is of the backup; its undo."""
+    """Delete the container of the backup with all objects, and so end the guest's right to write there."""
     return None if store.delete(work.resource_id, time.monotonic() + _SLICE) else Again(0)
 
 
@@ -45,14 +46,14 @@ def _send(work):
     if args["parent_id"]:
         with work.reading() as session:
             row = models.DBBackup.get(session, args["parent_id"])
-        _, metadata = store.manifest(store.object_name(row.location))
+        _, metadata = store.manifest(store.place(row.id, row.location))
         parent = {"id": row.id, "location": row.location, "checksum": row.checksum, "metadata": metadata}
     remote.guest_client(work.context, args["instance_id"]).create_backup({
         "id": work.resource_id, "name": args["name"], "description": args["description"],
         "instance_id": args["instance_id"], "backup_type": args["backup_type"], "checksum": None, "location": None,
         "datastore": args["datastore"]["name"], "datastore_version": args["datastore"]["version"], "parent": parent,
         "key": backup_key(work.resource_id),
-        "storage": store.signatures(work.resource_id, ("PUT", "POST"), CONF.backup_time_out)})
+        "storage": store.signatures(store.place(work.resource_id), ("PUT", "POST"), CONF.backup_time_out)})
 
 
 def wait_for_guest(work):
@@ -67,7 +68,7 @@ def wait_for_guest(work):
         cause = session.get(Operation, work.operation.id).error
     if row.state == models.FAILED:
         raise exception.GuestError(original=cause or "The backup was given up.")
-    if row.state in (models.SAVING, models.COMPLETED) and row.checksum:
+    if row.state in (models.SAVING, models.COMPLETED):
         return None
     try:
         with work.reading() as session:
@@ -83,33 +84,76 @@ def wait_for_guest(work):
         _send(work)
         work.note(backup_sent=work.now())
     elif row.size is not None and work.waited > CONF.usage_sleep_time:
-        uploaded = sum(segment.size for segment in store.segments(work.resource_id))
+        uploaded = store.uploaded(store.place(work.resource_id))
         if uploaded != work.data.get("uploaded"):
             work.note(uploaded=uploaded)
     return work.again()
 
 
+def check_objects(work):
+    """Compare the objects in the store with what the guest reported, after its right to write was ended.
+
+    The number of segments, their size, their checksum and what the guest keeps with them must fit, no object may be
+    there beside them, and none may show the content of others. Raises GuestError, and reports backup.mismatch.
+    """
+    with work.reading() as session:
+        row = models.DBBackup.get(session, work.resource_id)
+    where = store.place(row.id)
+    store.end_writing(row.id)
+    if None in (row.segments, row.uploaded, row.checksum):
+        raise _mismatch(work, "the guest did not report how many segments and bytes it sent, and their checksum; its "
+                              "agent may be of an earlier release")
+    try:
+        segments = store.segments(where, row.segments)
+        if not work.data.get("checked"):
+            store.guest_metadata(where)
+    except (exception.NotFound, ValueError) as error:
+        raise _mismatch(work, str(error).rstrip(".")) from error
+    size, checksum = sum(segment.size for segment in segments), store.checksum(segments)
+    if (size, checksum) != (row.uploaded, row.checksum):
+        raise _mismatch(work, f"the {len(segments)} segments have {size} bytes and the checksum {checksum}, the guest "
+                              f"reported {row.uploaded} and {row.checksum}")
+    if strangers := store.strangers(where, row.segments):
+        raise _mismatch(work, f"there are {strangers} objects beside its segments")
+    end = time.monotonic() + _SLICE
+    for number in range(work.data.get("checked", 0), len(segments)):
+        if time.monotonic() > end:
+            work.note(checked=number)
+            return Again(0)
+        found = store.facts(where, number)
+        if found.pointer or (found.size, found.hash) != (segments[number].size, segments[number].hash):
+            raise _mismatch(work, f"the segment {segments[number].name} is not a plain object")
+    work.note(checked=len(segments), uploaded=size)
+    return None
+
+
+def _mismatch(work, reason):
+    reason = f"the backup in the object store is not what was reported: {reason}."
+    security.report("backup.mismatch", f"backup {work.resource_id}: {reason}", instance_id=work.args["instance_id"])
+    return exception.GuestError(original=reason)
+
+
 def write_manifest(work):
-    """Check what was uploaded and make the manifest, with all that a restore needs to know."""
+    """Make the manifest of what was checked, with all that a restore needs to know."""
     args = work.args
     with work.reading() as session:
         row = models.DBBackup.get(session, work.resource_id)
         parent = models.DBBackup.get(session, row.parent_id) if row.parent_id else None
-    segments = store.segments(work.resource_id)
-    if store.checksum(segments) != row.checksum:
-        raise exception.CloudError(reason=f"the {len(segments)} segments of the backup in the object store have the "
-                                          f"checksum {store.checksum(segments)}, the guest sent {row.checksum}.")
-    metadata = store.segment_metadata(work.resource_id)
-    name = work.resource_id + metadata.pop("extension", "")
+    where = store.place(row.id)
+    try:
+        metadata = store.guest_metadata(where)
+    except ValueError as error:
+        raise _mismatch(work, str(error)) from error
+    name = row.id + store.extension(args["backup_type"], metadata["compression"], backup_key(row.id) is not None)
     metadata.update(datastore=args["datastore"]["name"], datastore_version=args["datastore"]["version"],
-                    segments=len(segments))
+                    segments=row.segments)
     if parent is not None:
         metadata.update(parent_location=parent.location, parent_checksum=parent.checksum)
-    location, etag = store.write_manifest(work.resource_id, name, metadata)
+    location, etag = store.write_manifest(dataclasses.replace(where, manifest=name), metadata)
     if etag != row.checksum:
         raise exception.CloudError(reason=f"the object store gives the backup the checksum {etag}, the guest sent "
                                           f"{row.checksum}.")
-    work.note(location=location, uploaded=sum(segment.size for segment in segments))
+    work.note(location=location)
 
 
 def chain(session, backup_id):
@@ -128,22 +172,18 @@ def restore_info(rows):
 
 
 def _link(row):
-    name = store.object_name(row.location)
+    where = store.place(row.id, row.location)
     try:
-        etag, metadata = store.manifest(name)
+        etag, metadata = store.manifest(where)
     except Exception as error:
         if remote.is_missing(error):
-            raise exception.CloudError(reason=f"the manifest {name} of backup {row.id} is missing in the object "
-                                              "store.") from error
+            raise exception.CloudError(reason=f"the manifest {where.manifest} of backup {row.id} is missing in the "
+                                              "object store.") from error
         raise
-    found = store.segments(row.id)
-    names = {segment.name for segment in found}
-    count = int(metadata.get("segments", len(found)))
-    expected = [store.segment_name(row.id, number) for number in range(max(count, len(found)))]
-    missing = [each for each in expected if each not in names]
-    if missing:
-        raise exception.CloudError(
-            reason=f"the segment {missing[0]} of backup {row.id} is missing in the object store.")
+    try:
+        found = store.segments(where, _count(row, metadata))
+    except exception.NotFound as error:
+        raise exception.CloudError(reason=f"backup {row.id}: {error}") from error
     if etag != row.checksum or store.checksum(found) != row.checksum:
         raise exception.CloudError(reason=f"the segments of backup {row.id} in the object store have changed: their "
                                           f"checksum is {store.checksum(found)}, that of the backup was "
@@ -151,11 +191,21 @@ def _link(row):
     return {"id": row.id, "type": row.backup_type, "location": row.location, "checksum": row.checksum,
             "segments": [[segment.name, segment.size, segment.hash] for segment in found],
             "key": crypto.backup_key(row.id) if CONF.backup_encryption_key else None,
-            "storage": store.signatures(row.id, ("GET",), CONF.restore_usage_timeout)}
+            "storage": store.signatures(where, ("GET",), CONF.restore_usage_timeout)}
+
+
+def _count(row, metadata):
+    """Return the number of segments: of the row, or of the manifest for a backup of an earlier release."""
+    if row.segments is not None:
+        return row.segments
+    told = metadata.get("segments", "")
+    if not told.isascii() or not told.isdigit() or not 1 <= int(told[:6]) <= store.MAX_SEGMENTS:
+        raise exception.CloudError(reason=f"the manifest of backup {row.id} does not say how many segments it has.")
+    return int(told[:6])
 
 
 def delete_chain(work):
-    """Delete the objects of the backup and of all increments on it, children first."""
+    """Delete the containers of the backup and of all increments on it, children first."""
     end = time.monotonic() + _SLICE
     gone = set(work.data.get("gone", ()))
     for backup_id in work.args["ids"]:
@@ -166,4 +216,3 @@ def delete_chain(work):
         gone.add(backup_id)
         work.note(gone=sorted(gone))
     return None
-

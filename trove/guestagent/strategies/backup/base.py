@@ -16,8 +16,6 @@ class BackupRunner(abc.ABC):
     "location", "checksum", "metadata"} for an increment, else None.
     """
 
-    extension = ""
-
     def __init__(self, app, work, parent=None):
         self.app = app
         self.work = work

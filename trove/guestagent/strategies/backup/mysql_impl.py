@@ -11,7 +11,6 @@ from trove.guestagent.strategies.backup import base
 class _Physical(base.BackupRunner):
     """A copy of the data files while the server runs. program: its name; lsn: where the parent ended."""
 
-    extension = ".xbstream"
     program = ()
 
     def command(self):
@@ -89,8 +88,6 @@ class InnoBackupExIncremental(_Increment, InnoBackupEx):
 class MySQLClone(base.BackupRunner):
     """A copy that the server itself makes beside its data, as a tar. There are no increments."""
 
-    extension = ".tar"
-
     def command(self):
         """The program that packs the copy; the copy is made first, and is as the data was when it was complete."""
         return ["tar", "--create", "--sparse", f"--directory={clone.take(self.app)}", *self.options(), "."]
@@ -103,8 +100,6 @@ class MySQLClone(base.BackupRunner):
 
 class MySQLDump(base.BackupRunner):
     """All databases, accounts included, as SQL; consistent for transactional tables."""
-
-    extension = ".sql"
 
     def command(self):
         """The dumping program."""
