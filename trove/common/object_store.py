@@ -22,8 +22,8 @@ PAGE = 10000
 _LONGEST_CONTAINER, _LONGEST_NAME = 256, 1024
 _FORBIDDEN = re.compile(r"[^\x20-\x7e]|[%\\?#]")
 _META = "x-object-meta-"
-# Headers of objects whose content is that of others.
-_POINTERS = ("x-static-large-object", "x-object-manifest", "x-symlink-target")
+# Headers of objects that show the content of others, and of those that the object store will delete by itself.
+_NOT_PLAIN = ("x-static-large-object", "x-object-manifest", "x-symlink-target", "x-delete-at")
 
 
 class PathRefused(exception.Conflict):
@@ -43,12 +43,14 @@ class Object:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the object store says of one object. metadata: {name: text}; pointer: whether it shows others' content."""
+    """What the object store says of one object. metadata: {name: text}; plain: whether it has bytes of its own, and
+    stays until it is deleted.
+    """
 
     size: int
     hash: str
     metadata: dict
-    pointer: bool
+    plain: bool
 
 
 def path(container, name=None):
@@ -170,7 +172,7 @@ class Account:
         metadata = {key[len(_META):].replace("-", "_"): value for key, value in headers.items()
                     if key.startswith(_META)}
         return Facts(int(headers.get("content-length", 0)), headers.get("etag", "").strip('"'), metadata,
-                     any(headers.get(pointer) for pointer in _POINTERS))
+                     not any(headers.get(name) for name in _NOT_PLAIN))
 
     def delete(self, container, name):
         """Delete one object; an absent one is fine."""

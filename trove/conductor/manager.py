@@ -8,7 +8,7 @@ import threading
 from oslo_log import log as logging
 
 from trove import rpc
-from trove.common import crypto, envelope, origin, profile
+from trove.common import crypto, envelope, origin, profile, security
 from trove.common.instance import ServiceStatuses
 from trove.conductor import models
 from trove.conductor import spans as conductor_spans
@@ -167,18 +167,20 @@ class Manager:
             return
         note = fields.get("note")
         try:
-            fields = models.backup_fields(fields)
+            fields = models.backup_fields(backup_id, fields)
         except ValueError as error:
-            LOG.error("Dropped update_backup of backup %s from instance %s: %s", backup_id, instance_id, error)
+            LOG.error("Dropped update_backup of backup %s from instance %s: %s", security.printable(backup_id, 40),
+                      instance_id, error)
             return
 
         def effect(session):
             if not models.record_backup(session, instance_id, backup_id, fields):
-                LOG.error("Dropped update_backup from instance %s: it has no running backup %s", instance_id, backup_id)
+                LOG.error("Dropped update_backup from instance %s: it is not taking the backup %s (any more)",
+                          instance_id, backup_id)
             elif fields.get("state") == "FAILED":
                 models.record_backup_cause(session, backup_id, note)
         # A slot for each backup: the last word on one must not be dropped because the next has begun.
-        _apply(context, "update_backup", instance_id, str(backup_id)[:36], sent,
+        _apply(context, "update_backup", instance_id, backup_id, sent,
                f"that its backup is {fields.get('state', 'as before')}", effect)
 
 

@@ -44,6 +44,7 @@ _BACKUP_STATES = {**{state: state for state in (*RUNNING_BACKUP_STATES, "FAILED"
 # The states in which a guest may change a backup.
 _OPEN_BACKUP_STATES = [state for state in RUNNING_BACKUP_STATES if state != "SAVING"]
 _CHECKSUM = re.compile(r"[0-9a-f]{32}")
+_BACKUP_ID = re.compile(r"[0-9a-f-]{36}")
 # Bounds of the numbers that a guest reports of a backup.
 _MOST_SEGMENTS, _MOST_BYTES, _MOST_GB = 10000, 2 ** 53, 2 ** 20
 # Seconds. A clock further ahead than this is not believed for the order of later reports: when it is set right, the
@@ -186,12 +187,14 @@ def record_cause(session, instance_id, cause):
         record_fault(session, instance_id, cause[:_LONGEST_CAUSE], "guest")
 
 
-def backup_fields(given):
+def backup_fields(backup_id, given):
     """Return the columns that a guest may write, taken from its message; unknown names are left out.
 
     Names and places of objects are not among them: the control plane computes them. Raises ValueError naming a field
     with an impossible value.
     """
+    if not isinstance(backup_id, str) or not _BACKUP_ID.fullmatch(backup_id):
+        raise ValueError("backup_id must be a UUID")
     fields = {}
     checksum = given.get("checksum")
     if checksum is not None:

@@ -178,6 +178,14 @@ def test_a_manifest_in_the_place_of_a_segment_is_found(world, events, neighbour,
     assert [event.name for event in events] == ["backup.mismatch"]
 
 
+def test_a_segment_that_would_vanish_later_is_found(world, events):
+    GUESTS.uploaded = lambda info: send(info["storage"], "POST", f"{info['id']}_00000000", headers={
+        "X-Delete-After": "1000", "X-Object-Meta-Compression": "none"})
+    row = take(world, "FAILED")
+    assert "not a plain object" in newest(world, row.id).error
+    assert [event.name for event in events] == ["backup.mismatch"]
+
+
 def test_signatures_end_with_the_check_and_with_the_container(world):
     kept = {}
     GUESTS.uploaded = lambda info: kept.update(info)

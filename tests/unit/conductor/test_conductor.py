@@ -295,7 +295,15 @@ def test_a_guest_cannot_write_the_backup_of_another(db_populated, caplog):
     add_backup(db_populated, instance_id="somebody else")
     send("update_backup", backup_id=BACKUP, state="COMPLETED")
     assert rows(db_populated, tables.backups)[0]["state"] == "NEW"
-    assert "has no running backup" in caplog.text
+    assert "is not taking the backup" in caplog.text
+
+
+@pytest.mark.parametrize("backup_id", ["", "x" * 36, f"{BACKUP}\n", BACKUP[:-1], 7, None, [BACKUP], {"id": BACKUP}])
+def test_what_is_not_the_id_of_a_backup_is_dropped_on_one_line(db_populated, caplog, backup_id):
+    add_backup(db_populated)
+    send("update_backup", backup_id=backup_id, state="BUILDING")
+    assert rows(db_populated, tables.backups)[0]["state"] == "NEW"
+    assert "backup_id must be a UUID" in caplog.records[-1].message and "\n" not in caplog.records[-1].message
 
 
 @pytest.mark.parametrize("fields", [

@@ -94,7 +94,7 @@ def check_objects(work):
     """Compare the objects in the store with what the guest reported, after its right to write was ended.
 
     The number of segments, their size, their checksum and what the guest keeps with them must fit, no object may be
-    there beside them, and none may show the content of others. Raises GuestError, and reports backup.mismatch.
+    there beside them, and each must be a plain object. Raises GuestError, and reports backup.mismatch.
     """
     with work.reading() as session:
         row = models.DBBackup.get(session, work.resource_id)
@@ -121,7 +121,7 @@ def check_objects(work):
             work.note(checked=number)
             return Again(0)
         found = store.facts(where, number)
-        if found.pointer or (found.size, found.hash) != (segments[number].size, segments[number].hash):
+        if not found.plain or (found.size, found.hash) != (segments[number].size, segments[number].hash):
             raise _mismatch(work, f"the segment {segments[number].name} is not a plain object")
     work.note(checked=len(segments), uploaded=size)
     return None
