@@ -3,9 +3,10 @@
 Used by the ``api`` modules (clients) and by ``trove.cmd`` (servers). No method of any service is named here.
 """
 import contextlib
+import inspect
+import json
 import logging as std_logging
 import sys
-import time
 
 # oslo.service installs eventlet and its neighbours look for it. No process of ours uses it: not to find it spares each
 # of them, and every guest, its import and its warning.
@@ -21,10 +22,12 @@ from amqp import exceptions as amqp_errors  # noqa: E402
 from kombu import entity as kombu_entity  # noqa: E402
 from oslo_log import log as logging  # noqa: E402
 from oslo_messaging import transport as messaging_transport  # noqa: E402
-from oslo_messaging._drivers import amqpdriver  # noqa: E402
+from oslo_messaging._drivers import amqp as driver_amqp  # noqa: E402
+from oslo_messaging._drivers import amqpdriver, impl_rabbit  # noqa: E402
+from oslo_messaging._drivers import common as driver_common  # noqa: E402
 from oslo_messaging.rpc import server as messaging_server  # noqa: E402
 
-from trove.common import cfg, envelope, exception  # noqa: E402
+from trove.common import cfg, envelope, exception, security, transport  # noqa: E402
 from trove.common.cfg import CONF  # noqa: E402
 from trove.common.context import TroveContext  # noqa: E402
 
@@ -44,22 +47,100 @@ _LONGEST_ERROR = 500
 _transport = None
 
 
-def _leave_what_comes_after_stop():
-    """Let a server that stops leave the messages that still arrive to the broker, for the next server.
+# Deliveries whose ids a server remembers, to recognise those that come again after a connection was lost. More than a
+# server is ever sent before it acknowledges (bus_prefetch).
+_REMEMBERED_DELIVERIES = 1024
 
-    The library acknowledges what is delivered while the connection is being closed, and then forgets it: without this
-    every SIGTERM of a service loses messages.
+
+class _Listener(amqpdriver.RpcAMQPListener):
+    """Takes what arrives for a server, but acknowledges it only once it is being worked on (``_Incoming.accept``).
+
+    The broker sends no more than bus_prefetch messages ahead of that, which bounds the memory of the process, and
+    keeps those of a process that dies. The library acknowledges at once: it takes whatever comes into memory, and
+    forgets what comes while it is stopped.
     """
-    receive = amqpdriver.RpcAMQPListener.__call__
 
-    def receive_unless_stopped(self, message):
-        if not self._shutdown.is_set():
-            receive(self, message)
+    def __call__(self, message):
+        if self._shutdown.is_set():
+            return
+        if message.get(driver_amqp.UNIQUE_ID) in self.msg_id_cache.prev_msgids:
+            # Delivered again because the connection was lost before it was acknowledged.
+            message.acknowledge()
+            return
+        amqpdriver.AMQPListener.__call__(self, message)
 
-    amqpdriver.RpcAMQPListener.__call__ = receive_unless_stopped
+
+class _Incoming(amqpdriver.AMQPIncomingMessage):
+    """One request. Its answer is sent once, to a reply queue that exists, or dropped."""
+
+    def accept(self):
+        """Acknowledge it, in the thread that receives."""
+        self._message_operations_handler.do(self._acknowledge)
+
+    def _acknowledge(self):
+        try:
+            self.message.acknowledge()
+        except Exception as error:  # noqa: BLE001 - the library raises what its transport raises
+            # The connection was lost. It comes again and is recognised.
+            LOG.info("A message was not acknowledged: %s", error)
+
+    def reply(self, reply=None, failure=None):
+        """Send the answer, or log in one line why there is none."""
+        if not self.orig_msg_id:
+            return
+        method = security.printable(self.message.get("method"), 64)
+        try:
+            answer = self._serialized(reply, failure)
+        except exception.MessageTooLarge as error:
+            answer = self._serialized(failure=(type(error), error, None))
+        try:
+            with self.listener.driver._get_connection(driver_common.PURPOSE_SEND, retry=1) as connection:
+                _send_directly(connection, self.reply_q, answer)
+        except (messaging.MessageUndeliverable, driver_amqp.AMQPDestinationNotFound):
+            security.report("message.reply_refused",
+                            f"{method} asked for an answer to {self.reply_q}, and there is no such queue")
+        except DeliveryFailure as error:
+            LOG.warning("The answer to %s was dropped, the message bus does not take it: %s", method, error)
+
+    def _serialized(self, reply=None, failure=None):
+        message = {"result": reply, "ending": True, "_msg_id": self.msg_id,
+                   "failure": driver_common.serialize_remote_exception(failure) if failure else None}
+        driver_amqp._add_unique_id(message)
+        return driver_common.serialize_msg(message)
 
 
-_leave_what_comes_after_stop()
+def _send_directly(connection, queue, message):
+    """Publish to a queue by its name: nothing is declared, and nothing waited for but the broker's word.
+
+    Raises MessageUndeliverable when there is no such queue, DeliveryFailure after bus_reply_timeout seconds.
+    """
+    exchange = kombu_entity.Exchange(name="", type="direct", passive=True)
+    connection._ensure_publishing(
+        connection._publish_and_raises_on_missing_exchange, exchange, message, routing_key=queue,
+        timeout=CONF.bus_reply_timeout, retry=1, transport_options=messaging.TransportOptions(at_least_once=True))
+
+
+def _refuse_what_nobody_would_take():
+    """Refuse to send a message that is larger than those who receive it allow."""
+    serialize = driver_common.serialize_msg
+
+    def serialize_within_limit(message):
+        packed = serialize(message)
+        # As kombu packs it: in ASCII, the message being a text inside of JSON.
+        size = len(json.dumps(packed))
+        if size > CONF.bus_message_max_size:
+            raise exception.MessageTooLarge(what=message.get("method") or "an answer", size=size,
+                                            limit=CONF.bus_message_max_size)
+        return packed
+
+    driver_common.serialize_msg = serialize_within_limit
+
+
+transport.install()
+_refuse_what_nobody_would_take()
+amqpdriver.RpcAMQPListener = _Listener
+_Listener.message_cls = _Incoming
+driver_amqp._MsgIdCache.DUP_MSG_CHECK_SIZE = _REMEMBERED_DELIVERIES
 
 
 class ContextSerializer(messaging.NoOpSerializer):
@@ -100,8 +181,16 @@ def get_transport():
     global _transport
     if _transport is None:
         messaging.set_transport_defaults(control_exchange=CONTROL_EXCHANGE)
+        _bound_prefetch()
         _transport = messaging.get_rpc_transport(CONF, allowed_remote_exmods=["trove.common.exception"])
     return _transport
+
+
+def _bound_prefetch():
+    # The driver registers its options too late to change their defaults. What an operator sets there counts.
+    group = "oslo_messaging_rabbit"
+    CONF.register_opts(impl_rabbit.rabbit_opts, group=group)
+    CONF.set_default("rabbit_qos_prefetch_count", CONF.bus_prefetch, group=group)
 
 
 def cleanup():
@@ -141,61 +230,95 @@ class _Signed:
         return {**self.context.to_dict(), "trace_info": None, "origin": self.origin, "proof": self.proof}
 
 
-def signed(context, key, method, args, origin=None):
+def signed(context, key, method, args, origin=None, valid=None):
     """The context with which to send ``method`` (with ``args``) to a guest whose key is ``key``; good for one send.
 
-    origin: of ``trove.common.origin``.
+    origin: of ``trove.common.origin``; valid: seconds in which the guest must have it, bus_command_validity if None.
     """
-    sent = time.time()
-    return _Signed(context, {"sent": sent, "proof": envelope.sign(key, method, args, sent)}, origin)
+    order = envelope.new_order(CONF.bus_command_validity if valid is None else valid)
+    return _Signed(context, envelope.sign_command(key, method, args, order), origin)
 
 
 class _Dispatcher(messaging.RPCDispatcher):
-    """Hands messages to the endpoints. With a key only those whose proof fits; errors of ours are no surprises."""
+    """Hands messages to the endpoints. With a gate only commands that it admits; errors of ours are no surprises."""
 
-    def __init__(self, endpoints, key, from_guests, around):
+    def __init__(self, endpoints, gate, from_guests, around):
         super().__init__(endpoints, ContextSerializer(from_guests), messaging.ExplicitRPCAccessPolicy)
-        self.key = key
+        self.gate = gate
         self.around = around
 
-    def _verify(self, message, context):
-        proof = context.get("proof")
-        if not isinstance(proof, dict):
-            proof = {}
-        try:
-            envelope.verify(self.key, message.get("method"), message.get("args", {}), proof.get("sent"),
-                            proof.get("proof"))
-        except envelope.BadProof as error:
-            LOG.warning("Refused the command %s: %s", message.get("method"), error)
-            raise exception.Forbidden(f"The command was refused: {error}.") from error
+    def _check(self, message):
+        """Refuse a message that no method takes; in one line, where the library would log a traceback."""
+        method, args = message.get("method"), message.get("args", {})
+        found = [getattr(endpoint, method, None) for endpoint in self.endpoints]
+        found = [each for each in found if getattr(each, "exposed", False)]
+        problem = None
+        if not found:
+            problem = f"there is no method {method}"
+        elif messaging.Target(version=message.get("version")).version != RPC_API_VERSION:
+            problem = f"{method} is asked for in version {message.get('version')}, and only {RPC_API_VERSION} is known"
+        else:
+            try:
+                inspect.signature(found[0]).bind(None, **args)
+            except TypeError as error:
+                problem = f"{method} does not take these arguments: {error}"
+        if problem:
+            security.report("message.malformed", problem)
+            raise exception.BadRequest(f"The command was refused: {security.printable(problem)}.")
 
     def dispatch(self, incoming):
+        accept = getattr(incoming, "accept", lambda: None)  # the bus of tests has nothing to acknowledge
         try:
-            if self.key is not None:
-                self._verify(incoming.message, incoming.ctxt)
-            with self.around(incoming.ctxt, incoming.message.get("method")):
+            with contextlib.ExitStack() as stack:
+                self._check(incoming.message)
+                method = incoming.message["method"]
+                if self.gate is not None:
+                    self._admit(stack, incoming, method, accept)
+                stack.enter_context(self.around(incoming.ctxt, method))
                 return super().dispatch(incoming)
+        except envelope.BadProof as error:
+            raise messaging.ExpectedException() from error
         except exception.TroveError:
             # The caller gets it as it is; the library would log a traceback for an answer that is no fault.
             raise messaging.ExpectedException() from None
+        finally:
+            accept()
+
+    def _admit(self, stack, incoming, method, accept):
+        try:
+            order = self.gate.admit(method, incoming.message.get("args", {}), incoming.ctxt.get("proof"))
+            # Not at the end: a command may take longer than a broker waits for this.
+            accept()
+            stack.enter_context(self.gate.in_order(method, order))
+        except envelope.Replayed:
+            incoming.reply = _no_answer
+            raise
+        except envelope.BadProof as error:
+            raise exception.Forbidden(f"The command was refused: {error}.") from error
+
+
+def _no_answer(*_args, **_kwargs):
+    """The caller of a command that came twice gets the answer to the first one."""
 
 
 def _nothing_around(_context, _method):
     return contextlib.nullcontext()
 
 
-def get_server(topic, server, endpoints, key=None, from_guests=False, around=_nothing_around):
+def get_server(topic, server, endpoints, gate=None, from_guests=False, around=_nothing_around):
     """An RPC server (threads) that answers ``topic`` as ``server`` with the methods of ``endpoints``.
 
-    key: when given, only commands with a proof made with this key are obeyed (``signed``); from_guests: whether the
-    messages are those of guests, whose word on who asks counts for nothing; around: gives, for the context (dict) and
-    the method of a message, the context manager within which it is worked on.
+    gate: when given, only commands that it admits are obeyed (``guestagent.common.obeyed.Gate``); from_guests: whether
+    the messages are those of guests: they never get an answer, and their word on who asks counts for nothing; around:
+    gives, for the context (dict) and the method of a message, the context manager within which it is worked on.
     """
+    if from_guests:
+        transport.never_answer(topic)
     target = messaging.Target(topic=topic, server=server, version=RPC_API_VERSION)
     for endpoint in endpoints:
         if not hasattr(endpoint, "target"):
             endpoint.target = messaging.Target(version=RPC_API_VERSION)
-    return messaging_server.RPCServer(get_transport(), target, _Dispatcher(endpoints, key, from_guests, around),
+    return messaging_server.RPCServer(get_transport(), target, _Dispatcher(endpoints, gate, from_guests, around),
                                       "threading")
 
 

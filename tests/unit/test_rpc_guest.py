@@ -4,6 +4,7 @@ import pytest
 from trove import rpc
 from trove.common import crypto, exception, remote
 from trove.guestagent import api
+from trove.guestagent.common import obeyed
 
 
 class Endpoint:
@@ -40,9 +41,10 @@ def bus(conf):
 
 
 @pytest.fixture
-def endpoint(bus):
+def endpoint(bus, tmp_path):
     endpoint = Endpoint()
-    server = rpc.get_server("guestagent.i-1", "i-1", [endpoint], key=crypto.guest_key("i-1"))
+    gate = obeyed.Gate(crypto.guest_key("i-1"), tmp_path / "commands")
+    server = rpc.get_server("guestagent.i-1", "i-1", [endpoint], gate=gate)
     server.start()
     yield endpoint
     server.stop()
@@ -61,7 +63,7 @@ def test_a_command_without_a_proof_is_refused(endpoint, context):
 
 
 @pytest.mark.parametrize(("key_of", "method", "args"), [
-    ("i-2", "rpc_ping", {}), ("i-1", "restart", {}), ("i-1", "rpc_ping", {"extra": 1}),
+    ("i-2", "rpc_ping", {}), ("i-1", "restart", {}), ("i-1", "list_access", {"username": "u", "hostname": "%"}),
 ])
 def test_a_proof_of_something_else_is_refused(endpoint, context, key_of, method, args):
     other = rpc.signed(context, crypto.guest_key(key_of), method, args)

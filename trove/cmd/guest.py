@@ -14,11 +14,13 @@ from trove import rpc
 from trove.common import cfg
 from trove.common.cfg import CONF
 from trove.guestagent import dbaas
-from trove.guestagent.common import telling
+from trove.guestagent.common import obeyed, telling
 
 LOG = logging.getLogger(__name__)
 
 CONFIG_DIR = "/etc/trove/conf.d"
+# In guest_state_dir.
+OBEYED_FILE = "commands"
 # Seconds for commands in progress to end after SIGTERM. What is cut off is done again when it is sent again.
 DRAIN_TIME = 20
 
@@ -50,7 +52,9 @@ class Agent:
         except ValueError as error:
             raise SystemExit(f"Cannot start: {error}.") from error
         rpc.never_declare_exchange()
-        self.server = rpc.get_server(f"guestagent.{CONF.guest_id}", CONF.guest_id, [self.manager], key=CONF.guest_key,
+        gate = obeyed.Gate(CONF.guest_key, Path(CONF.guest_state_dir) / OBEYED_FILE)
+        self.manager.seconds_behind = gate.obeyed.seconds_behind
+        self.server = rpc.get_server(f"guestagent.{CONF.guest_id}", CONF.guest_id, [self.manager], gate=gate,
                                      around=telling.command)
         self.stopping = threading.Event()
         self.brought_up = threading.Event()

@@ -71,7 +71,8 @@ def datastore_options(manager):
 
 
 # Options of trove.conf.services that the agent in a guest reads as well.
-_GUEST_TOO = ("host", "region", "conductor_queue", "report_interval", "message_max_age")
+_GUEST_TOO = ("host", "region", "conductor_queue", "report_interval", "message_max_age",
+              "bus_message_max_size", "bus_prefetch", "bus_reply_timeout", "bus_clock_allowance")
 
 
 def _grouped(opts, *more):

@@ -11,8 +11,8 @@ The receiver rejects a refused delivery once, without requeueing it, and calls
 oslo.messaging.
 
 ``decode`` guarantees: strict UTF-8 and JSON, no number that JSON does not have (NaN, Infinity), no NUL and no lone
-surrogate in any text, at most LONGEST_DEPTH levels, and values in proportion to its size; ``method`` is a text and ``args`` a dict
-(requests); the fields that oslo.messaging reads itself have the types that it expects.
+surrogate in any text, at most LONGEST_DEPTH levels, and values in proportion to its size; ``method`` is a text and
+``args`` a dict (requests); the fields that oslo.messaging reads itself have the types that it expects.
 """
 import json
 import re
@@ -25,8 +25,8 @@ REPLY_QUEUE = re.compile(r"reply_[0-9a-f]{32}")
 LONGEST_HEADER = 2048
 # Levels of nested lists and dicts.
 LONGEST_DEPTH = 32
-# A message may have one value for this many bytes, and FEW_VALUES in any case: many tiny values take 30 times the memory
-# of their text. The list of a backup's segments, the longest genuine one, has one value in 29 bytes.
+# A message may have one value for this many bytes, and FEW_VALUES in any case: many tiny values take 30 times the
+# memory of their text. The list of a backup's segments, the longest genuine one, has one value in 29 bytes.
 BYTES_PER_VALUE, FEW_VALUES = 16, 4096
 # Headers that a broker adds by itself when it moves a message.
 _KNOWN_HEADERS = frozenset({"x-death", "x-first-death-exchange", "x-first-death-queue", "x-first-death-reason",

@@ -1,13 +1,17 @@
-"""The proof that a message comes from the guest for which it speaks: made in the guest, checked by the conductor.
+"""The proof that a message is genuine: of a guest's report for the conductor, of a command for a guest's agent.
 
-HMAC-SHA256 with the guest's own key (``crypto.guest_key``) over the method, its arguments and the time of sending.
+HMAC-SHA256 with the guest's own key (``crypto.guest_key``) over the method, its arguments and the time of sending; of
+a command also over its order: an id that is used once, its sender, its number there, and for how long it is valid.
 Imports nothing heavy: it is part of every guest's start.
 """
+import dataclasses
 import hashlib
 import hmac
+import itertools
 import json
 import math
 import time
+import uuid
 
 from trove.common.cfg import CONF
 
@@ -16,40 +20,117 @@ class BadProof(Exception):
     """A message that must be dropped; the text says why, for the log."""
 
 
+class Replayed(BadProof):
+    """A genuine command that came before. Its sender has its answer already, or gets it from the first one."""
+
+
+class OutOfTime(BadProof):
+    """A genuine command outside of its validity. difference: seconds by which it is older than this clock says."""
+
+    def __init__(self, text, difference):
+        super().__init__(text)
+        self.difference = difference
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """What makes a command unique. id: hexadecimal text; sender: id of the process that sent it; number: counts the
+    commands of that process; sent: seconds since the epoch by the sender's clock; valid: seconds from then on.
+    """
+
+    id: str
+    sender: str
+    number: int
+    sent: float
+    valid: float
+
+
+_sender = uuid.uuid4().hex
+_numbers = itertools.count(1)
+
+
+def new_order(valid):
+    """The order of a command that this process sends now. valid: seconds."""
+    return Order(uuid.uuid4().hex, _sender, next(_numbers), time.time(), float(valid))
+
+
 def _canonical(value):
     # There and back first: what the other side gets from the bus has lists for tuples and text for number keys.
     plain = json.loads(json.dumps(value, allow_nan=False))
     return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
 
 
+def _proof(key, value):
+    return hmac.new(key.encode(), _canonical(value), hashlib.sha256).hexdigest()
+
+
+def _check_proof(key, value, proof):
+    if not isinstance(proof, str) or not proof.isascii():
+        raise BadProof("it carries no proof")
+    try:
+        expected = _proof(key, value)
+    except (TypeError, ValueError) as error:
+        raise BadProof(f"its arguments are not JSON: {error}") from error
+    if not hmac.compare_digest(expected, proof):
+        raise BadProof("its proof does not fit the instance")
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def sign(key, method, args, sent):
-    """The proof of one message, as hexadecimal text.
+    """The proof of one report, as hexadecimal text.
 
     key: the guest's key (text); method: name of the RPC method; args: dict of its other arguments, JSON-able, without
     ``sent`` and the proof; sent: seconds since the epoch (float) by the guest's clock.
     Raises TypeError or ValueError for arguments that JSON cannot carry.
     """
-    return hmac.new(key.encode(), _canonical([method, args, float(sent)]), hashlib.sha256).hexdigest()
+    return _proof(key, [method, args, float(sent)])
 
 
 def verify(key, method, args, sent, proof, now=None):
-    """Check the proof and the age of one message.
+    """Check the proof and the age of one report.
 
     key, method, args, sent: as for ``sign``; proof: what came with the message; now: seconds since the epoch.
     Both clocks may differ, and messages may have waited for a conductor: what is older or newer than
     [DEFAULT] message_max_age seconds is refused. Raises BadProof.
     """
-    if not isinstance(sent, (int, float)) or isinstance(sent, bool) or not math.isfinite(sent):
+    if not _is_number(sent):
         raise BadProof("it does not say when it was sent")
-    if not isinstance(proof, str) or not proof.isascii():
-        raise BadProof("it carries no proof")
-    try:
-        expected = sign(key, method, args, sent)
-    except (TypeError, ValueError) as error:
-        raise BadProof(f"its arguments are not JSON: {error}") from error
-    if not hmac.compare_digest(expected, proof):
-        raise BadProof("its proof does not fit the instance")
+    _check_proof(key, [method, args, float(sent)], proof)
     difference = (time.time() if now is None else now) - sent
     if abs(difference) > CONF.message_max_age:
         raise BadProof(f"it was sent {difference:.0f} s ago by the guest's clock; option message_max_age allows "
                        f"{CONF.message_max_age} s, either way")
+
+
+def sign_command(key, method, args, order):
+    """What goes with one command: the dict of its order (``Order``) and its proof. key, method, args: as for ``sign``.
+
+    Raises TypeError or ValueError for arguments that JSON cannot carry.
+    """
+    ordered = dataclasses.asdict(order)
+    return {**ordered, "proof": _proof(key, ["command", method, args, ordered])}
+
+
+def verify_command(key, method, args, given):
+    """Check the proof of one command and return its Order. Its age is not looked at: see ``check_age``.
+
+    given: what came with the command, anything. Raises BadProof.
+    """
+    given = given if isinstance(given, dict) else {}
+    ordered = {field.name: given.get(field.name) for field in dataclasses.fields(Order)}
+    if not all(_is_number(ordered[name]) for name in ("number", "sent", "valid")):
+        raise BadProof("it does not say when it was sent")
+    _check_proof(key, ["command", method, args, ordered], given.get("proof"))
+    return Order(**ordered)
+
+
+def check_age(order, now=None):
+    """Refuse a command outside of its validity, which holds in both directions: clocks differ. Raises OutOfTime."""
+    difference = (time.time() if now is None else now) - order.sent
+    if abs(difference) > order.valid:
+        raise OutOfTime(f"by this guest's clock it was sent {abs(difference):.0f} s "
+                        f"{'ago' if difference > 0 else 'in the future'} and is valid for {order.valid:.0f} s; it "
+                        "waited too long, came again, or the clock of the guest is wrong", difference)

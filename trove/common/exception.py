@@ -113,6 +113,13 @@ class OverLimit(TroveError):
     code = 413
 
 
+class MessageTooLarge(OverLimit):
+    """Refused before it is sent over the bus."""
+
+    message = ("The message for '%(what)s' is too large for the message bus: it has %(size)s bytes, and option "
+               "bus_message_max_size allows %(limit)s. Ask for less at once.")
+
+
 class QuotaExceeded(OverLimit):
     """A quota would be exceeded; names the resources."""
 

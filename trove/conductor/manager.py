@@ -4,11 +4,13 @@ A message that is forged, late, doubled or wrong is logged and dropped: nobody w
 """
 import collections
 import threading
+import time
 
 from oslo_log import log as logging
 
 from trove import rpc
 from trove.common import crypto, envelope, origin, profile, security
+from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.conductor import models
 from trove.conductor import spans as conductor_spans
@@ -89,7 +91,8 @@ class Manager:
     @rpc.expose
     def heartbeat(self, context, instance_id, payload=None, sent=None, proof=None):
         """A sign of life. payload: {"service_status": text, "agent_version": text}, both may be missing; with a failure
-        "cause": text for the user; of a replica "replication": {"running", "lag", "error"}.
+        "cause": text for the user; of a replica "replication": {"running", "lag", "error"}; "seconds_behind": by which
+        its clock is behind, if commands came to it from the future.
         """
         if not _is_genuine("heartbeat", sent, proof, instance_id=instance_id, payload=payload):
             return
@@ -106,6 +109,8 @@ class Manager:
             models.record_sign_of_life(session, instance_id, version)
             if health is not None:
                 models.record_replication(session, instance_id, health)
+            if wrong := _clock_difference(payload, sent):
+                models.record_clock(session, instance_id, wrong)
             if status == ServiceStatuses.FAILED:
                 models.record_cause(session, instance_id, payload.get("cause"))
         _apply(context, "heartbeat", instance_id, "heartbeat", sent,
@@ -182,6 +187,18 @@ class Manager:
         # A slot for each backup: the last word on one must not be dropped because the next has begun.
         _apply(context, "update_backup", instance_id, backup_id, sent,
                f"that its backup is {fields.get('state', 'as before')}", effect)
+
+
+def _clock_difference(payload, sent):
+    """Seconds by which the guest's clock is surely ahead, or negative behind, so that it refuses commands; else 0.
+
+    A report from the past may have waited for a conductor: that its clock is behind only the guest can tell.
+    """
+    behind = (payload or {}).get("seconds_behind")
+    if isinstance(behind, int) and not isinstance(behind, bool) and behind > 0:
+        return -behind
+    ahead = 0 if sent is None else sent - time.time()
+    return ahead if ahead > CONF.bus_command_validity else 0
 
 
 def _read_payload(payload):

@@ -28,6 +28,7 @@ from trove.instance.models import (
     RUNNING_BACKUP_STATES,
     AgentHeartBeat,
     InstanceServiceStatus,
+    newest_fault,
     record_fault,
     record_root_enabled,
 )
@@ -50,6 +51,7 @@ _MOST_SEGMENTS, _MOST_BYTES, _MOST_GB = 10000, 2 ** 53, 2 ** 20
 # Seconds. A clock further ahead than this is not believed for the order of later reports: when it is set right, the
 # guest would else be unheard until the time that it once had.
 _CLOCK_ALLOWANCE = 5.0
+_CLOCK = "The clock of the guest"
 # Characters of a text for users that is kept.
 _LONGEST_CAUSE = 1000
 
@@ -185,6 +187,20 @@ def record_cause(session, instance_id, cause):
     """Leave why a guest could not be built for the operation that waits for it, and for the user."""
     if isinstance(cause, str) and cause:
         record_fault(session, instance_id, cause[:_LONGEST_CAUSE], "guest")
+
+
+def record_clock(session, instance_id, seconds):
+    """Log, and leave for the user, that a guest's clock is wrong; once, until the instance has another fault.
+
+    seconds: by which it is ahead of the conductor's (at least), negative when it is behind.
+    """
+    newest = newest_fault(session, instance_id)
+    if newest is not None and newest.message.startswith(_CLOCK):
+        return
+    text = (f"{_CLOCK} is {abs(seconds):.0f} s {'ahead' if seconds > 0 else 'behind'}. It refuses commands until the "
+            "clock is set right.")
+    LOG.error("Instance %s: %s", instance_id, text)
+    record_fault(session, instance_id, text, "guest")
 
 
 def backup_fields(backup_id, given):

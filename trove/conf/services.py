@@ -34,6 +34,24 @@ opts = [
                help="Seconds between two heartbeats of a guest and between periodic tasks of the services."),
     cfg.IntOpt("rpc_send_retries", default=2, min=0,
                help="How often a message is sent again while the broker does not answer, before that is an error."),
+    cfg.IntOpt("bus_message_max_size", default=1024 * 1024, min=64 * 1024,
+               help="Bytes of the largest message on the bus. A larger one is not sent, and its receiver rejects it "
+                    "before it is decoded. All services and guests must have the same value. The largest message is "
+                    "the command to restore a backup: 130 bytes for each object of the backup and of those that it is "
+                    "an increment of."),
+    cfg.IntOpt("bus_prefetch", default=16, min=1, max=512,
+               help="Messages that the broker sends to a process before the process has begun to work on the first of "
+                    "them. Together with bus_message_max_size it bounds the memory that waiting messages take."),
+    cfg.IntOpt("bus_reply_timeout", default=10, min=1,
+               help="Seconds in which the broker must take an answer; after them the answer is dropped. An answer to a "
+                    "queue that does not exist is dropped at once."),
+    cfg.IntOpt("bus_command_validity", default=120, min=10,
+               help="Seconds in which a guest must receive a command, by its own clock: it refuses an older one, and one "
+                    "from further in the future. Clocks of guests may differ by less than this. The command to prepare "
+                    "a server is valid for usage_timeout seconds, as it waits for the guest to boot."),
+    cfg.IntOpt("bus_clock_allowance", default=5, min=0,
+               help="Seconds by which the clocks of API and task manager hosts may differ from one another: a command "
+                    "to a database server that is older by more than this than one that was obeyed is refused."),
     cfg.IntOpt("agent_call_low_timeout", default=5, help="Seconds for a short call to a guest."),
     cfg.IntOpt("agent_call_high_timeout", default=60, help="Seconds for a long call to a guest."),
     cfg.IntOpt("agent_replication_snapshot_timeout", default=36000,

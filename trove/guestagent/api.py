@@ -22,6 +22,11 @@ def _longest_wait():
     return max(CONF.usage_timeout, CONF.restore_usage_timeout, CONF.backup_time_out)
 
 
+def _validity(method):
+    """Seconds in which the guest must have a command: only the one to prepare waits for a guest that boots."""
+    return max(CONF.bus_command_validity, CONF.usage_timeout if method == "prepare" else 0)
+
+
 def _is_database(value):
     return isinstance(value, dict) and isinstance(value.get("_name"), str)
 
@@ -135,7 +140,7 @@ class API:
             client = rpc.get_client(self.topic, "guestagent")
             patience = CONF[timeout] if timeout else _longest_wait()
             context = rpc.signed(self.context, crypto.guest_key(self.instance_id), method, kwargs,
-                                 origin.seal(self.instance_id, self.context, patience + _GRACE))
+                                 origin.seal(self.instance_id, self.context, patience + _GRACE), _validity(method))
             if timeout is CAST:
                 return client.prepare().cast(context, method, **kwargs)
             answer = client.prepare(timeout=CONF[timeout]).call(context, method, **kwargs)

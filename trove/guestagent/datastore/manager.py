@@ -128,9 +128,12 @@ class Manager(ReplicationCommands, abc.ABC):
                 self._call(self.app, "start_at_boot")
         self.booted_marker.touch()
 
+    def seconds_behind(self):
+        """Seconds by which this guest's clock is behind, None if it is not. The agent's process sets who tells."""
+
     def update_status(self, context=None):
         """The heartbeat, called every ``report_interval`` seconds."""
-        self.status.update(self._replication_health())
+        self.status.update(self._replication_health(), self.seconds_behind())
         if self.backups is not None:
             self.backups.report_unsent()
 

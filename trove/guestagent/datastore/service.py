@@ -32,6 +32,7 @@ class BaseDbStatus(abc.ABC):
         self._prepare_completed = None
         self._unsent = None
         self._replication = None
+        self._seconds_behind = None
         self._last_sent = 0.0
         # Reports come from commands and from the heartbeat; one at a time keeps them in the order of their times.
         self._reporting = threading.Lock()
@@ -108,6 +109,8 @@ class BaseDbStatus(abc.ABC):
                 payload["cause"] = cause
             if self._replication:
                 payload["replication"] = self._replication
+            if self._seconds_behind:
+                payload["seconds_behind"] = self._seconds_behind
             self._unsent = (status, cause) if force else None
             try:
                 conductor_api.API(TroveContext.current()).heartbeat(CONF.guest_id, payload, self._time_of_report())
@@ -120,17 +123,27 @@ class BaseDbStatus(abc.ABC):
                          self.status.description if self.status else "nothing")
             self.status = status
 
+    def _report_clock(self):
+        with self._reporting:
+            try:
+                conductor_api.API(TroveContext.current()).heartbeat(
+                    CONF.guest_id, {"seconds_behind": self._seconds_behind}, self._time_of_report())
+            except rpc.DeliveryFailure as error:
+                LOG.warning("%s: could not report that the clock is behind: %s", CONF.guest_id, error)
+
     def _time_of_report(self):
         # The conductor drops what is not newer than the last report; a clock that is set back must not silence us.
         self._last_sent = max(time.time(), self._last_sent + 0.001)
         return self._last_sent
 
-    def update(self, replication=None):
+    def update(self, replication=None, seconds_behind=None):
         """The heartbeat: report the real status, or what could not be sent before.
 
-        replication: health of a replica, for this and the next reports.
+        replication: health of a replica, for this and the next reports; seconds_behind: by which this guest's clock
+        is behind as commands show, or None. That is reported even before prepare, which may not come through for it.
         """
         self._replication = replication
+        self._seconds_behind = seconds_behind
         unsent = self._unsent
         if self.prepare_completed:
             status = self.get_actual_db_status()
@@ -139,6 +152,8 @@ class BaseDbStatus(abc.ABC):
                 self.set_status(status)
         elif unsent is not None:
             self.set_status(unsent[0], force=True, cause=unsent[1])
+        elif seconds_behind:
+            self._report_clock()
 
     # Waiting
 

@@ -1,0 +1,201 @@
+"""Each command is obeyed once and not too late: what this agent has obeyed, kept across its restarts.
+
+The file holds one JSON object in a line: of each command its id until it could not be believed any more, and of the
+commands that change the database server (ORDERED) the newest one.
+"""
+import contextlib
+import dataclasses
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+from oslo_log import log as logging
+
+from trove.common import envelope, security
+from trove.common.cfg import CONF
+
+LOG = logging.getLogger(__name__)
+
+# The commands of operations that depend on each other: one that is older than the newest obeyed is refused. Each is
+# sent by one operation at a time, while those about databases and users may overtake each other.
+ORDERED = frozenset({
+    "restart", "stop_db", "start_db_with_conf_changes", "reset_configuration", "update_overrides", "apply_overrides",
+    "mount_volume", "unmount_volume", "resize_fs", "get_replication_snapshot", "enable_as_master", "attach_replica",
+    "detach_replica", "make_read_only", "demote_replication_master", "cleanup_source_on_replica_detach",
+})
+# Ids that are kept; more commands than these within their validity are refused.
+MOST_IDS = 10_000
+# Lines that are no longer needed, before the file is written anew.
+_WASTE = 1000
+# Seconds for which the heartbeat reports that a command came from the future.
+_REPORTED = 600
+
+
+class Obeyed:
+    """The commands that this agent has obeyed. path: file, which need not exist."""
+
+    def __init__(self, path):
+        self._path = Path(path)
+        self._lock = threading.Lock()
+        self._server = threading.Lock()
+        self._ids = {}
+        self._newest = None
+        self._lines = 0
+        self._from_future = None
+        self._read()
+
+    def admit(self, order):
+        """Note that a command is obeyed. order: envelope.Order, whose proof was checked.
+
+        Raises Replayed when it was obeyed before, OutOfTime when it is not valid (any more or yet).
+        """
+        with self._lock:
+            now = time.time()
+            self._forget(now)
+            if order.id in self._ids:
+                raise envelope.Replayed("it came before")
+            try:
+                envelope.check_age(order, now)
+            except envelope.OutOfTime as error:
+                if error.difference < 0:
+                    self._from_future = (time.monotonic(), round(-error.difference))
+                raise
+            self._from_future = None
+            if len(self._ids) >= MOST_IDS:
+                raise envelope.BadProof(f"more than {MOST_IDS} commands came within their validity")
+            # Twice as long as it is valid: clocks are set right.
+            self._ids[order.id] = order.sent + 2 * order.valid
+            self._append({"id": order.id, "until": self._ids[order.id]})
+
+    @contextlib.contextmanager
+    def in_order(self, method, order):
+        """Around a command while it is carried out: those of ORDERED one at a time, and none after a newer one.
+
+        Raises BadProof for one that is older, or too old by the time that it is its turn.
+        """
+        if method not in ORDERED:
+            yield
+            return
+        with self._server:
+            if self._newest is not None and _is_older(order, self._newest):
+                raise envelope.BadProof("a newer command about the database server was obeyed before it")
+            envelope.check_age(order)
+            self._newest = order
+            with self._lock:
+                self._append({"newest": dataclasses.asdict(order)})
+            yield
+
+    def seconds_behind(self):
+        """Seconds by which the clock of this guest is behind at least, as commands were refused for that lately.
+
+        None when it is right as far as the agent can tell: a command that seems old may have waited.
+        """
+        with self._lock:
+            if self._from_future is None or time.monotonic() - self._from_future[0] > _REPORTED:
+                return None
+            return self._from_future[1]
+
+    def _forget(self, now):
+        self._ids = {key: until for key, until in self._ids.items() if until > now}
+        if self._lines > len(self._ids) + _WASTE:
+            self._write_anew()
+
+    def _read(self):
+        try:
+            lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            LOG.error("%s: cannot read which commands were obeyed (%s); they could be replayed", CONF.guest_id, error)
+            return
+        for line in lines:
+            try:
+                entry = json.loads(line)
+                if "newest" in entry:
+                    self._newest = envelope.Order(**entry["newest"])
+                else:
+                    self._ids[entry["id"]] = float(entry["until"])
+            except (ValueError, TypeError, KeyError):
+                # The agent was killed while it wrote the line, and so before it obeyed that command.
+                LOG.warning("%s: a line of %s is cut off and is ignored", CONF.guest_id, self._path)
+        self._lines = len(lines)
+        with self._lock:
+            self._forget(time.time())
+            # Also closes a line that was cut off: the next one must not be added to it.
+            self._write_anew()
+
+    def _append(self, entry):
+        self._store("a", json.dumps(entry) + "\n")
+        self._lines += 1
+
+    def _write_anew(self):
+        entries = [{"id": key, "until": until} for key, until in self._ids.items()]
+        if self._newest is not None:
+            entries.append({"newest": dataclasses.asdict(self._newest)})
+        fresh = self._path.with_name(self._path.name + ".new")
+        if self._store("w", "".join(json.dumps(entry) + "\n" for entry in entries), fresh):
+            fresh.replace(self._path)
+            self._lines = len(entries)
+
+    def _store(self, mode, text, path=None):
+        """Write ``text``. A full disk must not stop the agent: until its next start, what is in memory is enough."""
+        path = path or self._path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, mode, encoding="utf-8", opener=_private) as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            LOG.error("%s: cannot note which commands were obeyed (%s); after the agent's next start they could be "
+                      "replayed", CONF.guest_id, error)
+            return False
+        return True
+
+
+def _private(path, flags):
+    return os.open(path, flags, 0o600)
+
+
+def _is_older(order, other):
+    if order.sender == other.sender:
+        return order.number < other.number
+    # Numbers of two senders do not compare, and their clocks may differ a little.
+    return order.sent < other.sent - CONF.bus_clock_allowance
+
+
+class Gate:
+    """Lets an RPC server obey only commands of the control plane, each once (see ``rpc.get_server``).
+
+    key: the guest's key; path: file of ``Obeyed``.
+    """
+
+    def __init__(self, key, path):
+        self._key = key
+        self.obeyed = Obeyed(path)
+
+    def admit(self, method, args, given):
+        """Check and note one command; return its Order. given: what came with it. Raises envelope.BadProof."""
+        name = "message.forged"
+        try:
+            order = envelope.verify_command(self._key, method, args, given)
+            name = "message.replayed"
+            self.obeyed.admit(order)
+        except envelope.BadProof as error:
+            security.report(name, f"the command {method} was refused: {error}", instance_id=CONF.guest_id)
+            raise
+        return order
+
+    @contextlib.contextmanager
+    def in_order(self, method, order):
+        """Around the work on it. Raises envelope.BadProof when a newer one was obeyed meanwhile."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self.obeyed.in_order(method, order))
+            except envelope.BadProof as error:
+                security.report("message.replayed", f"the command {method} was refused: {error}",
+                                instance_id=CONF.guest_id)
+                raise
+            yield
