@@ -105,7 +105,7 @@ class RabbitMQ:
 def messages(node, count):
     """So many notifications from the queue that consumers read."""
     found = []
-    with (kombu.Connection(node.transport_url.replace("rabbit://", "amqp://")) as connection,
+    with (kombu.Connection(node.transport_url.replace("rabbit://", "pyamqp://")) as connection,
           connection.SimpleQueue(kombu.Queue("notifications.info", durable=False)) as queue):
         while len(found) < count:
             message = queue.get(timeout=START_TIMEOUT)

@@ -25,6 +25,7 @@ _unanswered = set()
 
 def install():
     """Let kombu use this transport from now on. Call it before the first connection is made."""
+    kombu.transport._transport_cache.clear()  # of those that were looked up before
     kombu.transport.TRANSPORT_ALIASES.update(amqp=f"{__name__}:Transport", amqps=f"{__name__}:SSLTransport")
 
 
@@ -88,17 +89,22 @@ class Channel(pyamqp.Channel):
 
     def _on_basic_deliver(self, consumer_tag, delivery_tag, redelivered, exchange, routing_key, msg):
         queue = self._queue_of.get(consumer_tag, routing_key)
+        refused = None
         try:
             self._check(queue, msg)
         except delivery.Refused as error:
-            self._refuse(consumer_tag, delivery_tag, queue, msg, error)
+            refused = error
         except Exception as error:
             # Raised further up it would come again and again.
             LOG.exception("The check of a delivery on queue %s failed", queue)
-            self._refuse(consumer_tag, delivery_tag, queue, msg, delivery.Refused(
-                "message.malformed", f"its check failed with {type(error).__name__}"))
-        else:
+            refused = delivery.Refused("message.malformed", f"its check failed with {type(error).__name__}")
+        if refused is None:
             super()._on_basic_deliver(consumer_tag, delivery_tag, redelivered, exchange, routing_key, msg)
+            return
+        if consumer_tag not in self.no_ack_consumers:
+            self.basic_reject(delivery_tag, requeue=False)
+        # The broker checks that this is the user who published it.
+        security.report(refused.name, f"on queue {queue}: {refused.reason}", account=msg.properties.get("user_id"))
 
     def _check(self, queue, msg):
         if self.connection.frame_guard.refused:
@@ -107,11 +113,6 @@ class Channel(pyamqp.Channel):
         delivery.check(msg.properties, msg.properties.get("application_headers"), len(body), CONF.bus_message_max_size)
         expected = delivery.REPLY if delivery.REPLY_QUEUE.fullmatch(queue) else delivery.REQUEST
         delivery.decode(body, expected, _is_answered(queue))
-
-    def _refuse(self, consumer_tag, delivery_tag, queue, msg, error):
-        if consumer_tag not in self.no_ack_consumers:
-            self.basic_reject(delivery_tag, requeue=False)
-        security.report(error.name, f"on queue {queue}: {error.reason}", account=msg.properties.get("user_id"))
 
 
 class Connection(pyamqp.Connection):

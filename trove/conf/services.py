@@ -46,9 +46,9 @@ opts = [
                help="Seconds in which the broker must take an answer; after them the answer is dropped. An answer to a "
                     "queue that does not exist is dropped at once."),
     cfg.IntOpt("bus_command_validity", default=120, min=10,
-               help="Seconds in which a guest must receive a command, by its own clock: it refuses an older one, and one "
-                    "from further in the future. Clocks of guests may differ by less than this. The command to prepare "
-                    "a server is valid for usage_timeout seconds, as it waits for the guest to boot."),
+               help="Seconds in which a guest must receive a command, by its own clock: it refuses an older one, and "
+                    "one from further in the future. Clocks of guests may differ by less than this. The command to "
+                    "prepare a server is valid for usage_timeout seconds, as it waits for the guest to boot."),
     cfg.IntOpt("bus_clock_allowance", default=5, min=0,
                help="Seconds by which the clocks of API and task manager hosts may differ from one another: a command "
                     "to a database server that is older by more than this than one that was obeyed is refused."),

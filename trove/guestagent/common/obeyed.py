@@ -178,24 +178,25 @@ class Gate:
 
     def admit(self, method, args, given):
         """Check and note one command; return its Order. given: what came with it. Raises envelope.BadProof."""
-        name = "message.forged"
-        try:
+        with _reporting("message.forged", method):
             order = envelope.verify_command(self._key, method, args, given)
-            name = "message.replayed"
+        with _reporting("message.replayed", method):
             self.obeyed.admit(order)
-        except envelope.BadProof as error:
-            security.report(name, f"the command {method} was refused: {error}", instance_id=CONF.guest_id)
-            raise
         return order
 
     @contextlib.contextmanager
     def in_order(self, method, order):
         """Around the work on it. Raises envelope.BadProof when a newer one was obeyed meanwhile."""
         with contextlib.ExitStack() as stack:
-            try:
+            with _reporting("message.replayed", method):
                 stack.enter_context(self.obeyed.in_order(method, order))
-            except envelope.BadProof as error:
-                security.report("message.replayed", f"the command {method} was refused: {error}",
-                                instance_id=CONF.guest_id)
-                raise
             yield
+
+
+@contextlib.contextmanager
+def _reporting(name, method):
+    try:
+        yield
+    except envelope.BadProof as error:
+        security.report(name, f"the command {method} was refused: {error}", instance_id=CONF.guest_id)
+        raise
