@@ -2,8 +2,6 @@
 
 A message that is forged, late, doubled or wrong is logged and dropped: nobody waits for an answer.
 """
-import collections
-import threading
 import time
 
 from oslo_log import log as logging
@@ -19,8 +17,8 @@ from trove.notification import events
 
 LOG = logging.getLogger(__name__)
 
-# Characters of what a guest says of an error; notifications of guests that are remembered.
-_LONGEST_MESSAGE, _REMEMBERED = 500, 10000
+# Characters of what a guest says of an error.
+_LONGEST_MESSAGE = 500
 
 
 def _is_genuine(method, sent, proof, **args):
@@ -65,28 +63,8 @@ def _apply(context, method, instance_id, slot, sent, what, effect):
         transaction()
 
 
-class _Seen:
-    """The keys that came last, so that a guest cannot have the same thing told again and again."""
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._keys = collections.OrderedDict()
-
-    def first(self, key):
-        """Whether ``key`` comes for the first time."""
-        with self._lock:
-            known = key in self._keys
-            self._keys[key] = None
-            while len(self._keys) > _REMEMBERED:
-                self._keys.popitem(last=False)
-        return not known
-
-
 class Manager:
     """The methods of contract/rpc.md section 3. ``sent``: seconds by the guest's clock; ``proof``: see envelope."""
-
-    def __init__(self):
-        self._told = _Seen()
 
     @rpc.expose
     def heartbeat(self, context, instance_id, payload=None, sent=None, proof=None):
@@ -132,27 +110,39 @@ class Manager:
         if not conductor_spans.admits(instance_id, context.trace_info, len(parts)):
             LOG.warning("Dropped report_spans of instance %s: its trace has too many already", instance_id)
             return
+        if not in_transaction(models.is_first)(instance_id, proof, sent):
+            security.report("message.replayed", "report_spans came before", instance_id=instance_id)
+            return
         conductor_spans.store(instance_id, context.trace_info, parts)
 
     @rpc.expose
     def notify_end(self, context, instance_id, sent=None, proof=None):
         """The guest has done what somebody is to be notified of."""
         if _is_genuine("notify_end", sent, proof, instance_id=instance_id):
-            self._notify(context, instance_id)
+            self._notify(context, instance_id, sent)
 
     @rpc.expose
     def notify_exc_info(self, context, instance_id, message=None, exception=None, sent=None, proof=None):
         """It has failed to. message: a sentence for users; exception: name of a class."""
         if _is_genuine("notify_exc_info", sent, proof, instance_id=instance_id, message=message, exception=exception):
-            self._notify(context, instance_id, {"message": str(message)[:_LONGEST_MESSAGE],
-                                                "exception": str(exception)[:_LONGEST_MESSAGE]})
+            self._notify(context, instance_id, sent, {"message": str(message)[:_LONGEST_MESSAGE],
+                                                      "exception": str(exception)[:_LONGEST_MESSAGE]})
 
-    def _notify(self, context, instance_id, failure=None):
+    def _notify(self, context, instance_id, sent, failure=None):
         known = _join_request(context, instance_id)
-        if known is None or not known.notification or not self._told.first(context.origin["seal"]):
-            LOG.warning("Dropped a notification of instance %s: there is nothing to tell, or it was told", instance_id)
+        if known is None or not known.notification:
+            LOG.warning("Dropped a notification of instance %s: its command asked for none", instance_id)
             return
-        events.told_by_guest(known.notification, failure)
+
+        @in_transaction
+        def first(session):
+            # The end of one command, however it is reported.
+            if not models.is_first(session, instance_id, context.origin["seal"], sent):
+                return False
+            events.told_by_guest(session, known.notification, failure)
+            return True
+        if not first():
+            security.report("message.replayed", "the end of a command was notified before", instance_id=instance_id)
 
     @rpc.expose
     def report_root(self, context, instance_id, user=None, sent=None, proof=None):

@@ -1,7 +1,8 @@
 """What guests' reports do to the rows, called by the conductor's manager only.
 
 The rules, for N conductors at work on messages that come late, twice or in another order:
-- A report counts if it was sent after the newest one of its kind that counted; the row in conductor_lastseen is
+- A report counts once: a state if it was sent after the newest one of its kind that counted, an event if it did not
+  come before; the row in conductor_lastseen is
   moved on in the same transaction as the effect, and its lock puts the conductors in line.
 - Nothing is ever written for an instance that is deleted or unknown.
 - A guest speaks of its database only. What the control plane alone can know (NEW, PAUSED, DELETED, FAILED_TIMEOUT)
@@ -21,6 +22,7 @@ import sqlalchemy
 from oslo_log import log as logging
 from sqlalchemy import exc
 
+from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.db import models
 from trove.db.sqlalchemy import tables
@@ -52,6 +54,8 @@ _MOST_SEGMENTS, _MOST_BYTES, _MOST_GB = 10000, 2 ** 53, 2 ** 20
 # guest would else be unheard until the time that it once had.
 _CLOCK_ALLOWANCE = 5.0
 _CLOCK = "The clock of the guest"
+# Begins the slots of reports that count once.
+_ONCE = "once:"
 # Characters of a text for users that is kept.
 _LONGEST_CAUSE = 1000
 
@@ -91,6 +95,19 @@ def is_newer(session, instance_id, slot, sent, now=None):
     return (session.execute(move).rowcount == 1
             or _insert_unless_there(session, _lastseen.insert().values(**key, sent=remembered))
             or session.execute(move).rowcount == 1)
+
+
+def is_first(session, instance_id, key, sent, now=None):
+    """Whether a report of an instance that counts once comes for the first time; it has come from then on.
+
+    key: text with at least 31 random characters that are the same in a replay; sent, now: as for ``is_newer``.
+    """
+    # A report that is this old is refused anyway.
+    oldest = (time.time() if now is None else now) - CONF.message_max_age
+    session.execute(sqlalchemy.delete(_lastseen).where(
+        _lastseen.c.instance_id == instance_id, _lastseen.c.method_name.startswith(_ONCE), _lastseen.c.sent < oldest))
+    return _insert_unless_there(session, _lastseen.insert().values(
+        instance_id=instance_id, method_name=(_ONCE + key)[:_lastseen.c.method_name.type.length], sent=sent))
 
 
 def record_sign_of_life(session, instance_id, version=None):

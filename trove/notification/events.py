@@ -131,14 +131,14 @@ def told(context, event, /, by_guest=False, **traits):
         _tell(f"dbaas.{event}.{END}", {**payload, **more})
 
 
-def told_by_guest(notification, failure=None):
+def told_by_guest(session, notification, failure=None):
     """Tell the end, or the failure, of what a guest has done; failure: {"message", "exception"} or None.
 
     notification: as ``told`` gave it to the command.
     """
     if models.enabled():
-        _tell(f"dbaas.{notification['event']}.{ERROR if failure else END}",
-              {**notification["payload"], "server_type": "conductor", **(failure or {})})
+        models.put(session, f"dbaas.{notification['event']}.{ERROR if failure else END}",
+                   {**notification["payload"], "server_type": "conductor", **(failure or {})})
 
 
 def _tell(event_type, payload):

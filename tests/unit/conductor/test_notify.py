@@ -7,18 +7,16 @@ import sqlalchemy
 from tests.unit.conductor.test_conductor import GUEST, send
 from trove.common import origin
 from trove.common.context import TroveContext
-from trove.conductor import manager
+from trove.conductor import models
 from trove.db.sqlalchemy import tables
 
 WANTED = {"event": "database_create", "payload": {"dbname": "shop", "server_type": "api"}}
 
 
 @pytest.fixture
-def told(conf, db, monkeypatch):
-    """A function that gives [(event type, payload)] of what waits to be sent; one conductor takes all messages."""
+def told(conf, db):
+    """A function that gives [(event type, payload)] of what waits to be sent; each message has another conductor."""
     conf.set_override("driver", ["noop"], group="oslo_messaging_notifications")
-    one = manager.Manager()
-    monkeypatch.setattr(manager, "Manager", lambda: one)
 
     def waiting():
         with db.reader() as session:
@@ -51,6 +49,16 @@ def test_it_is_told_once(told):
         send("notify_end", context=context)
     send("notify_exc_info", message="m", exception="e", context=context)
     assert len(told()) == 1
+
+
+def test_what_is_kept_of_reports_that_count_once_is_forgotten_with_their_age(conf, db):
+    conf.set_override("message_max_age", 600)
+    with db.writer() as session:
+        for sent, now, first in ((0, 0, True), (0, 0, False), (0, 600, False), (601, 601, True)):
+            assert models.is_first(session, GUEST, "k" * 64 if sent == 0 else "l" * 64, sent, now) is first
+        models.is_newer(session, GUEST, "heartbeat", 5)
+        rows = session.execute(sqlalchemy.select(tables.conductor_lastseen.c.method_name)).scalars().all()
+    assert sorted(rows) == ["heartbeat", "once:" + "l" * 31]
 
 
 @pytest.mark.parametrize("context", [

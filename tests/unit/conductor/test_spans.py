@@ -14,7 +14,7 @@ INNER = {"name": "command", "detail": "mkfs", "inside": 0, "begun": 2.5, "ended"
 
 
 @pytest.fixture
-def points(conf, monkeypatch):
+def points(conf, db, monkeypatch):
     """What would be stored."""
     found = []
 
