@@ -27,7 +27,7 @@ from oslo_messaging._drivers import amqpdriver, impl_rabbit  # noqa: E402
 from oslo_messaging._drivers import common as driver_common  # noqa: E402
 from oslo_messaging.rpc import server as messaging_server  # noqa: E402
 
-from trove.common import cfg, envelope, exception, security, transport  # noqa: E402
+from trove.common import cfg, delivery, envelope, exception, security, transport  # noqa: E402
 from trove.common.cfg import CONF  # noqa: E402
 from trove.common.context import TroveContext  # noqa: E402
 
@@ -73,9 +73,13 @@ class _Listener(amqpdriver.RpcAMQPListener):
 class _Incoming(amqpdriver.AMQPIncomingMessage):
     """One request. Its answer is sent once, to a reply queue that exists, or dropped."""
 
+    _accepted = False
+
     def accept(self):
-        """Acknowledge it, in the thread that receives."""
-        self._message_operations_handler.do(self._acknowledge)
+        """Acknowledge it, once, in the thread that receives."""
+        if not self._accepted:
+            self._accepted = True
+            self._message_operations_handler.do(self._acknowledge)
 
     def _acknowledge(self):
         try:
@@ -91,7 +95,7 @@ class _Incoming(amqpdriver.AMQPIncomingMessage):
         method = security.printable(self.message.get("method"), 64)
         try:
             answer = self._serialized(reply, failure)
-        except exception.MessageTooLarge as error:
+        except exception.TroveError as error:
             answer = self._serialized(failure=(type(error), error, None))
         try:
             with self.listener.driver._get_connection(driver_common.PURPOSE_SEND, retry=1) as connection:
@@ -103,8 +107,10 @@ class _Incoming(amqpdriver.AMQPIncomingMessage):
             LOG.warning("The answer to %s was dropped, the message bus does not take it: %s", method, error)
 
     def _serialized(self, reply=None, failure=None):
-        message = {"result": reply, "ending": True, "_msg_id": self.msg_id,
-                   "failure": driver_common.serialize_remote_exception(failure) if failure else None}
+        message = {"result": delivery.clean(reply), "ending": True, "_msg_id": self.msg_id, "failure": None}
+        if failure:
+            said = json.loads(driver_common.serialize_remote_exception(failure))
+            message["failure"] = json.dumps(delivery.clean(said))
         driver_amqp._add_unique_id(message)
         return driver_common.serialize_msg(message)
 
@@ -121,11 +127,16 @@ def _send_directly(connection, queue, message):
 
 
 def _refuse_what_nobody_would_take():
-    """Refuse to send a message that is larger than those who receive it allow."""
+    """Refuse to send what those who receive it would reject: for its size, or for a text in it."""
     serialize = driver_common.serialize_msg
 
     def serialize_within_limit(message):
         packed = serialize(message)
+        if not packed["oslo.message"].isascii() or "\\u" in packed["oslo.message"]:
+            try:
+                delivery.check_texts(message)
+            except delivery.Refused as error:
+                raise exception.BadRequest(f"This cannot be sent over the message bus: {error.reason}.") from None
         # As kombu packs it: in ASCII, the message being a text inside of JSON.
         size = len(json.dumps(packed))
         if size > CONF.bus_message_max_size:

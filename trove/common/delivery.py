@@ -35,6 +35,10 @@ _ENVELOPE_VERSION = "2.0"
 _VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}")
 _METHOD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _LONGEST_ID = 64
+_REQUEST_FIELDS = frozenset({"method", "args", "version", "namespace", "_unique_id", "_msg_id", "_reply_q", "_timeout"})
+_REPLY_FIELDS = frozenset({"result", "failure", "ending", "_unique_id", "_msg_id"})
+# Fields of the context. The library makes keyword arguments of them.
+_CONTEXT_FIELD = re.compile(r"_context_(?!self$)[a-z_]{1,64}")
 
 
 class Refused(Exception):
@@ -99,11 +103,13 @@ def decode(body, expected=REQUEST, answered=True):
     if not isinstance(message, dict):
         raise _malformed(f"the message in its envelope is {type(message).__name__}, not a dict")
     _check_extent(message, most)
-    _check_texts(message)
+    check_texts(message)
     _check_id(message, "_unique_id")
     if expected == REPLY:
+        _check_fields(message, _REPLY_FIELDS)
         _check_reply(message)
     else:
+        _check_fields(message, _REQUEST_FIELDS)
         _check_request(message, answered)
     return message
 
@@ -140,7 +146,8 @@ def _check_extent(message, most):
     raise _malformed(f"it is nested deeper than {LONGEST_DEPTH} levels")
 
 
-def _check_texts(message):
+def check_texts(message):
+    """Refuse NUL and lone surrogates in the texts of a JSON-able value: no database takes them. Raises Refused."""
     text = json.dumps(message, ensure_ascii=False)
     # In JSON a backslash of a text is doubled, so an odd number of them begins an escape.
     if "\\u0000" in text and re.search(r"(?<!\\)(?:\\\\)*\\u0000", text):
@@ -149,6 +156,23 @@ def _check_texts(message):
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise _malformed("it contains a lone surrogate, which is no character") from None
+
+
+def clean(value):
+    """The JSON-able ``value`` with a question mark for each character that ``check_texts`` refuses."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8").replace("\0", "?")
+    if isinstance(value, dict):
+        return {clean(name): clean(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean(inner) for inner in value]
+    return value
+
+
+def _check_fields(message, known):
+    for name in message:
+        if name not in known and not (known is _REQUEST_FIELDS and _CONTEXT_FIELD.fullmatch(name)):
+            raise _malformed(f"it has a field {name[:_LONGEST_ID]!r}; there is no such field")
 
 
 def _check_id(message, name, required=False):
@@ -163,10 +187,17 @@ def _check_reply(message):
     _check_id(message, "_msg_id", required=True)
     if not isinstance(message.get("ending", False), bool):
         raise _malformed("its field ending is neither true nor false")
-    if not isinstance(message.get("failure"), (str, type(None))):
-        raise _malformed("its failure is no text")
     if "failure" not in message:
         raise _malformed("it is no answer: it has no field failure")
+    failure = message["failure"]
+    if failure is None:
+        return
+    # JSON once more, which the library decodes when somebody waits for it.
+    decoded = _load(failure, "its failure") if isinstance(failure, str) else None
+    if not isinstance(decoded, dict):
+        raise _malformed("its failure is no JSON object in a text")
+    _check_extent(decoded, max(FEW_VALUES, len(failure) // BYTES_PER_VALUE))
+    check_texts(decoded)
 
 
 def _check_request(message, answered):

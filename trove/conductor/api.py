@@ -2,7 +2,7 @@
 import time
 
 from trove import rpc
-from trove.common import envelope
+from trove.common import delivery, envelope
 from trove.common.cfg import CONF
 
 
@@ -14,6 +14,7 @@ class API:
 
     def _cast(self, method, sent, **args):
         sent = time.time() if sent is None else sent
+        args = delivery.clean(args)  # names of files and words of programs may be anything
         proof = envelope.sign(CONF.guest_key, method, args, sent)
         client = rpc.get_client(CONF.conductor_queue, "conductor")
         # One retry heals a connection that the broker closed. A report that cannot be sent now is made again later.

@@ -93,6 +93,8 @@ def test_messages_are_decoded(message, expected):
     (packed({**REQUEST, "args": [1]}), "no dict"), (packed({**REQUEST, "args": None}), "no dict"),
     (packed({**REQUEST, "version": 1}), "version"), (packed({**REQUEST, "version": "1.x"}), "version"),
     (packed({**REQUEST, "namespace": "x"}), "namespace"), (packed({**REQUEST, "_timeout": 5}), "signs of life"),
+    (packed({**REQUEST, "more": 1}), "no such field"), (packed({**REQUEST, "_context_self": 1}), "no such field"),
+    (packed({**REQUEST, "_context_A-1": 1}), "no such field"),
     (packed({**REQUEST, "_unique_id": {}}), "_unique_id"), (packed({**CALL, "_msg_id": [1]}), "_msg_id"),
     (packed({**CALL, "_msg_id": "x" * 65}), "_msg_id"),
 ])
@@ -124,7 +126,10 @@ def test_who_never_answers_refuses_calls():
 
 
 @pytest.mark.parametrize("change", [
-    {"_msg_id": None}, {"_msg_id": 5}, {"ending": "yes"}, {"failure": {"class": "x"}}, {"_unique_id": 1}])
+    {"_msg_id": None}, {"_msg_id": 5}, {"ending": "yes"}, {"failure": {"class": "x"}}, {"_unique_id": 1}, {"more": 1},
+    {"_context_a": 1}, {"failure": "x"}, {"failure": "[]"}, {"failure": json.dumps({"message": "\ud800"})},
+    {"failure": json.dumps({"message": "a\0"})}, {"failure": json.dumps({"args": nested(40)})},
+    {"failure": json.dumps({"args": [[]] * 10000})}])
 def test_replies_that_are_refused(change):
     with pytest.raises(delivery.Refused):
         delivery.decode(packed({**REPLY, **change}), delivery.REPLY)
@@ -135,6 +140,15 @@ def test_a_request_is_no_reply():
         delivery.decode(packed(REQUEST), delivery.REPLY)
     with pytest.raises(delivery.Refused):
         delivery.decode(packed(REPLY), delivery.REQUEST)
+
+
+def test_what_is_cleaned_is_taken():
+    dirty = {"a\0": ["\ud800", ("b\0", 1, None, True)], "fine": "Ü🎉"}
+    clean = delivery.clean(dirty)
+    assert clean == {"a?": ["?", ["b?", 1, None, True]], "fine": "Ü🎉"}
+    delivery.check_texts(clean)
+    with pytest.raises(delivery.Refused):
+        delivery.check_texts(dirty)
 
 
 def test_text_bodies_are_decoded_like_bytes():

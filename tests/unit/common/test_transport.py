@@ -1,5 +1,6 @@
 """The seam at which deliveries are checked: what it needs of the libraries, and what it does with frames."""
 import inspect
+import json
 import struct
 
 import amqp
@@ -12,7 +13,7 @@ from oslo_messaging._drivers import common as driver_common
 
 from tests.unit.common.test_delivery import CALL, PLAIN, REPLY, REQUEST, packed
 from trove import rpc
-from trove.common import exception, security, transport
+from trove.common import delivery, exception, security, transport
 from trove.common.cfg import CONF
 
 TAG, REPLIES = "1", "reply_" + "0" * 32
@@ -136,6 +137,23 @@ def test_a_message_that_nobody_would_take_is_not_sent(small):
     assert driver_common.serialize_msg({"method": "m", "args": {"a": "x" * 60000}})
     with pytest.raises(exception.MessageTooLarge, match=r"for 'm' is too large .* bus_message_max_size allows 65536"):
         driver_common.serialize_msg({"method": "m", "args": {"a": '"' * 20000}})
+
+
+def test_a_text_that_nobody_would_take_is_not_sent(conf):
+    driver_common.serialize_msg({"method": "m", "args": {"a": "Ü🎉\\u0000"}})
+    for text in ("\0", "\ud800"):
+        with pytest.raises(exception.BadRequest, match="cannot be sent over the message bus: it contains a"):
+            driver_common.serialize_msg({"method": "m", "args": {"a": text}})
+
+
+def test_an_answer_is_cleaned_and_one_that_is_too_large_becomes_an_error(small):
+    incoming = object.__new__(rpc._Incoming)
+    incoming.msg_id = "1"
+    for answer in (incoming._serialized({"a": "\ud800"}),
+                   incoming._serialized(failure=(OSError, OSError("\udcff\0"), None))):
+        delivery.decode(json.dumps(answer), delivery.REPLY)
+    with pytest.raises(exception.MessageTooLarge):
+        incoming._serialized("x" * 100_000)
 
 
 def test_the_prefetch_is_bounded(conf):
