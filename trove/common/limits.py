@@ -109,6 +109,43 @@ class RateLimitingMiddleware:
         return answer(environ, start_response)
 
 
+class TenantShareMiddleware:
+    """Rejects requests of a tenant whose requests already hold its share of this process's threads.
+
+    Stands behind the context filter: all that waits (for guests, Keystone's policy, the database) is below it.
+    """
+
+    def __init__(self, app):
+        self._app = app
+        self._most = max(1, int(CONF.trove_api_threads * CONF.tenant_threads_share))
+        self._lock = threading.Lock()
+        self._held = collections.Counter()  # tenant -> requests under way; no entry for none
+
+    def __call__(self, environ, start_response):
+        tenant = environ[wsgi.CONTEXT_KEY].project_id
+        with self._lock:
+            refused = self._held[tenant] >= self._most
+            if not refused:
+                self._held[tenant] += 1
+        if refused:
+            answer = wsgi.fault_response(
+                503, f"{self._most} requests of this tenant are being worked on; try again when one is answered.",
+                {"Retry-After": "1"})
+            return answer(environ, start_response)
+        try:
+            return self._app(environ, start_response)
+        finally:
+            with self._lock:
+                self._held[tenant] -= 1
+                if not self._held[tenant]:
+                    del self._held[tenant]
+
+
+def tenant_share_factory(_global_conf, **_local_conf):
+    """Paste filter factory of the tenant's share of the threads."""
+    return TenantShareMiddleware
+
+
 def filter_factory(_global_conf, **_local_conf):
     """Paste filter factory."""
     return RateLimitingMiddleware

@@ -28,8 +28,6 @@ FAULT_KEYS = {
     500: "instanceFault", 501: "notImplemented", 503: "serviceUnavailable",
 }
 _MEDIA_TYPES = ("application/json", "application/vnd.openstack.trove+json")
-# Longest body in bytes: the largest thing that is sent, the contents of a module (16 MiB), with room around it.
-MAX_BODY = 20 * 1024 * 1024
 
 # What cannot be stored as text can reach a JSON string only as one of these escapes.
 _ODD_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
@@ -64,14 +62,15 @@ class Request(webob.Request):
         """The body as a dict; {} when there is none.
 
         Raises UnsupportedMediaType for another content type, BadRequest for what is not a JSON object, OverLimit for
-        more than MAX_BODY bytes.
+        more than max_request_body_size bytes.
         """
+        longest = CONF.max_request_body_size
         try:
-            body = self.body_file.read(MAX_BODY + 1)
+            body = self.body_file.read(longest + 1)
         except OSError:
             raise exception.BadRequest("The body is shorter than announced.") from None
-        if len(body) > MAX_BODY:
-            raise exception.OverLimit(f"The body is longer than {MAX_BODY} bytes.")
+        if len(body) > longest:
+            raise exception.OverLimit(f"The body is longer than {longest} bytes.")
         if not body:
             return {}
         if self.content_type and self.content_type != "application/json":
