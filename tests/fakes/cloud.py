@@ -30,6 +30,11 @@ class Cloud:
         self._make_users()
         self.image_id = self._make_image()
 
+    @property
+    def administrator(self):
+        """The session of the cloud's administrator, in a project of its own."""
+        return self._admin
+
     def stop(self):
         """End it."""
         self.server.stop()

@@ -9,7 +9,7 @@ from pathlib import Path
 from paste import deploy
 
 from trove.cmd import common, serving
-from trove.common import cfg, profile
+from trove.common import auth, cfg, profile
 from trove.common.cfg import CONF
 from trove.db import get_db_api
 from trove.extensions.common.service import DefaultRootController
@@ -35,6 +35,7 @@ def build_application():
     if path is None:
         raise SystemExit(f"Cannot start: [DEFAULT] api_paste_config is {CONF.api_paste_config}; there is no such file "
                          "next to the configuration file or in /etc/trove.")
+    auth.prepare_token_options()
     application = deploy.loadapp(f"config:{Path(path).resolve()}", name="trove")
     # The token filter has registered the options of its service user by now, if the file names that filter.
     if "keystone_authtoken" in CONF and "password" in CONF.keystone_authtoken:

@@ -26,7 +26,7 @@ LONGEST_REQUEST_LINE = 8190
 MOST_HEADER_LINES = 100
 # Bytes of a request's body, and of an answer, that are kept in memory; what is larger goes to a temporary file.
 _IN_MEMORY = 512 * 1024
-# Seconds between two looks at connections that took too long, and longest time until a worker notices a request to stop.
+# Seconds between two looks for connections that took too long.
 _LOOK = 1
 # Seconds after trove_api_drain_timeout in which processes end before their supervisor kills them.
 _GRACE = 5

@@ -4,17 +4,30 @@ Filters of the paste file, after ``authtoken``, which removes such headers from 
 the memory of tokens that it has verified.
 """
 import collections
+import socket
 import threading
 import time
+
+from keystonemiddleware import opts as keystone_opts
+from oslo_config import cfg
+from oslo_log import log as logging
+from oslo_utils import netutils
 
 from trove.common import exception, profile, wsgi
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
 from trove.common.fault import GLOBAL_REQUEST_ID_KEY, REQUEST_ID_KEY
 
+LOG = logging.getLogger(__name__)
+
 # Named in the paste file, in the section of authtoken.
 TOKEN_CACHE_KEY = "trove.token_cache"  # noqa: S105 - the name of a key
 MAX_TOKENS = 10000
+# Longest time in seconds for which a verified token may be believed without asking Keystone: a token that was revoked
+# works that long.
+LONGEST_TOKEN_CACHE_TIME = 60
+# Seconds between two looks whether memcached answers, and for which a look waits for each server.
+_WATCH_INTERVAL, _WATCH_TIMEOUT = 30, 1
 
 _CONFIRMED = "Confirmed"
 
@@ -63,6 +76,79 @@ class TokenCacheMiddleware:
         return self._app(environ, start_response)
 
 
+class MemcachedWatch:
+    """Logs when no server of ``memcached_servers`` answers any more, and when one does again.
+
+    keystonemiddleware then asks Keystone about every token and says nothing. One request in each 30 seconds looks.
+    servers: list of host:port; clock: function that gives seconds.
+    """
+
+    def __init__(self, app, servers, clock=time.monotonic):
+        self._app = app
+        self._servers = servers
+        self._clock = clock
+        self._looking = threading.Lock()
+        self._next = clock() + _WATCH_INTERVAL
+        self._answered = True
+
+    def __call__(self, environ, start_response):
+        if self._clock() >= self._next and self._looking.acquire(blocking=False):
+            try:
+                self._look()
+            finally:
+                self._next = self._clock() + _WATCH_INTERVAL
+                self._looking.release()
+        return self._app(environ, start_response)
+
+    def _look(self):
+        answers = any(memcached_answers(server) for server in self._servers)
+        if answers and not self._answered:
+            LOG.info("[keystone_authtoken] memcached_servers: %s answer again", ", ".join(self._servers))
+        elif self._answered and not answers:
+            LOG.error("[keystone_authtoken] memcached_servers: none of %s answers, so Keystone is asked about every "
+                      "request's token and trove-api is slow; start memcached again", ", ".join(self._servers))
+        self._answered = answers
+
+
+def memcached_answers(server):
+    """Return whether a memcached answers at ``server`` (host:port) within a second."""
+    host, port = netutils.parse_host_port(server.removeprefix("inet6:"), default_port=11211)
+    try:
+        with socket.create_connection((host, port), timeout=_WATCH_TIMEOUT) as connection:
+            connection.settimeout(_WATCH_TIMEOUT)
+            connection.sendall(b"version\r\n")
+            return connection.recv(64).startswith(b"VERSION")
+    except (OSError, ValueError):
+        return False
+
+
+def list_token_options():
+    """Return keystonemiddleware's options with our default, for the sample of the configuration file."""
+    groups = keystone_opts.list_auth_token_opts()
+    for _group, options in groups:
+        cfg.set_defaults(options, token_cache_time=LONGEST_TOKEN_CACHE_TIME)
+    return groups
+
+
+def prepare_token_options():
+    """Set our default of [keystone_authtoken] token_cache_time, and check what the operator's file says.
+
+    Called before the token filter is made. Raises SystemExit naming the option and a value that would do.
+    """
+    for group, options in keystone_opts.list_auth_token_opts():
+        CONF.register_opts(options, group)
+    CONF.set_default("token_cache_time", LONGEST_TOKEN_CACHE_TIME, group="keystone_authtoken")
+    settings = CONF.keystone_authtoken
+    if settings.token_cache_time > LONGEST_TOKEN_CACHE_TIME:
+        raise SystemExit(
+            f"Cannot start: [keystone_authtoken] token_cache_time is {settings.token_cache_time}: a token that was "
+            f"revoked would work for so many seconds. Set it to {LONGEST_TOKEN_CACHE_TIME} or less, or remove it.")
+    if settings.memcached_servers and not any(memcached_answers(server) for server in settings.memcached_servers):
+        raise SystemExit(
+            f"Cannot start: none of [keystone_authtoken] memcached_servers ({', '.join(settings.memcached_servers)}) "
+            "answers: start memcached, or remove the option to keep verified tokens in trove-api's own memory.")
+
+
 class AuthorizationMiddleware:
     """Refuses a path whose tenant is not the token's project; administrators are no exception."""
 
@@ -101,9 +187,9 @@ class ContextMiddleware:
 
 
 def token_cache_factory(_global_conf, **_local_conf):
-    """Paste filter factory of the token cache, which is left out if [keystone_authtoken] memcached_servers is set."""
+    """Paste filter factory of the token cache; with [keystone_authtoken] memcached_servers, of the watch on those."""
     if "keystone_authtoken" in CONF and CONF.keystone_authtoken.memcached_servers:
-        return lambda app: app
+        return lambda app: MemcachedWatch(app, CONF.keystone_authtoken.memcached_servers)
     return TokenCacheMiddleware
 
 

@@ -18,11 +18,11 @@ opts = [
                help="Seconds that requests in progress may take after SIGTERM before the API ends them."),
     cfg.IntOpt("backlog", default=4096, help="Length of the listening socket's queue."),
     cfg.IntOpt("client_socket_timeout", default=60, min=1,
-               help="Seconds for which a client may stop in the middle of a request or of an answer, and in which it must "
-                    "send all headers of a request. Its connection is closed then."),
+               help="Seconds for which a client may stop in the middle of a request or of an answer, and in which it "
+                    "must send all headers of a request. Then its connection is closed."),
     cfg.IntOpt("client_transfer_timeout", default=300, min=1,
-               help="Seconds in which a client must send a whole request, or read a whole answer, before its connection "
-                    "is closed, even if it keeps sending or reading."),
+               help="Seconds in which a client must send a whole request, or read a whole answer. Then its connection "
+                    "is closed, even if it is still sending or reading."),
     cfg.IntOpt("trove_api_connections", default=1000, min=1,
                help="Most open connections of an API process. One more closes the connection that has waited longest "
                     "for its client."),
@@ -31,7 +31,8 @@ opts = [
                     "connection of that address that has waited longest for its client. 0 means no limit: set it "
                     "behind a load balancer, whose address all clients share."),
     cfg.IntOpt("max_request_body_size", default=20971520, min=16384,
-               help="Longest accepted body of a request in bytes. A module's contents need up to 16 MiB and some room."),
+               help="Longest accepted body of a request in bytes. The contents of a module need up to 16 MiB and "
+                    "some room."),
     cfg.IntOpt("max_buffered_bodies", default=256, min=1,
                help="MiB of request bodies that an API process keeps, in memory or temporary files, before it rejects "
                     "bodies of more than 512 KiB with 503."),

@@ -1,6 +1,7 @@
 """A real MariaDB or MySQL of the test's own, driven by the agent's code in directories of its own."""
 import os
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def engine(request):
         yield request.param
 
 
+def free_port():
+    """Return a port of the loopback address that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Guest:
     """The directories of one guest with an engine, and what the control plane would send to it."""
 
@@ -39,7 +47,8 @@ class Guest:
         self.engine = engine
         self.layout = Layout(
             mount_point=root / "mysql", config_file=root / "etc/my.cnf", overrides=root / "etc/conf.d",
-            run_dir=root / "run", template=root / "template", log_file=root / "log/error.log")
+            run_dir=root / "run", template=root / "template", log_file=root / "log/error.log",
+            own_port=free_port())
         self.layout.log_file.parent.mkdir()
         self.layout.config_file.parent.mkdir()
         self.layout.overrides.mkdir()

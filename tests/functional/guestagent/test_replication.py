@@ -1,14 +1,13 @@
 """Sources and replicas: real servers that follow each other over TCP, driven by the agent's own code."""
 import contextlib
 import shutil
-import socket
 import threading
 import time
 
 import pymysql
 import pytest
 
-from tests.functional.guestagent.conftest import end, make_guest
+from tests.functional.guestagent.conftest import end, free_port, make_guest
 from tests.functional.guestagent.test_backup import FULL, PASSWORD, Backups, Machine, container, running_cloud  # noqa: F401
 from trove.common import exception, template, utils
 from trove.common.context import TroveContext
@@ -19,12 +18,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.parametriz
     scope="session")]
 
 BINLOG = ("MysqlBinlogReplication", "trove.guestagent.strategies.replication.mysql_binlog")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Node(Machine):

@@ -11,7 +11,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from onebox import bench_api, bench_backup, bench_failover, bench_guests, quickstart
+from onebox import bench_api, bench_backup, bench_failover, bench_guests, bench_slow, quickstart
 from onebox.settings import SetupError, choose, exclusive
 from onebox.show import Progress
 
@@ -95,6 +95,7 @@ def _parser():
     api.add_argument("--workers", type=_count, nargs="+", default=[1, 2], help="numbers of workers (default: 1 2)")
     api.add_argument("--only", metavar="PATH", help="one route below the tenant, such as /instances/{instance_id}")
     api.add_argument("--connection", help="URL of a database that may be emptied (default: a SQLite file of its own)")
+    add("slow", bench_slow.run)
     add("memory", bench_guests.memory)
     backup = add("backup", bench_backup.run)
     backup.add_argument("--size-mb", type=_count, default=300, help="MB of data (default: %(default)s)")

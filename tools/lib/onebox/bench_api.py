@@ -30,17 +30,17 @@ RATE = 200  # of the show per second and worker that is asked for: half of what 
 def run(settings, progress, arguments):
     """Requests/s and latency of every GET with many instances; statements and remote calls of each, counted."""
     directory, rows = settings.state / "bench", []
-    options = _configure(settings, directory, arguments.connection)
-    callers = _callers(settings)
-    tenant = callers[policy.MEMBER][0]
+    options = configure(settings, directory, arguments.connection)
+    askers = callers(settings)
+    tenant = askers[policy.MEMBER][0]
     with progress.step("database"):
-        _prepare(options, tenant)
+        prepare(options, tenant)
     known = 0
     for count in sorted(arguments.count):
         with progress.step(f"{count} instances"):
-            variables = _fill(tenant, count - known)
+            variables = fill(tenant, count - known)
         known = count
-        targets = [(row.path.removeprefix("/{tenant_id}"), *callers[row.role]) for row in api.ROUTES
+        targets = [(row.path.removeprefix("/{tenant_id}"), *askers[row.role]) for row in api.ROUTES
                    if row.method == "GET" and row.path.startswith("/{tenant_id}")
                    and (arguments.only is None or row.path == "/{tenant_id}" + arguments.only)]
         if not targets:
@@ -48,14 +48,14 @@ def run(settings, progress, arguments):
         exact = _exact(targets, variables)
         for workers in arguments.workers:
             with progress.step(f"{count} instances, {workers} workers"), \
-                    _served(settings, options, directory, workers) as url:
+                    served(settings, options, directory, workers) as url:
                 rows += [{"request": name, "instances": count, "workers": workers, **found,
                           **exact.get(name, {})} for name, found in _loads(url, targets, variables, workers, exact)]
     rows[0]["note"] = f"{CLIENTS} clients for each worker; SQL, remote: statements and calls of one request"
     return rows, False
 
 
-def _configure(settings, directory, connection):
+def configure(settings, directory, connection):
     """Write the configuration file; returns the arguments that name it."""
     groups = config.control_plane(settings, cloud.service_environment(settings))
     groups["DEFAULT"] |= {"taskmanager_queue": NAME, "max_instances_per_tenant": -1, "max_volumes_per_tenant": -1,
@@ -69,7 +69,7 @@ def _configure(settings, directory, connection):
     return ["--config-file", str(directory / "trove.conf")]
 
 
-def _callers(settings):
+def callers(settings):
     """{who may call a route: (project id, token)}."""
     tenant, admin = (cloud.session(environment(settings)) for environment in (
         cloud.tenant_environment, cloud.admin_environment))
@@ -77,7 +77,8 @@ def _callers(settings):
     return {policy.MEMBER: tenant, policy.ADMIN_OR_NAMED: tenant, policy.ADMIN: admin}
 
 
-def _prepare(options, tenant):
+def prepare(options, tenant):
+    """Make the database of the configuration files that ``options`` name, and connect this process to it."""
     services.run_script("trove-manage", *options, "db_recreate")
     services.run_script("trove-manage", *options, "datastore_update", "mariadb", "")
     services.run_script("trove-manage", *options, "datastore_version_update", "mariadb", "10.11", "mariadb",
@@ -94,7 +95,7 @@ def _prepare(options, tenant):
             datastore_version_id=session.execute(sqlalchemy.select(tables.datastores.c.default_version_id)).scalar()))
 
 
-def _fill(tenant, number):
+def fill(tenant, number):
     """Insert so many instances; returns {variable of a path: what stands for it}."""
     with get_db_api().writer() as session:
         def first(column):
@@ -131,7 +132,7 @@ def _exact(targets, variables):
 
 
 @contextlib.contextmanager
-def _served(settings, options, directory, workers):
+def served(settings, options, directory, workers):
     """trove-api with so many workers while the block runs; gives its URL."""
     port, file = free_port(directory), directory / "api.conf"
     write(file, config.text({"DEFAULT": {"bind_port": port, "trove_api_workers": workers}}))

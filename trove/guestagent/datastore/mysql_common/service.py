@@ -1,10 +1,14 @@
 """The server of the MySQL family in a guest: its files, its data directory, its administrator, starting and stopping.
 
+The agent connects by a way of its own, a port for administrators on the loopback address with a count of connections
+that its users' do not use up. So the users cannot shut the agent out.
+
 Whether MariaDB or MySQL is installed is found by looking; what differs between them stands in the table of engines.
 """
 import configparser
 import contextlib
 import shutil
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +26,12 @@ from trove.guestagent.datastore.service import BaseDbStatus
 LOG = logging.getLogger(__name__)
 
 ADMIN_USER = "os_admin"
+OWN_ADDRESS = "127.0.0.1"
+# Connections that commands of this agent hold at the same time; further ones wait. The heartbeat's comes on top.
+_CONNECTIONS = 16
+# What MariaDB takes on the agent's port: those of the agent, and the threads of a backup program.
+_OWN_CONNECTIONS = _CONNECTIONS + 8
+_OWN_WAY = "ownway"  # change id of the layer that opens it
 
 # Where servers are looked for; an agent's own PATH need not have them.
 PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
@@ -35,23 +45,34 @@ _DENIED = (1045, 1698)
 _NOT_LISTENING = (2002, 2003)
 # The server ended while it was asked.
 _GONE = (2006, 2013)
+# Answers on the agent's own port after which the socket may do: it is full (a user took it), no such account (data of
+# another server), no host (an older agent's account).
+_SHUT = (1040, 1045, 1130)
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A server program. initialise: arguments that make a data directory, to which --datadir and --user are added."""
+    """A server program. initialise: arguments that make a data directory, to which --datadir and --user are added;
+    own_way: options that open the agent's port, "{port}" stands for its number.
+    """
 
     server: str
     unit: str
     initialise: tuple
+    own_way: dict
 
 
 ENGINES = (
     # First, as its packages also have a program called mysqld.
     Engine("mariadbd", "mariadb.service",
            ("mariadb-install-db", "{defaults}", "--auth-root-authentication-method=socket", "--skip-test-db",
-            "--skip-name-resolve")),
-    Engine("mysqld", "mysql.service", ("mysqld", "{defaults}", "--initialize-insecure")),
+            "--skip-name-resolve"),
+           # MariaDB opens it on bind_address; the guest's security group lets nobody reach it from outside.
+           {"extra_port": "{port}", "extra_max_connections": _OWN_CONNECTIONS}),
+    Engine("mysqld", "mysql.service", ("mysqld", "{defaults}", "--initialize-insecure"),
+           # "loose": MySQL 5.7 has no such port, and its agent uses the socket.
+           {"loose_admin_address": "127.0.0.1", "loose_admin_port": "{port}",
+            "loose_create_admin_listener_thread": 1}),
 )
 
 
@@ -66,6 +87,7 @@ class Layout:
     template: Path = Path("/var/lib/mysql.template")
     log_file: Path = Path("/var/log/mysql/error.log")
     user: str = "mysql"
+    own_port: int = 33062
 
     @property
     def data(self):
@@ -101,14 +123,37 @@ class MySqlStatus(BaseDbStatus):
     def __init__(self, app):
         super().__init__()
         self.app = app
+        self._full = False
 
     def get_actual_db_status(self):
         """RUNNING when it answers, BLOCKED when only its process is there, else CRASHED or SHUTDOWN."""
         try:
-            self.app.connect().close()
+            connection = self.app.connect()
         except pymysql.err.MySQLError as error:
             return self._status_after(error.args[0] if error.args else None)
+        with contextlib.closing(connection):
+            self._note_whether_full(connection)
         return ServiceStatuses.RUNNING
+
+    def _note_whether_full(self, connection):
+        """Log when the users' connections have reached max_connections, and when there is room again."""
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT @@GLOBAL.max_connections")
+                most = int(cursor.fetchone()[0])
+                cursor.execute("SHOW GLOBAL STATUS LIKE 'Threads_connected'")
+                connected = int(cursor.fetchone()[1])
+        except pymysql.err.MySQLError as error:
+            LOG.warning("%s: could not count the server's connections: %s", CONF.guest_id, error)
+            return
+        if (connected >= most) != self._full:
+            self._full = not self._full
+            if self._full:
+                LOG.warning("%s: max_connections reached: %d connections to the database server are open and it allows "
+                            "%d, so it rejects further users", CONF.guest_id, connected, most)
+            else:
+                LOG.info("%s: the database server has room for users again: %d of %d connections", CONF.guest_id,
+                         connected, most)
 
     def _status_after(self, code):
         if code in _ALIVE:
@@ -129,6 +174,7 @@ class MySqlApp:
         self.configuration = configuration.ConfigurationManager(
             layout.config_file, layout.overrides, "mysqld", layout.user)
         self._service = None
+        self._places = threading.BoundedSemaphore(_CONNECTIONS)
 
     @property
     def service(self):
@@ -153,25 +199,48 @@ class MySqlApp:
         return parser.get("client", "password", fallback="")
 
     def connect(self, user=ADMIN_USER, password=None, timeout=None):
-        """A new connection through the socket; the administrator's by default. Raises pymysql.err.MySQLError.
+        """Return a new connection, the administrator's by default. Raises pymysql.err.MySQLError.
 
+        The administrator uses the agent's own way, and the socket only where that is not open: another user, or a
+        server that was configured before there was one.
         timeout: seconds for one statement, agent_call_high_timeout if None.
         """
         timeout = timeout or CONF.agent_call_high_timeout
         if password is None:
             password = self._admin_password() if user == ADMIN_USER else ""
-        return pymysql.connect(unix_socket=str(self.layout.socket), user=user, password=password, charset="utf8mb4",
-                               autocommit=True, connect_timeout=5, read_timeout=timeout, write_timeout=timeout)
+        arguments = {"user": user, "password": password, "charset": "utf8mb4", "autocommit": True,
+                     "connect_timeout": 5, "read_timeout": timeout, "write_timeout": timeout}
+        if user == ADMIN_USER:
+            try:
+                return pymysql.connect(host=OWN_ADDRESS, port=self.layout.own_port, **arguments)
+            except pymysql.err.OperationalError as error:
+                refused = isinstance(getattr(error, "original_exception", None), ConnectionRefusedError)
+                if not refused and error.args[0] not in _SHUT:
+                    raise
+                LOG.debug("%s: the agent's own port is not open, the socket is used: %s", CONF.guest_id, error)
+        return pymysql.connect(unix_socket=str(self.layout.socket), **arguments)
+
+    def way(self):
+        """Return the arguments with which a client program connects as the agent does."""
+        connection = self.connect()
+        with contextlib.closing(connection):
+            if connection.unix_socket:
+                return [f"--socket={self.layout.socket}"]
+        return [f"--host={OWN_ADDRESS}", f"--port={self.layout.own_port}"]
 
     @contextlib.contextmanager
     def session(self, **kwargs):
-        """A Session (``sql``) for the time of the block."""
-        connection = self.connect(**kwargs)
+        """A Session (``sql``) for the time of the block.
+
+        Raises TroveError when the agent's commands hold too many connections for agent_call_high_timeout seconds.
+        """
+        if not self._places.acquire(timeout=CONF.agent_call_high_timeout):
+            raise exception.TroveError(f"{_CONNECTIONS} other commands of the agent are using the database server.")
         try:
-            with connection.cursor() as cursor:
+            with contextlib.closing(self.connect(**kwargs)) as connection, connection.cursor() as cursor:
                 yield sql.Session(cursor)
         finally:
-            connection.close()
+            self._places.release()
 
     @contextlib.contextmanager
     def own_session(self, **kwargs):
@@ -210,6 +279,8 @@ class MySqlApp:
         if contents:
             self.configuration.save_configuration(contents)
         self.configuration.apply_override(overrides)
+        own_way = {name: str(value).format(port=self.layout.own_port) for name, value in find_engine().own_way.items()}
+        self.configuration.apply_override(own_way, configuration.SYSTEM_GROUP, _OWN_WAY)
 
     def prepare_data(self, fill=None):
         """Make the data directory: from the image's template, or by the engine's own means. One that is there is kept.

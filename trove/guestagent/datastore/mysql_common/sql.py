@@ -13,6 +13,9 @@ from trove.guestagent.datastore.mysql_common import dialect
 
 LOG = logging.getLogger(__name__)
 
+# From where the administrator comes: the socket, and the agent's own port, as servers without a name service see it.
+ADMINISTRATOR_HOSTS = ("localhost", "127.0.0.1")
+
 
 def quote(name):
     """A name as SQL has it."""
@@ -62,11 +65,13 @@ def making_of_administrator(name, password):
     """
     if not re.fullmatch(r"\w+", name + password, re.ASCII):
         raise ValueError("not a plain word")
-    account = f"'{name}'@'localhost'"
-    return (f"SET SESSION sql_log_bin = 0;\n"
-            f"CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '{password}';\n"
-            f"ALTER USER {account} IDENTIFIED BY '{password}' ACCOUNT UNLOCK;\n"
-            f"GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION;\n")
+    statements = "SET SESSION sql_log_bin = 0;\n"
+    for host in ADMINISTRATOR_HOSTS:
+        account = f"'{name}'@'{host}'"
+        statements += (f"CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '{password}';\n"
+                       f"ALTER USER {account} IDENTIFIED BY '{password}' ACCOUNT UNLOCK;\n"
+                       f"GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION;\n")
+    return statements
 
 
 class Session:
@@ -109,9 +114,10 @@ class Session:
         self.execute("ALTER USER %s@%s IDENTIFIED BY %s", (name, host, password))
 
     def make_administrator(self, name, password):
-        """Make the local account with all rights and this password."""
-        self.set_password(name, "localhost", password)
-        self.execute("GRANT ALL PRIVILEGES ON *.* TO %s@'localhost' WITH GRANT OPTION", (name,))
+        """Make the local accounts with all rights and this password."""
+        for host in ADMINISTRATOR_HOSTS:
+            self.set_password(name, host, password)
+            self.execute("GRANT ALL PRIVILEGES ON *.* TO %s@%s WITH GRANT OPTION", (name, host))
 
     def close_other_doors(self, keep_root=False):
         """Remove anonymous accounts and root over the network; a local root without a password gets a secret one.

@@ -25,7 +25,7 @@ class _Physical(base.BackupRunner):
         temporary = self.work / "target"
         temporary.mkdir(exist_ok=True)
         return [*self.program[:1], f"--defaults-file={options}", *self.program[1:], "--stream=xbstream",
-                f"--datadir={self.app.layout.data}", f"--socket={self.app.layout.socket}",
+                f"--datadir={self.app.layout.data}", *self.app.way(),
                 f"--extra-lsndir={self.work}", *self.increment(), *self.options(), *self.target(temporary)]
 
     def target(self, directory):
@@ -105,6 +105,6 @@ class MySQLDump(base.BackupRunner):
         """The dumping program."""
         with self.app.session() as session:
             dialect = session.dialect
-        return ["mysqldump", f"--defaults-file={self.app.client_file}", "--all-databases", "--single-transaction",
-                "--quick", "--routines", "--triggers", "--events", "--hex-blob", "--default-character-set=utf8mb4",
-                *dialect.dump_options, *self.options()]
+        return ["mysqldump", f"--defaults-file={self.app.client_file}", *self.app.way(), "--all-databases",
+                "--single-transaction", "--quick", "--routines", "--triggers", "--events", "--hex-blob",
+                "--default-character-set=utf8mb4", *dialect.dump_options, *self.options()]

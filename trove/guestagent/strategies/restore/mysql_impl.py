@@ -95,7 +95,7 @@ class MySQLDump(base.RestoreRunner):
 
     def restore(self, stream):
         """See the base."""
-        stream.into(["mysql", f"--defaults-file={self.app.client_file}", "--binary-mode",
+        stream.into(["mysql", f"--defaults-file={self.app.client_file}", *self.app.way(), "--binary-mode",
                      "--default-character-set=utf8mb4"])
         with self.app.session() as session:
             session.execute("FLUSH PRIVILEGES")
