@@ -114,12 +114,12 @@ def test_headers_have_a_deadline(start, pause):
     process = start(client_socket_timeout=2)
     begun = time.monotonic()
     with socket.create_connection(("127.0.0.1", process.port), timeout=pause) as connection:
-        while time.monotonic() < begun + 20:
+        while time.monotonic() < begun + 50:
             with contextlib.suppress(TimeoutError, BrokenPipeError):
                 connection.sendall(b"G")
                 if not connection.recv(1):
                     break
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 40
 
 
 def test_a_body_has_a_deadline(start):
@@ -127,12 +127,12 @@ def test_a_body_has_a_deadline(start):
     begun = time.monotonic()
     with socket.create_connection(("127.0.0.1", process.port), timeout=0.3) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
-        while time.monotonic() < begun + 20:
+        while time.monotonic() < begun + 50:
             with contextlib.suppress(TimeoutError, BrokenPipeError):
                 connection.sendall(b"x")
                 if not connection.recv(1):
                     break
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 40
 
 
 @pytest.mark.parametrize("head", ["Content-Length: 20001", "Transfer-Encoding: chunked"])

@@ -1,7 +1,12 @@
 """Leaky buckets, by a clock of the test's own."""
-import pytest
+import threading
 
-from trove.common.limits import RateLimit, RateLimiter
+import pytest
+import webob
+
+from trove.common import wsgi
+from trove.common.context import TroveContext
+from trove.common.limits import RateLimit, RateLimiter, TenantShareMiddleware
 
 GETS = RateLimit("GET", "*", ".*", 6)  # one unit leaks out in 10 s
 POSTS = RateLimit("POST", "*", ".*", 60)
@@ -69,3 +74,47 @@ def test_memory_is_bounded_and_the_busy_are_kept(clock):
         limiter.take(f"tenant-{number}", "GET", "/x")
     assert len(limiter._buckets) == 10
     assert limiter.take("busy", "GET", "/x") is not None
+
+
+def test_a_tenant_holds_a_share_of_the_threads(conf):
+    conf.set_override("trove_api_threads", 4)
+    conf.set_override("tenant_threads_share", 0.5)
+    entered, go_on = threading.Semaphore(0), threading.Event()
+
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/slow":
+            entered.release()
+            assert go_on.wait(30)
+        return webob.Response(status=204)(environ, start_response)
+    shared = TenantShareMiddleware(application)
+
+    def ask(tenant, path="/"):
+        request = webob.Request.blank(path)
+        request.environ[wsgi.CONTEXT_KEY] = TroveContext(project_id=tenant)
+        return request.get_response(shared)
+    threads = [threading.Thread(target=ask, args=("t", "/slow")) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+        assert entered.acquire(timeout=30)
+    refused = ask("t")
+    assert (refused.status_int, refused.headers["Retry-After"]) == (503, "1")
+    assert "2 requests of this tenant" in refused.json["serviceUnavailable"]["message"]
+    assert ask("other").status_int == 204
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert ask("t").status_int == 204
+    assert not shared._held
+
+
+def test_an_error_gives_the_place_back(conf):
+    conf.set_override("trove_api_threads", 1)
+
+    def application(environ, start_response):
+        raise ZeroDivisionError
+    shared = TenantShareMiddleware(application)
+    for _ in range(3):
+        request = webob.Request.blank("/")
+        request.environ[wsgi.CONTEXT_KEY] = TroveContext(project_id="t")
+        with pytest.raises(ZeroDivisionError):
+            request.get_response(shared)
