@@ -5,6 +5,7 @@ has arrived, and its answer is buffered, so a client that sends or reads slowly 
 """
 import errno
 import os
+import select
 import socket
 import threading
 import time
@@ -86,6 +87,17 @@ class _Task(task.WSGITask):
             self.set_close_on_finish()
         super().execute()
 
+    def write(self, data):
+        """Send head and body of a usual answer together: one packet and one system call instead of two."""
+        whole = not self.wrote_header and data and self.content_length == len(data) and self.has_body
+        if not whole:
+            super().write(data)
+            return
+        head = self.build_response_header()
+        self.wrote_header = True
+        self.content_bytes_written = len(data)
+        self.channel.write_soon(head + data)
+
 
 class _Channel(channel.HTTPChannel):
     """A client's connection."""
@@ -156,6 +168,14 @@ class _Server(server.TcpWSGIServer):
     channel_class = _Channel
     stopping = False
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        # waitress looks at every connection in each pass, which makes a request slower the more others are idle. Here
+        # only those are looked at that had an event, or that a worker thread may have changed.
+        self._poller = select.epoll()
+        self._watched = {}  # file descriptor -> events that the poller waits for
+        self._busy = set()  # file descriptors of connections with a request that is worked on
+
     def has_too_many_bodies(self):
         """Whether the bodies that are kept for all connections exceed ``max_buffered_bodies``."""
         kept = sum(each.buffered for each in list(self.active_channels.values()))
@@ -166,7 +186,9 @@ class _Server(server.TcpWSGIServer):
         before = set(self.active_channels)
         super().handle_accept()
         for number in set(self.active_channels) - before:
+            self._watched.pop(number, None)  # of a connection that had the number before
             self._make_room(self.active_channels[number])
+            self._attend(number)
 
     def _make_room(self, newest):
         everyone = list(self.active_channels.values())
@@ -186,13 +208,49 @@ class _Server(server.TcpWSGIServer):
         """Let an unexpected error of the listening socket end the process: its supervisor starts another."""
         raise  # noqa: PLE0704 - waitress calls this while it handles the exception
 
+    def readable(self):
+        """Whether to accept connections; what waitress does here besides is done by ``serve``."""
+        return self.accepting
+
     def serve(self):
         """Run until ``stop`` was called and the last request is answered."""
+        next_look = time.monotonic() + _LOOK
+        for number in list(self._map):
+            self._attend(number)
         while not self.stopping or self._has_requests():
-            wasyncore.poll2(_LOOK, self._map)
+            for number, events in self._poller.poll(_LOOK):
+                if number in self._map:  # it was not closed by what was done before
+                    wasyncore.readwrite(self._map[number], events)
+                    self._attend(number)
+            for number in list(self._busy):
+                self._attend(number)
+            if time.monotonic() >= next_look:
+                self.maintenance(time.time())
+                next_look = time.monotonic() + _LOOK
             if self.stopping and self.socket is not None:
                 wasyncore.dispatcher.close(self)
                 self.socket = None
+
+    def _attend(self, number):
+        """Let the poller wait for what the object with this file descriptor is ready to do."""
+        each = self._map.get(number)
+        before = self._watched.pop(number, 0)
+        if each is None:  # the kernel has forgotten it as well
+            self._busy.discard(number)
+            return
+        if getattr(each, "requests", None):
+            self._busy.add(number)
+        else:
+            self._busy.discard(number)
+        wanted = select.EPOLLIN * bool(each.readable()) | select.EPOLLOUT * bool(each.writable())
+        if wanted and before and wanted != before:
+            self._poller.modify(number, wanted)
+        elif wanted and not before:
+            self._poller.register(number, wanted)
+        elif before and not wanted:
+            self._poller.unregister(number)
+        if wanted:
+            self._watched[number] = wanted
 
     def _has_requests(self):
         return any(each.requests or each.request or each.total_outbufs_len for each in
