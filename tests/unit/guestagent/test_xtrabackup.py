@@ -64,7 +64,8 @@ def agent(request, conf, tmp_path, monkeypatch):
     conf.set_override("storage_namespace", "tests.fakes.storage")
     conf.set_override("storage_strategy", "MemoryStorage")
     layout = Layout(Path("/data"), config_file=Path("/etc/my.cnf"), run_dir=Path("/run/db"))
-    made = BackupAgent(request.param, SimpleNamespace(layout=layout, client_file=tmp_path / "client.cnf"))
+    made = BackupAgent(request.param, SimpleNamespace(
+        layout=layout, client_file=tmp_path / "client.cnf", way=lambda: ["--host=127.0.0.1", "--port=33062"]))
     made.calls = lambda: [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
     made.fault = tmp_path / "fault"
     made.state = tmp_path / "state/backup"
@@ -88,7 +89,7 @@ def test_a_full_backup(agent, conf):
     work = agent.state
     assert agent.calls() == [[
         "xtrabackup", f"--defaults-file={work}/backup.cnf", "--backup", "--stream=xbstream", "--datadir=/data/data",
-        "--socket=/run/db/mysqld.sock", f"--extra-lsndir={work}", f"--target-dir={work}/target"]]
+        "--host=127.0.0.1", "--port=33062", f"--extra-lsndir={work}", f"--target-dir={work}/target"]]
     assert storage.METADATA["b-0"] == {"lsn": "100", "compression": "zstd"}
     assert not work.exists()
 
