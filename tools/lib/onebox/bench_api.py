@@ -60,6 +60,7 @@ def configure(settings, directory, connection):
     groups = config.control_plane(settings, cloud.service_environment(settings))
     groups["DEFAULT"] |= {"taskmanager_queue": NAME, "max_instances_per_tenant": -1, "max_volumes_per_tenant": -1,
                           "remote_guest_client": f"{bench_guest.__name__}.client", "agent_heartbeat_expiry": 86400,
+                          "tenant_threads_share": 1,  # all its clients are one tenant
                           **{f"http_{verb}_rate": 0 for verb in ("get", "post", "put", "delete")}}
     if connection is None:
         connection = f"sqlite:///{directory / 'trove.sqlite'}"

@@ -22,7 +22,8 @@ def run(settings, progress, arguments):
     directory = settings.state / "bench"
     options = bench_api.configure(settings, directory, None)
     # All come from one address here, as behind a load balancer: the limit for each address would end the slow ones.
-    write(directory / "slow.conf", config.text({"DEFAULT": {"max_connections_per_address": 0}}))
+    write(directory / "slow.conf", config.text({"DEFAULT": {
+        "max_connections_per_address": 0, "tenant_threads_share": 0.75}}))
     options += ["--config-file", str(directory / "slow.conf")]
     callers = bench_api.callers(settings)
     (tenant, token), (other, others_token) = callers[policy.MEMBER], callers[policy.ADMIN]
