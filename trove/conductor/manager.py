@@ -17,6 +17,8 @@ from trove.notification import events
 
 LOG = logging.getLogger(__name__)
 
+# Seconds by which a clock can be wrong.
+_LONGEST_DIFFERENCE = 10 ** 10
 # Characters of what a guest says of an error.
 _LONGEST_MESSAGE = 500
 
@@ -185,7 +187,7 @@ def _clock_difference(payload, sent):
     A report from the past may have waited for a conductor: that its clock is behind only the guest can tell.
     """
     behind = (payload or {}).get("seconds_behind")
-    if isinstance(behind, int) and not isinstance(behind, bool) and behind > 0:
+    if isinstance(behind, int) and not isinstance(behind, bool) and 0 < behind < _LONGEST_DIFFERENCE:
         return -behind
     ahead = 0 if sent is None else sent - time.time()
     return ahead if ahead > CONF.bus_command_validity else 0

@@ -377,6 +377,22 @@ def test_a_recorded_command_is_obeyed_once_also_after_a_restart(programs, contex
         replay()
 
 
+def test_an_agent_that_hung_obeys_nothing_that_was_given_up(programs, context, conf):
+    conf.set_override("bus_command_validity", 10)
+    conf.set_override("agent_call_low_timeout", 1)
+    programs.running["agent"].send_signal(signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            with pytest.raises(exception.GuestTimeout):
+                api.API(context, INSTANCE).rpc_ping()
+        time.sleep(11)
+    finally:
+        programs.running["agent"].send_signal(signal.SIGCONT)
+    eventually(lambda: programs.events("agent").count("message.replayed") == 3, programs, "agent")
+    assert programs.log("agent").count("and is valid for 10 s") == 3
+    check_that_all_work(programs)
+
+
 def test_a_clock_that_is_off_is_told(programs, context, monkeypatch):
     """The control plane's clock is ahead, which is the same as a guest's that is behind."""
     ahead = time.time

@@ -1,4 +1,5 @@
 """The conductor: what counts of what guests report, in any order, twice, forged, and from several at once."""
+import re
 import threading
 import time
 
@@ -371,3 +372,17 @@ def test_what_replicas_may_say_of_themselves(given, kept):
 def test_what_they_may_not(given):
     with pytest.raises(ValueError, match="replication"):
         models.replication_health(given)
+
+
+@pytest.mark.parametrize(("ahead", "behind", "fault"), [
+    (0, None, None), (100, None, None), (-5000, None, None), (130, None, "13[01] s ahead"), (0, 500, "500 s behind"),
+    (0, True, None), (0, "5", None), (0, -5, None), (0, 1e308, None), (0, 10 ** 400, None)])
+def test_a_clock_by_which_a_guest_refuses_commands_is_its_fault_once(db_populated, ahead, behind, fault):
+    for number in range(2):
+        payload = {} if behind is None else {"seconds_behind": behind}
+        send("heartbeat", time.time() + ahead + number / 1000, payload=payload)
+    found = [row["message"] for row in rows(db_populated, tables.instance_faults)]
+    assert len(found) == (1 if fault else 0)
+    if fault:
+        assert re.fullmatch(rf"The clock of the guest is {fault}. It refuses commands until the clock is set right.",
+                            found[0])
