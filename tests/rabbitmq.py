@@ -26,11 +26,16 @@ def _free_port():
 
 
 class RabbitMQ:
-    """One node: ``transport_url``, ``address`` (host:port), ``management_url``; ``start`` first, ``stop`` last."""
+    """One node: ``transport_url``, ``address`` (host:port), ``management_url``; ``start`` first, ``stop`` last.
 
-    def __init__(self):
+    tls: directory with ca.pem and broker.pem, for a node that speaks only TLS and wants certificates; None for plain.
+    """
+
+    def __init__(self, tls=None):
         self._processes = []
         self.directory = None
+        self._tls = tls
+        self.verify = str(tls / "ca.pem") if tls else True
 
     def start(self):
         """Start it and wait until its management API answers. Raises RuntimeError with the end of its log."""
@@ -40,10 +45,10 @@ class RabbitMQ:
         self.directory = Path(tempfile.mkdtemp(prefix="trove-test-rabbitmq-"))
         amqp, management, epmd, self._dist = (_free_port() for _ in range(4))
         self.address = f"127.0.0.1:{amqp}"
-        self.management_url = f"http://127.0.0.1:{management}"
+        self.management_url = f"http{'s' if self._tls else ''}://127.0.0.1:{management}"
         self.transport_url = f"rabbit://{ADMIN}:{PASSWORD.replace(' ', '%20')}@{self.address}//"
         (self.directory / "rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{amqp}\nmanagement.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management}\n"
+            self._listeners(amqp, management) +
             f"default_user = {ADMIN}\ndefault_pass = {PASSWORD}\nvm_memory_high_watermark.absolute = 500MB\n"
             "disk_free_limit.absolute = 10MB\n")
         (self.directory / "enabled_plugins").write_text("[rabbitmq_management].\n")
@@ -57,7 +62,8 @@ class RabbitMQ:
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.directory / "enabled_plugins"),
             "RABBITMQ_PID_FILE": str(self.directory / "pid"), "LANG": "C.UTF-8"}
         if os.geteuid() == 0:
-            shutil.chown(self.directory, "nobody", "nogroup")
+            for path in (self.directory, *self.directory.glob("*.pem")):
+                shutil.chown(path, "nobody", "nogroup")
         try:
             self._spawn("epmd", "-port", str(epmd), "-address", "127.0.0.1")
             self.start_node(str(programs[-1]))
@@ -66,6 +72,20 @@ class RabbitMQ:
             raise
         return self
 
+    def _listeners(self, amqp, management):
+        if not self._tls:
+            return (f"listeners.tcp.1 = 127.0.0.1:{amqp}\nmanagement.tcp.ip = 127.0.0.1\n"
+                    f"management.tcp.port = {management}\n")
+        for name in ("ca.pem", "broker.pem"):
+            shutil.copy(self._tls / name, self.directory)
+        files = {"cacertfile": self.directory / "ca.pem", "certfile": self.directory / "broker.pem",
+                 "keyfile": self.directory / "broker.pem", "versions.1": "tlsv1.3", "versions.2": "tlsv1.2"}
+        return (f"listeners.tcp = none\nlisteners.ssl.1 = 127.0.0.1:{amqp}\nmanagement.ssl.ip = 127.0.0.1\n"
+                f"management.ssl.port = {management}\n"
+                "ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n"
+                + "".join(f"{prefix}.{name} = {value}\n" for prefix in ("ssl_options", "management.ssl")
+                          for name, value in files.items()))
+
     def start_node(self, program=None):
         """Start the broker itself (again), with what it keeps on disk."""
         self._program = program or self._program
@@ -73,8 +93,8 @@ class RabbitMQ:
         deadline = time.monotonic() + START_TIMEOUT
         while True:
             try:
-                requests.get(f"{self.management_url}/api/overview", auth=(ADMIN, PASSWORD),
-                             timeout=5).raise_for_status()
+                requests.get(f"{self.management_url}/api/overview", auth=(ADMIN, PASSWORD), timeout=5,
+                             verify=self.verify).raise_for_status()
                 return
             except requests.RequestException as error:
                 if self._processes[-1].poll() is not None or time.monotonic() > deadline:

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import json
 import logging as std_logging
+import ssl
 import sys
 
 # oslo.service installs eventlet and its neighbours look for it. No process of ours uses it: not to find it spares each
@@ -17,9 +18,11 @@ from oslo_service import backend as oslo_service_backend  # noqa: E402
 # Chosen before oslo.messaging is imported: it would otherwise pull in eventlet, which no process of ours uses.
 oslo_service_backend.init_backend(oslo_service_backend.BackendType.THREADING)
 
+import kombu  # noqa: E402
 import oslo_messaging as messaging  # noqa: E402
 from amqp import exceptions as amqp_errors  # noqa: E402
 from kombu import entity as kombu_entity  # noqa: E402
+from kombu import exceptions as kombu_errors  # noqa: E402
 from oslo_log import log as logging  # noqa: E402
 from oslo_messaging import transport as messaging_transport  # noqa: E402
 from oslo_messaging._drivers import amqp as driver_amqp  # noqa: E402
@@ -40,6 +43,8 @@ VERSION_ALIASES = {"icehouse": "1.0", "juno": "1.0", "kilo": "1.0", "liberty": "
 
 # The library registers transport_url only when a transport is made; programs check it before.
 CONF.register_opts(messaging_transport._transport_opts)
+# And those of the driver, among them TLS.
+CONF.register_opts(impl_rabbit.rabbit_opts, group="oslo_messaging_rabbit")
 
 # Characters of what a guest says of an error.
 _LONGEST_ERROR = 500
@@ -241,13 +246,14 @@ class _Signed:
         return {**self.context.to_dict(), "trace_info": None, "origin": self.origin, "proof": self.proof}
 
 
-def signed(context, key, method, args, origin=None, valid=None):
+def signed(context, key, method, args, origin=None, valid=None, next_key=None):
     """The context with which to send ``method`` (with ``args``) to a guest whose key is ``key``; good for one send.
 
-    origin: of ``trove.common.origin``; valid: seconds in which the guest must have it, bus_command_validity if None.
+    origin: of ``trove.common.origin``; valid: seconds in which the guest must have it, bus_command_validity if None;
+    next_key: the key that the guest is being given, if it is. It holds one of both, and either proof lets it obey.
     """
     order = envelope.new_order(CONF.bus_command_validity if valid is None else valid)
-    return _Signed(context, envelope.sign_command(key, method, args, order), origin)
+    return _Signed(context, envelope.sign_command(key, method, args, order, next_key), origin)
 
 
 class _Dispatcher(messaging.RPCDispatcher):
@@ -358,6 +364,24 @@ expose = messaging.expose
 DeliveryFailure = messaging.MessageDeliveryFailure
 # How the start of a server ends when the broker knows the user not, or does not allow it what it needs.
 REFUSALS = (messaging.MessageDeliveryFailure, amqp_errors.AccessRefused)
+# How a log-in ends that the broker refuses, or that does not reach it.
+LOGIN_FAILURES = (OSError, amqp_errors.AMQPError, kombu_errors.KombuError)
+
+
+def try_account(transport_url, timeout, ssl_ca_file=None, ssl_cert_file=None, ssl_key_file=None):
+    """Log in at the broker that a transport_url names, and out again.
+
+    timeout: seconds; the files: as in [oslo_messaging_rabbit], with a CA file it is done with TLS and the broker is
+    verified. Raises LOGIN_FAILURES.
+    """
+    url = messaging.TransportURL.parse(CONF, transport_url)
+    host = url.hosts[0]
+    secure = {"ca_certs": ssl_ca_file, "certfile": ssl_cert_file, "keyfile": ssl_key_file,
+              "cert_reqs": ssl.CERT_REQUIRED, "server_hostname": host.hostname} if ssl_ca_file else False
+    connection = kombu.Connection(hostname=host.hostname, port=host.port, userid=host.username, password=host.password,
+                                  virtual_host=url.virtual_host, ssl=secure, connect_timeout=timeout, transport="amqp")
+    with contextlib.closing(connection):
+        connection.connect()
 
 
 def declare_queue(topic, server):

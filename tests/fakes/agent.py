@@ -8,7 +8,7 @@ import threading
 from trove.common import exception
 from trove.common.instance import ServiceStatuses
 from trove.conductor import models as conductor_models
-from trove.db import get_db_api
+from trove.db import get_db_api, guest_secrets
 from trove.guestagent.strategies.storage.swift import SwiftStorage
 from trove.instance.models import service_status
 
@@ -123,6 +123,16 @@ class FakeAgent:
         """Answer."""
         self._take("rpc_ping")
         return True
+
+    def rotate_secrets(self, generation, sealed):
+        """Replace its secrets, and be heard with them."""
+        self._take("rotate_secrets", generation=generation, sealed=sealed)
+        with get_db_api().writer() as session:
+            guest_secrets.heard(session, self.instance_id, generation)
+
+    def install_certificate(self, sealed):
+        """Let the server have it."""
+        self._take("install_certificate", sealed=sealed)
 
     def mount_volume(self, device_path=None, mount_point=None):
         """Mount."""

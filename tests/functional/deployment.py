@@ -2,6 +2,7 @@
 
 The guest's agent is given the datastore ``tests.fakes.stone``; the cloud is minicloud with its fake host.
 """
+import base64
 import configparser
 import contextlib
 import os
@@ -20,6 +21,7 @@ from tests.functional.conftest import SHIPPED
 from trove.common import crypto
 from trove.common.cfg import CONF
 from trove.datastore.models import DBDatastore, DBDatastoreVersion
+from trove.instance.models import DBInstance
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60
@@ -93,6 +95,27 @@ class Deployment:
                    "guest_state_dir": self.directory / "state",
                    "datastore_registry_ext": "mariadb:tests.fakes.stone.Manager"}
         self._spawn("guestagent", AGENT, "--config-file", self._write("agent.conf", {"DEFAULT": options}))
+
+    def start_injected_agent(self, instance_id, cloud):
+        """Start the agent of an instance with the very files that it was given when its server was made.
+
+        ``injected_config_location`` must be a directory of the test.
+        """
+        with self.db.reader() as session_:
+            server_id = DBInstance.get(session_, instance_id).compute_instance_id
+        for file in cloud.server.host.guest(server_id)["files"]:
+            path = Path(file["path"])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(base64.b64decode(file["content"]))
+        self.restart_injected_agent(path.parent)
+
+    def restart_injected_agent(self, directory):
+        """Start an agent with what lies in its configuration directory."""
+        self._spawn("guestagent", AGENT, "--config-dir", str(directory))
+
+    def pid(self, name):
+        """The id of a process."""
+        return self._running[name].pid
 
     def kill(self, name):
         """End a process as a power cut would; its log is kept aside and a fresh one is begun. Returns the old one."""

@@ -32,7 +32,7 @@ class Endpoint:
 
 
 @pytest.fixture
-def bus(conf):
+def bus(conf, db):
     conf.set_override("transport_url", "fake://")
     conf.set_override("agent_call_low_timeout", 2)
     rpc.cleanup()
@@ -132,7 +132,7 @@ class Answering:
 
 
 @pytest.mark.parametrize(("method", "args", "right", "wrong"), ANSWERS, ids=[row[0] for row in ANSWERS])
-def test_an_answer_of_another_shape_is_an_error_of_the_guest(conf, context, monkeypatch, method, args, right, wrong):
+def test_an_answer_of_another_shape_is_an_error_of_the_guest(db, context, monkeypatch, method, args, right, wrong):
     command = getattr(api.API(context, "i-1"), method)
     for answer in right:
         monkeypatch.setattr(rpc, "get_client", lambda *_args, answer=answer: Answering(answer))
@@ -143,7 +143,7 @@ def test_an_answer_of_another_shape_is_an_error_of_the_guest(conf, context, monk
             command(*args)
 
 
-def test_a_long_complaint_of_a_guest_is_cut(conf, context, monkeypatch):
+def test_a_long_complaint_of_a_guest_is_cut(db, context, monkeypatch):
     class Complaining(Answering):
         def call(self, _context, _method, **_args):
             raise OSError("x" * 100000)

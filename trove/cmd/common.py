@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import exc
 
 from trove import rpc
-from trove.common import cfg
+from trove.common import cfg, tls
 from trove.common.cfg import CONF
 from trove.common.strategies import strategy
 from trove.db import get_db_api
@@ -14,12 +14,15 @@ from trove.db import get_db_api
 def read_configuration(config_file, argv=None, secrets=()):
     """Parse the command line with ``config_file`` (used if it exists) as default, and refuse placeholder secrets.
 
-    secrets: options (``name`` or ``group.name``) that must be set; the password in transport_url is checked as well.
+    secrets: options (``name`` or ``group.name``) that must be set; the password in transport_url and the files of TLS
+    are checked as well.
     """
     default = [config_file] if Path(config_file).exists() else []
     cfg.parse_args(sys.argv[1:] if argv is None else argv, default_config_files=default)
     cfg.require_secret(*secrets)
     rpc.require_broker_password()
+    if found := tls.problems():
+        raise SystemExit("Cannot start: " + "; ".join(found) + ".")
 
 
 def configure_database():

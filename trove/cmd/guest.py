@@ -34,6 +34,13 @@ def read_configuration(argv=None):
             raise SystemExit(f"Cannot start: set [DEFAULT] {name}; it belongs into a file in {CONFIG_DIR}.")
     cfg.require_secret("guest_key")
     rpc.require_broker_password()
+    options = CONF.oslo_messaging_rabbit
+    for name in ("ssl_ca_file", "ssl_cert_file", "ssl_key_file") if options.ssl else ():
+        if options[name] and not os.access(options[name], os.R_OK):
+            raise SystemExit(f"Cannot start: [oslo_messaging_rabbit] {name}: {options[name]} cannot be read.")
+    if options.ssl and not options.ssl_ca_file:
+        raise SystemExit("Cannot start: set [oslo_messaging_rabbit] ssl_ca_file: without it nothing verifies the "
+                         "broker.")
 
 
 def hide_configuration():
@@ -56,6 +63,8 @@ class Agent:
         self.manager.seconds_behind = gate.obeyed.seconds_behind
         self.server = rpc.get_server(f"guestagent.{CONF.guest_id}", CONF.guest_id, [self.manager], gate=gate,
                                      around=telling.command)
+        self.manager.start_again = self._start_again
+        self.renewing = self.told_to_stop = False
         self.stopping = threading.Event()
         self.brought_up = threading.Event()
         self.serving = threading.Event()
@@ -64,7 +73,7 @@ class Agent:
     def run(self):
         """Serve until told to stop. Returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stopping.set())
+            signal.signal(number, lambda *_: self._end())
         for work in (self._serve, self._beat):
             threading.Thread(target=work, name=work.__name__.strip("_"), daemon=True).start()
         self.stopping.wait()
@@ -77,6 +86,14 @@ class Agent:
             stopper.join(DRAIN_TIME)
         LOG.info("%s: the agent stopped", CONF.guest_id)
         return 0
+
+    def _end(self):
+        self.told_to_stop = True
+        self.stopping.set()
+
+    def _start_again(self):
+        self.renewing = True
+        self.stopping.set()
 
     def _serve(self):
         try:
@@ -119,8 +136,12 @@ def main():
     """Serve until SIGTERM or SIGINT."""
     read_configuration()
     hide_configuration()
-    code = Agent().run()
+    agent = Agent()
+    code = agent.run()
     sys.stderr.flush()
+    if agent.renewing and not agent.told_to_stop:
+        # The same process starts anew with its new files: everything that it had read or opened is gone.
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - its own command line
     # Threads of the library may wait for a broker that does not come back: they do not keep the process.
     os._exit(code)
 

@@ -1,4 +1,5 @@
-"""trove-manage: the schema of the infrastructure database, the datastores that it offers, and running operations.
+"""trove-manage: the schema of the infrastructure database, the datastores that it offers, running operations,
+certificates, and the secrets of guests.
 
 Exit code 0: done; 1: refused or failed, with one line on standard error that says why; 2: wrong arguments.
 """
@@ -10,10 +11,11 @@ from oslo_config import cfg as oslo_cfg
 from oslo_log import log as logging
 from sqlalchemy import exc
 
-from trove.common import cfg
+from trove.common import cfg, exception, pki, tls
 from trove.common.cfg import CONF, DATASTORES
 from trove.datastore import registration
 from trove.db import get_db_api, in_transaction
+from trove.instance import rotation
 from trove.operation import models as operations
 from trove.operation import views as operation_views
 
@@ -107,6 +109,43 @@ def operation_show(command):
     print(json.dumps(view, indent=2))
 
 
+def ca_create(command):
+    """Make a CA for the deployment: its certificate and its key (0600). Nothing that exists is replaced."""
+    for path in (command.certificate_file, command.key_file):
+        if Path(path).exists():
+            raise ValueError(f"{path} exists already")
+    certificate, key = pki.make_authority(command.common_name, command.days)
+    pki.write_new(command.key_file, key, 0o600)
+    pki.write_new(command.certificate_file, certificate, 0o644)
+    print(f"CA certificate {command.certificate_file}, its key {command.key_file}.")
+
+
+def certificate_create(command):
+    """Make a key and a certificate signed by [tls] ca_file, for the broker or a service, in one new file (0600)."""
+    if not (CONF.tls.ca_file and CONF.tls.ca_key_file):
+        raise ValueError("set [tls] ca_file and ca_key_file in the configuration")
+    until = pki.after(command.days)
+    usages = (pki.SERVER, pki.CLIENT) if command.address else (pki.CLIENT,)
+    pki.write_new(command.file, tls.authority().issue(command.common_name, until, usages, command.address), 0o600)
+    print(f"Key and certificate of {command.common_name}: {command.file}.")
+
+
+def guest_rotate(command):
+    """Begin to replace the secrets of guests (key, broker account, certificate); a task manager does it."""
+    begun = failed = 0
+    for instance_id in [command.instance] if command.instance else rotation.live_ids():
+        try:
+            print(f"{instance_id}: operation {rotation.begin(instance_id)} has begun")
+            begun += 1
+        except exception.TroveError as error:
+            if command.instance:
+                raise
+            print(f"{instance_id}: {error}", file=sys.stderr)
+            failed += 1
+    if failed:
+        raise ValueError(f"{failed} of {begun + failed} guests cannot be given new secrets now")
+
+
 _REPO = ("--repo_path", {"help": "The migrate repository of a database plug-in instead of Trove's own."})
 _DATASTORE = ("datastore", {"help": "Name or id of the datastore."})
 _VERSION = ("datastore_version", {"help": "Name or id of the version."})
@@ -136,10 +175,30 @@ COMMANDS = {
     datastore_version_flavor_add: [
         _DATASTORE, _VERSION, ("flavor_ids", {"help": "Ids of flavors, separated by commas."})],
     datastore_version_flavor_delete: [_DATASTORE, _VERSION, ("flavor_id", {"help": "Id of the flavor."})],
+    ca_create: [
+        ("certificate_file", {"help": "New file for the certificate (PEM)."}),
+        ("key_file", {"help": "New file for the key (PEM, 0600)."}),
+        ("--common-name", {"default": "Trove deployment CA", "help": "Common name of the CA."}),
+        ("--days", {"type": int, "default": 3650, "help": "Days for which it is valid."})],
+    certificate_create: [
+        ("file", {"help": "New file for key and certificate (PEM, 0600)."}),
+        ("common_name", {"help": "Common name, for example trove-services."}),
+        ("--address", {"action": "append", "default": [],
+                       "help": "Host name or IP address that it is for, if it is a server's; may be repeated."}),
+        ("--days", {"type": int, "default": 365, "help": "Days for which it is valid."})],
 }
 
 
+def _add_rotation(subparsers):
+    parser = subparsers.add_parser(guest_rotate.__name__, help=guest_rotate.__doc__, description=guest_rotate.__doc__)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--instance", metavar="ID", help="The guest of this instance.")
+    which.add_argument("--all", action="store_true", help="The guests of all instances.")
+    parser.set_defaults(function=guest_rotate)
+
+
 def _add_parsers(subparsers):
+    _add_rotation(subparsers)
     for function, arguments in COMMANDS.items():
         parser = subparsers.add_parser(function.__name__, help=function.__doc__, description=function.__doc__)
         for name, settings in arguments:

@@ -6,13 +6,13 @@ from oslo_log import log as logging
 
 from trove import rpc
 from trove.cmd import common
-from trove.common import profile
+from trove.common import profile, tls
 from trove.common.cfg import CONF, DATASTORES
 from trove.common.strategies import strategy
 from trove.network import base as network
 from trove.notification import models as notifications
 from trove.notification import sender
-from trove.taskmanager import audit, flows, reconcile, revival
+from trove.taskmanager import audit, flows, reconcile, revival, rotation
 from trove.taskmanager.runner import Periodic, Runner
 from trove.taskmanager.steps import bus
 
@@ -35,6 +35,8 @@ def main():
                 Periodic("volumes", reconcile.look_at_volumes, lambda: CONF.reconcile_interval),
                 Periodic("containers of backups", reconcile.look_at_backups, lambda: CONF.backup_audit_interval),
                 Periodic("old operations", reconcile.forget_old_operations, lambda: CONF.reconcile_interval),
+                Periodic("guests' secrets", lambda: rotation.rotate_due(runner.wake),
+                         lambda: CONF.tls.rotation_interval),
                 Periodic("notifications", sender.send_waiting, lambda: CONF.notification_send_interval)]
     if notifications.enabled():
         periodic += [Periodic("exists notifications", audit.tell_existing, lambda: CONF.report_interval),
@@ -75,7 +77,7 @@ def _check_options():
     common.check_paths(*common.factories("nova", "cinder", "neutron", "guest"),
                        *([(transformer, None, "exists_notification_transformer")] if transformer else []))
     common.check_swift_user()
-    found = bus.problems()
+    found = [*bus.problems(), *tls.problems(signs=True)]
     try:
         network.driver()
         for datastore in DATASTORES:

@@ -83,13 +83,15 @@ def list_opts():
     """Every option with its group, for oslo-config-generator (entry point ``oslo.config.opts``)."""
     return _grouped((*(opt for area in _AREAS for opt in area.opts), *backup.control_opts, *backup.guest_opts),
                     ("database", database.opts),
-                    ("upgrade_levels", services.upgrade_opts), ("guest_bus", services.guest_bus_opts))
+                    ("upgrade_levels", services.upgrade_opts), ("guest_bus", services.guest_bus_opts),
+                    ("tls", services.tls_opts))
 
 
 def list_control_opts():
     """Those of the control plane's services, for their sample file."""
     return _grouped((*api.opts, *cloud.opts, *services.opts, *backup.control_opts), ("database", database.opts),
-                    ("upgrade_levels", services.upgrade_opts), ("guest_bus", services.guest_bus_opts))
+                    ("upgrade_levels", services.upgrade_opts), ("guest_bus", services.guest_bus_opts),
+                    ("tls", services.tls_opts))
 
 
 def list_guest_opts():

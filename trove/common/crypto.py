@@ -27,9 +27,25 @@ def decrypt(token):
     return _cipher().decrypt(token.encode()).decode()
 
 
-def guest_key(instance_id):
-    """The key with which a guest proves who it is: HMAC-SHA256 of its id with [DEFAULT] operation_key, hexadecimal."""
-    return hmac.new(CONF.operation_key.encode(), f"guest:{instance_id}".encode(), hashlib.sha256).hexdigest()
+def guest_key(instance_id, generation=0):
+    """Make the key with which a guest proves who it is: HMAC-SHA256 of its id with [DEFAULT] operation_key.
+
+    generation: how often the guest's secrets were replaced. From the first time on it stands before the hexadecimal
+    key, as in "1.0a0b...", and the proofs that are made with the key name it as well.
+    """
+    if not generation:
+        return hmac.new(CONF.operation_key.encode(), f"guest:{instance_id}".encode(), hashlib.sha256).hexdigest()
+    made = hmac.new(CONF.operation_key.encode(), f"guest:{instance_id}:{generation}".encode(), hashlib.sha256)
+    return f"{generation}.{made.hexdigest()}"
+
+
+def guest_password(instance_id, generation):
+    """Make the broker password of a guest whose secrets were replaced: always the same for the same generation.
+
+    So a rotation that is repeated cannot take from a guest the password that it was given before.
+    """
+    return hmac.new(CONF.operation_key.encode(), f"bus:{instance_id}:{generation}".encode(),
+                    hashlib.sha256).hexdigest()
 
 
 def replication_password(instance_id):

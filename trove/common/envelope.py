@@ -10,10 +10,14 @@ import hmac
 import itertools
 import json
 import math
+import re
 import time
 import uuid
 
 from trove.common.cfg import CONF
+
+# As ``crypto.guest_key`` writes it.
+_GENERATION = re.compile(r"([1-9][0-9]{0,8})\.")
 
 
 class BadProof(Exception):
@@ -61,7 +65,9 @@ def _canonical(value):
 
 
 def _proof(key, value):
-    return hmac.new(key.encode(), _canonical(value), hashlib.sha256).hexdigest()
+    made = hmac.new(key.encode(), _canonical(value), hashlib.sha256).hexdigest()
+    generation = generation_of(key)
+    return f"{generation}.{made}" if generation else made
 
 
 def _check_proof(key, value, proof):
@@ -80,13 +86,19 @@ def _is_number(value):
 
 
 def sign(key, method, args, sent):
-    """The proof of one report, as hexadecimal text.
+    """The proof of one report, as hexadecimal text, after the generation of the key if that names one.
 
     key: the guest's key (text); method: name of the RPC method; args: dict of its other arguments, JSON-able, without
     ``sent`` and the proof; sent: seconds since the epoch (float) by the guest's clock.
     Raises TypeError or ValueError for arguments that JSON cannot carry.
     """
     return _proof(key, [method, args, float(sent)])
+
+
+def generation_of(text):
+    """Return the generation that a key or a proof names, 0 for none; any value of ``text`` is allowed."""
+    found = _GENERATION.match(text) if isinstance(text, str) else None
+    return int(found[1]) if found else 0
 
 
 def verify(key, method, args, sent, proof, now=None):
@@ -105,13 +117,15 @@ def verify(key, method, args, sent, proof, now=None):
                        f"{CONF.message_max_age} s, either way")
 
 
-def sign_command(key, method, args, order):
+def sign_command(key, method, args, order, next_key=None):
     """What goes with one command: the dict of its order (``Order``) and its proof. key, method, args: as for ``sign``.
 
+    next_key: while the key of the guest is replaced, the new one; the proof with it goes along.
     Raises TypeError or ValueError for arguments that JSON cannot carry.
     """
     ordered = dataclasses.asdict(order)
-    return {**ordered, "proof": _proof(key, ["command", method, args, ordered])}
+    value = ["command", method, args, ordered]
+    return {**ordered, "proof": _proof(key, value), **({"next_proof": _proof(next_key, value)} if next_key else {})}
 
 
 def verify_command(key, method, args, given):
@@ -123,7 +137,9 @@ def verify_command(key, method, args, given):
     ordered = {field.name: given.get(field.name) for field in dataclasses.fields(Order)}
     if not all(_is_number(ordered[name]) for name in ("number", "sent", "valid")):
         raise BadProof("it does not say when it was sent")
-    _check_proof(key, ["command", method, args, ordered], given.get("proof"))
+    # Of two proofs that one counts whose generation is the key's.
+    name = "next_proof" if generation_of(given.get("next_proof")) == generation_of(key) != 0 else "proof"
+    _check_proof(key, ["command", method, args, ordered], given.get(name))
     return Order(**ordered)
 
 

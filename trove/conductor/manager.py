@@ -12,7 +12,7 @@ from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.conductor import models
 from trove.conductor import spans as conductor_spans
-from trove.db import in_transaction
+from trove.db import get_db_api, guest_secrets, in_transaction
 from trove.notification import events
 
 LOG = logging.getLogger(__name__)
@@ -25,12 +25,29 @@ _LONGEST_MESSAGE = 500
 
 def _is_genuine(method, sent, proof, **args):
     """Whether the message comes from the guest of ``args["instance_id"]``; if not, that is logged."""
+    instance_id, generation = args["instance_id"], envelope.generation_of(proof)
     try:
-        envelope.verify(crypto.guest_key(args["instance_id"]), method, args, sent, proof)
+        envelope.verify(crypto.guest_key(instance_id, generation), method, args, sent, proof)
+        if not _is_valid(instance_id, generation):
+            raise envelope.BadProof("its key was replaced by a newer one, or was not given out yet")
     except envelope.BadProof as error:
-        LOG.warning("Dropped %s for instance %s: %s", method, args["instance_id"], error)
+        LOG.warning("Dropped %s for instance %s: %s", method, instance_id, error)
         return False
     return True
+
+
+def _is_valid(instance_id, generation):
+    """Whether a guest may use the key of that generation. The first use of a new key ends the old one."""
+    with get_db_api().reader() as session:
+        current, pending = guest_secrets.generations(session, instance_id)
+    if generation == pending and _end_old_key(instance_id, generation):
+        LOG.info("instance %s: its guest has its new secrets, generation %d", instance_id, generation)
+    return generation in (current, pending)
+
+
+@in_transaction
+def _end_old_key(session, instance_id, generation):
+    return guest_secrets.heard(session, instance_id, generation)
 
 
 def _join_request(context, instance_id):

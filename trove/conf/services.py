@@ -1,4 +1,4 @@
-"""[DEFAULT], [upgrade_levels] and [guest_bus] options of the task manager, the conductor and the bus."""
+"""[DEFAULT], [upgrade_levels], [guest_bus] and [tls] options of the task manager, the conductor and the bus."""
 from oslo_config import cfg
 
 # As the documents have them; one is no UUID.
@@ -86,6 +86,9 @@ opts = [
                     "it needs a restart."),
     cfg.IntOpt("guest_bus_time_out", default=60,
                help="Seconds until the broker must have made or removed what a guest needs there."),
+    cfg.IntOpt("guest_rotation_time_out", default=600,
+               help="Seconds until a guest must have taken new secrets and been heard with them; until then the old "
+                    "ones stay valid too."),
     cfg.IntOpt("reconcile_page_size", default=500, min=1, help="Servers in one answer of Nova when looking at all."),
     cfg.FloatOpt("reconcile_interval", default=30.0,
                  help="Seconds between two looks at Nova for the servers of all instances."),
@@ -138,7 +141,30 @@ guest_bus_opts = [
     cfg.StrOpt("management_password", secret=True, help="Password of that administrator."),
     cfg.StrOpt("address", help="host:port of the broker as guests reach it."),
     cfg.StrOpt("virtual_host", default="/", help="Virtual host of the services' transport_url."),
+    cfg.StrOpt("management_ca_file",
+               help="File (PEM) with the CA certificates that verify an https management_url; unset: those of "
+                    "[oslo_messaging_rabbit] ssl_ca_file, and without it those of the system."),
     cfg.IntOpt("timeout", default=10, help="Seconds for one request to the management API."),
+]
+
+# The bus itself has oslo.messaging's options: [oslo_messaging_rabbit] ssl, ssl_ca_file, ssl_cert_file, ssl_key_file.
+tls_opts = [
+    cfg.StrOpt("ca_file", help="Certificate (PEM) of the CA that signs the certificates of guests; "
+                               "`trove-manage ca_create` makes one. Unset: guests get no certificates."),
+    cfg.StrOpt("ca_key_file", help="Key (PEM, without a passphrase) of ca_file. Only the task manager reads it, and "
+                                   "nobody else should be able to."),
+    cfg.IntOpt("guest_certificate_days", default=90, min=1,
+               help="Days for which the certificate of a guest is valid. A guest that is off for longer cannot come "
+                    "back to a broker that wants certificates."),
+    cfg.IntOpt("guest_certificate_renew_days", default=60, min=0,
+               help="Days before its end at which the certificate of a guest is replaced, with its other secrets."),
+    cfg.IntOpt("expiry_warning_days", default=30, min=0,
+               help="Days before the end of a certificate in the configuration from which on services log a warning."),
+    cfg.IntOpt("rotation_interval", default=600, min=1,
+               help="Seconds between two searches for guests whose certificate must be replaced or whose rotation did "
+                    "not come to its end; also the shortest time between two attempts for one guest."),
+    cfg.IntOpt("rotation_limit", default=10, min=1,
+               help="Rotations of guests' secrets that such a search lets be under way at once."),
 ]
 
 
@@ -147,3 +173,4 @@ def register_opts(conf):
     conf.register_opts(opts)
     conf.register_opts(upgrade_opts, group="upgrade_levels")
     conf.register_opts(guest_bus_opts, group="guest_bus")
+    conf.register_opts(tls_opts, group="tls")

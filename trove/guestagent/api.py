@@ -7,6 +7,7 @@ import math
 from trove import rpc
 from trove.common import crypto, exception, origin
 from trove.common.cfg import CONF
+from trove.db import get_db_api, guest_secrets
 
 CAST = None
 LOW = "agent_call_low_timeout"
@@ -25,6 +26,11 @@ def _longest_wait():
 def _validity(method):
     """Seconds in which the guest must have a command: only the one to prepare waits for a guest that boots."""
     return max(CONF.bus_command_validity, CONF.usage_timeout if method == "prepare" else 0)
+
+
+def _generations(instance_id):
+    with get_db_api().reader() as session:
+        return guest_secrets.generations(session, instance_id)
 
 
 def _is_database(value):
@@ -136,11 +142,13 @@ class API:
         """Send ``method``; timeout: CAST for no answer, else the name of the option with the seconds to wait; fits:
         tells whether an answer is of the shape that the method has.
         """
+        generation, pending = _generations(self.instance_id)
         with rpc.GuestErrors():
             client = rpc.get_client(self.topic, "guestagent")
             patience = CONF[timeout] if timeout else _longest_wait()
-            context = rpc.signed(self.context, crypto.guest_key(self.instance_id), method, kwargs,
-                                 origin.seal(self.instance_id, self.context, patience + _GRACE), _validity(method))
+            context = rpc.signed(self.context, crypto.guest_key(self.instance_id, generation), method, kwargs,
+                                 origin.seal(self.instance_id, self.context, patience + _GRACE), _validity(method),
+                                 pending and crypto.guest_key(self.instance_id, pending))
             if timeout is CAST:
                 return client.prepare().cast(context, method, **kwargs)
             answer = client.prepare(timeout=CONF[timeout]).call(context, method, **kwargs)
@@ -168,6 +176,20 @@ class API:
     def rpc_ping(self):
         """True, if the agent answers."""
         return self._send(LOW, "rpc_ping")
+
+    def rotate_secrets(self, generation, sealed):
+        """Replace key, broker account and certificate; it has answered when they are in its files and were tried.
+
+        generation: of the new secrets; a guest that has them already does nothing. sealed: its new files, see
+        ``common.sealing``, sealed with the key that the guest has.
+        """
+        self._send(LOW, "rotate_secrets", generation=generation, sealed=sealed)
+
+    def install_certificate(self, sealed):
+        """Give the database server a key and a certificate, without restarting it. sealed: a PEM text, see
+        ``common.sealing``.
+        """
+        self._send(LOW, "install_certificate", sealed=sealed)
 
     def create_database(self, databases):
         """Make databases (list of dicts); those that exist are left alone."""

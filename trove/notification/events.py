@@ -43,8 +43,8 @@ def _resource(operation):
     return {f"{operation.resource_type}_id": operation.resource_id}
 
 
-# Parts of other operations, of which alone nobody wants to know.
-INTERNAL = frozenset(("backup.snapshot",))
+# Parts of other operations, and the deployment's own care of guests: of these alone nobody wants to know.
+INTERNAL = frozenset(("backup.snapshot", "guest.rotate"))
 # Kind of an operation -> (name of its events or a function that gives it, function that gives its traits). A kind that
 # is not here is told under its own name.
 OPERATIONS = {

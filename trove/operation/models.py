@@ -18,6 +18,8 @@ from trove.notification import events
 
 PENDING, RUNNING, UNDOING, DONE, FAILED = "pending", "running", "undoing", "done", "failed"
 LIVE_STATES = (PENDING, RUNNING, UNDOING)
+# Kinds that nobody asked for: they must not stand where a user looks for what was asked for.
+_CARE = ("guest.rotate",)
 
 _table = tables.operations
 
@@ -104,11 +106,12 @@ def live_of(session, kinds):
 def _select_newest():
     return sqlalchemy.select(Operation).where(
         Operation.resource_type == sqlalchemy.bindparam("type"), Operation.resource_id == sqlalchemy.bindparam("id"),
+        Operation.kind.not_in(_CARE),
     ).order_by(Operation.created_at.desc()).limit(1)
 
 
 def newest_for(session, resource_type, resource_id):
-    """The newest operation of a resource, live or ended, or None."""
+    """The newest operation of a resource, live or ended, or None. The deployment's care of guests does not count."""
     return session.execute(_select_newest(), {"type": resource_type, "id": resource_id}).scalars().first()
 
 

@@ -16,11 +16,12 @@ from tests.fakes import agent as fake_agent
 from tests.fakes.agent import GUESTS
 from tests.functional.taskmanager.conftest import NOTHING, ONE
 from trove.backup import store
-from trove.common import exception, remote
+from trove.common import crypto, exception, remote, sealing
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
-from trove.db import get_db_api
+from trove.db import get_db_api, guest_secrets
 from trove.guestagent.db.models import REPLICATION_USERS
+from trove.instance import rotation
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 from trove.taskmanager.flow import Again
@@ -505,7 +506,30 @@ class Scenario:
     check: object
 
 
+def rotate(world):
+    """New secrets for the guest of an instance that is ACTIVE, once more."""
+    instance_id = world.built()
+    world.report(instance_id)
+    world.run(rotation.begin(instance_id))
+    return instance_id, rotation.begin(instance_id)
+
+
+def check_rotated(world, instance_id, operation):
+    check_built(world, instance_id, operation)
+    with world.db.reader() as session:
+        assert guest_secrets.generations(session, instance_id) == (2, None)
+        assert guest_secrets.accounts(session, instance_id) == ([2], [])
+    account = f"guest-{instance_id}.2"
+    assert set(world.broker.users) == {account}
+    sealed = GUESTS.called("rotate_secrets")[-1]["sealed"]
+    files = dict(sealing.unseal(crypto.guest_key(instance_id, 1), sealed))
+    assert crypto.guest_key(instance_id, 2) in files["guest_info.conf"]
+    assert not GUESTS.called("install_certificate")  # there is no CA
+    assert f"{account}:{world.broker.users[account]['password']}@" in files["guest_info.conf"]
+
+
 SCENARIOS = {
+    "guest.rotate": Scenario(rotate, check_rotated),
     "instance.create": Scenario(create, check_built),
     "instance.configure": Scenario(configure, check_configured),
     "instance.restart": Scenario(restart_configured, check_restarted),

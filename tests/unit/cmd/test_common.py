@@ -68,3 +68,9 @@ def test_the_user_who_keeps_backups_is_named_wholly_or_not_at_all(conf, options,
     else:
         with pytest.raises(SystemExit, match=named):
             common.check_swift_user()
+
+
+def test_a_file_of_tls_that_cannot_be_used_is_named(conf, tmp_path):
+    with pytest.raises(SystemExit, match="^Cannot start: .*ssl_ca_file: /nowhere cannot be read .No such file"):
+        start(conf, tmp_path, "operation_key=0123456789abcdef0123456789abcdef\ntransport_url=rabbit://u:good@h/\n"
+                              "[oslo_messaging_rabbit]\nssl=true\nssl_ca_file=/nowhere")

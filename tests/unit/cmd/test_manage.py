@@ -9,7 +9,7 @@ import sqlalchemy
 
 from tests import pages
 from trove.cmd import manage
-from trove.common import cfg
+from trove.common import cfg, pki
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
 from trove.datastore import models
@@ -226,3 +226,27 @@ def test_the_page_for_operators_is_true(run, db, request):
     else:
         expected = [pages.masked(example.output) for example in pages.examples(text)]
         assert expected == [pages.masked(output) for output in outputs]
+
+
+def test_a_ca_and_what_it_signs(run, tmp_path):
+    ca, key, broker = (str(tmp_path / name) for name in ("ca.pem", "ca.key", "broker.pem"))
+    assert run("ca_create", ca, key) == (0, f"CA certificate {ca}, its key {key}.\n", "")
+    assert (tmp_path / "ca.key").stat().st_mode & 0o777 == 0o600
+    code, _out, err = run("ca_create", ca, key)
+    assert (code, err) == (1, f"trove-manage: {ca} exists already\n")
+    assert run("certificate_create", broker, "trove-broker")[2] == (
+        "trove-manage: set [tls] ca_file and ca_key_file in the configuration\n")
+    with (tmp_path / "trove.conf").open("a") as file:
+        file.write(f"[tls]\nca_file = {ca}\nca_key_file = {key}\n")
+    assert run("certificate_create", broker, "trove-broker", "--address", "10.0.0.5", "--address", "mq.example")[0] == 0
+    assert (tmp_path / "broker.pem").stat().st_mode & 0o777 == 0o600
+    assert pki.read(ca)[0].subject.rfc4514_string() == "CN=Trove deployment CA"
+    certificate = pki.read(broker)[0]
+    assert certificate.subject.rfc4514_string() == "CN=trove-broker"
+    assert pki.fits(certificate, pki.read_key(broker))
+
+
+def test_rotation_of_guests_is_begun(run, db):
+    assert run("guest_rotate", "--all") == (0, "", "")
+    assert run("guest_rotate", "--instance", "i-1")[2] == "trove-manage: The instance i-1 does not exist.\n"
+    assert run("guest_rotate")[0] == 2

@@ -1,19 +1,21 @@
-"""RabbitMQ for one set-up: a node of its own in the cloud's network namespace.
+"""RabbitMQ for one set-up: a node of its own in the cloud's network namespace, which speaks nothing but TLS.
 
-Guests reach only AMQP at the gateway (the cloud's firewall); the management API is for the host. The two accounts are
-written by definitions at each start; those of guests are made by the task manager and kept in the node's database.
+Whoever connects shows a certificate of the set-up's CA, beside its password. Guests reach only AMQP at the gateway (the
+cloud's firewall); the management API is for the host. The two accounts are written by definitions at each start; those
+of guests are made by the task manager and kept in the node's database.
 """
 import base64
 import hashlib
 import http.client
 import json
 import os
+import ssl
 import urllib.request
 
-from onebox import processes
+from onebox import certificates, processes
 from onebox.settings import SetupError, secret, write
 
-AMQP_PORT, MANAGEMENT_PORT = 5672, 15672
+AMQP_PORT, MANAGEMENT_PORT = 5671, 15671
 ADMINISTRATOR, CONTROL_PLANE = "management", "trove"
 START_TIMEOUT = 120
 SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # the wrapper in /usr/sbin would insist on the packaged directories
@@ -21,7 +23,7 @@ SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # the wrapper in /usr/sbin wou
 
 def management_url(settings):
     """Root of the management API, for the host."""
-    return f"http://{settings.gateway}:{MANAGEMENT_PORT}"
+    return f"https://{settings.gateway}:{MANAGEMENT_PORT}"
 
 
 def transport_url(settings):
@@ -31,6 +33,7 @@ def transport_url(settings):
 
 def begin(settings):
     """Start the node unless it answers; it takes seconds until it does. The namespace must exist."""
+    certificates.ensure(settings)
     if answers(settings):
         return
     processes.stop(settings, "rabbitmq")
@@ -70,7 +73,7 @@ def stop(settings):
 def answers(settings):
     """Whether the node serves AMQP and the management API as the administrator."""
     try:
-        request(settings, "GET", "/api/health/checks/port-listener/5672")
+        request(settings, "GET", f"/api/health/checks/port-listener/{AMQP_PORT}")
     except (OSError, http.client.HTTPException):
         return False
     return True
@@ -81,7 +84,9 @@ def request(settings, method, path, timeout=5):
     call = urllib.request.Request(management_url(settings) + path, method=method)
     password = secret(settings, ADMINISTRATOR)
     call.add_header("Authorization", "Basic " + base64.b64encode(f"{ADMINISTRATOR}:{password}".encode()).decode())
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    verifying = ssl.create_default_context(cafile=certificates.ca_file(settings))
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=verifying))
     with opener.open(call, timeout=timeout) as answer:
         body = answer.read()
     return json.loads(body) if body else None
@@ -95,9 +100,14 @@ def _configure(settings, directory):
     write(directory / "enabled_plugins", "[rabbitmq_management].\n")
     write(directory / "definitions.json", json.dumps(definitions(settings)), mode=0o600)
     write(directory / "rabbitmq.conf", "\n".join((
-        f"listeners.tcp.1 = {settings.gateway}:{AMQP_PORT}",
-        f"management.tcp.ip = {settings.gateway}",
-        f"management.tcp.port = {MANAGEMENT_PORT}",
+        "listeners.tcp = none",
+        f"listeners.ssl.1 = {settings.gateway}:{AMQP_PORT}",
+        *tls("ssl_options", settings),
+        "ssl_options.verify = verify_peer",
+        "ssl_options.fail_if_no_peer_cert = true",
+        f"management.ssl.ip = {settings.gateway}",
+        f"management.ssl.port = {MANAGEMENT_PORT}",
+        *tls("management.ssl", settings),
         "management.rates_mode = none",
         f"load_definitions = {directory / 'definitions.json'}",
         "vm_memory_high_watermark.absolute = 512MB",
@@ -105,6 +115,13 @@ def _configure(settings, directory):
         "log.console = true",
         "log.console.level = info",
         "")))
+
+
+def tls(prefix, settings):
+    """The lines of rabbitmq.conf that give a listener its certificate."""
+    own = certificates.broker_file(settings)
+    return (f"{prefix}.cacertfile = {certificates.ca_file(settings)}", f"{prefix}.certfile = {own}",
+            f"{prefix}.keyfile = {own}", f"{prefix}.versions.1 = tlsv1.3", f"{prefix}.versions.2 = tlsv1.2")
 
 
 def definitions(settings):

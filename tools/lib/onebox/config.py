@@ -2,7 +2,7 @@
 import configparser
 import io
 
-from onebox import broker, cloud
+from onebox import broker, certificates, cloud
 from onebox.settings import CHECKOUT, secret, write
 
 CONTROL_PLANE, GUEST = "trove.conf", "trove-guestagent.conf"
@@ -55,6 +55,13 @@ def control_plane(settings, service):
         "database": {"connection": f"sqlite:///{settings.state / 'trove.sqlite'}"},
         # The default needs Percona XtraBackup, which Debian does not have.
         "mysql": {"backup_strategy": "MySQLClone"},
+        "oslo_messaging_rabbit": {
+            "ssl": True,
+            "ssl_ca_file": certificates.ca_file(settings),
+            "ssl_cert_file": certificates.services_file(settings),
+            "ssl_key_file": certificates.services_file(settings),
+        },
+        "tls": {"ca_file": certificates.ca_file(settings), "ca_key_file": certificates.ca_key_file(settings)},
         "guest_bus": {
             "management_url": broker.management_url(settings),
             "management_user": broker.ADMINISTRATOR,

@@ -5,7 +5,7 @@ import pymysql
 from keystoneauth1 import exceptions
 from keystoneauth1.adapter import Adapter
 
-from onebox import cloud, processes
+from onebox import certificates, cloud, processes
 from onebox.settings import SetupError, secret, write
 
 CREATE_TIMEOUT, DELETE_TIMEOUT = 600, 180
@@ -158,5 +158,7 @@ def write_client_file(settings, facts):
     """An option file of the mysql client, so that the password is on no command line; returns its path."""
     path = settings.state / f"{NAME}.cnf"
     lines = [f"{name}={facts[name]}\n" for name in ("host", "port", "user", "password", "database")]
-    write(path, "[client]\n" + "".join(lines[:4]) + "[mysql]\n" + lines[4], mode=0o600)
+    # The client verifies the server. "loose": MySQL's has another option for that.
+    secure = f"ssl-ca={certificates.ca_file(settings)}\nloose-ssl-verify-server-cert\n"
+    write(path, "[client]\n" + "".join(lines[:4]) + secure + "[mysql]\n" + lines[4], mode=0o600)
     return path

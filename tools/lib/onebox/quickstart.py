@@ -5,7 +5,7 @@ import os
 import sys
 import time
 
-from onebox import broker, cloud, config, down, image, instance, processes, services
+from onebox import broker, certificates, cloud, config, down, image, instance, processes, services
 from onebox.bootstrap import SECONDS
 from onebox.settings import AGENTS, DATASTORES, SetupError, choose, exclusive, load
 from onebox.show import Progress
@@ -15,6 +15,7 @@ CLOSING = """
 {version} answered on {host} as {current}.
 
   SQL:      mysql --defaults-extra-file={client_file}
+            {ca_file} verifies it
   API:      source {openrc}        (the administrator: {admin_openrc})
             {api_url}
   Logs:     {logs}
@@ -56,6 +57,7 @@ def up(arguments):
               "total_seconds": round(time.monotonic() - begun, 2)}
     _print(arguments, report, CLOSING.format(
         version=version, host=facts["host"], current=current, client_file=client_file, logs=settings.logs,
+        ca_file=certificates.ca_file(settings),
         openrc=settings.state / "openrc", admin_openrc=settings.state / "admin-openrc", api_url=settings.api_url))
     return 0
 
@@ -115,7 +117,8 @@ def _facts(settings):
     return {"state": str(settings.state), "prefix": settings.prefix, "subnet": settings.subnet,
             "agent": settings.agent, "datastores": settings.datastores, "api": settings.api_url,
             "auth_url": f"http://{settings.gateway}:8770/identity/v3", "openrc": str(settings.state / "openrc"),
-            "admin_openrc": str(settings.state / "admin-openrc"), "logs": str(settings.logs)}
+            "admin_openrc": str(settings.state / "admin-openrc"), "logs": str(settings.logs),
+            "ca_file": str(certificates.ca_file(settings))}
 
 
 def _print(arguments, report, text):

@@ -403,6 +403,19 @@ notification_runs = _table(
     Column("last_run", Double, nullable=False),
 )
 
+# Ours: which secrets a guest has; without a row those that it was made with, generation 0, and no certificate.
+# generation: in use; pending: given out, and in use as soon as the guest is heard with it; oldest_account: generation
+# of the oldest broker account that may exist; the rest are seconds since the epoch.
+guest_secrets = _table(
+    "guest_secrets",
+    Column("instance_id", String(36), primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("pending", Integer),
+    Column("oldest_account", Integer, nullable=False),
+    Column("certificate_until", Double),
+    Column("tried_at", Double),
+)
+
 # Ours: why an instance is in an error state; the newest row is shown.
 instance_faults = _table(
     "instance_faults", _id(),

@@ -41,7 +41,7 @@ class BackupAgent:
     def __init__(self, manager, app):
         self.manager = manager
         self.app = app
-        self._working = threading.Lock()
+        self.working = threading.Lock()  # held while a backup is taken or reported
 
     # What is remembered
 
@@ -66,7 +66,7 @@ class BackupAgent:
 
     def report_unsent(self):
         """Called with every heartbeat: send what the bus did not take, and what an agent that died left unsaid."""
-        if not self._working.acquire(blocking=False):
+        if not self.working.acquire(blocking=False):
             return
         try:
             last = self._remembered()
@@ -76,7 +76,7 @@ class BackupAgent:
         except rpc.DeliveryFailure as error:
             LOG.warning("%s: a backup could not be reported: %s", CONF.guest_id, error)
         finally:
-            self._working.release()
+            self.working.release()
 
     def _given_up(self, last):
         """The report of a backup during which the agent died; what is left of it in the guest is removed."""
@@ -97,7 +97,7 @@ class BackupAgent:
 
         backup: backup_info of the command. One that runs goes on, one that has ended is reported again.
         """
-        if not self._working.acquire(blocking=False):
+        if not self.working.acquire(blocking=False):
             if self._remembered().get("id") != backup["id"]:
                 conductor_api.API(context).update_backup(
                     CONF.guest_id, backup["id"], **_failure("The guest is taking another backup."))
@@ -113,7 +113,7 @@ class BackupAgent:
         except rpc.DeliveryFailure as error:
             LOG.warning("%s: backup %s could not be reported: %s", CONF.guest_id, backup["id"], error)
         finally:
-            self._working.release()
+            self.working.release()
 
     def _take(self, context, backup):
         """Take it; returns the report of its end."""

@@ -17,7 +17,7 @@ from trove import rpc, version
 from trove.common import exception
 from trove.common.cfg import CONF
 from trove.conductor import api as conductor_api
-from trove.guestagent import logs, volume
+from trove.guestagent import logs, secrets, volume
 from trove.guestagent.common import spans
 from trove.guestagent.datastore.replication import ReplicationCommands
 
@@ -198,6 +198,34 @@ class Manager(ReplicationCommands, abc.ABC):
     def rpc_ping(self, context):
         """Whether the agent answers."""
         return True
+
+    @rpc.expose
+    def rotate_secrets(self, context, generation, sealed):
+        """Replace the agent's own secrets and start the agent, not the server, with them.
+
+        Raises Conflict while it does something else that the end of the agent would cut off.
+        """
+        with self._idle():
+            if secrets.replace(generation, sealed):
+                self.start_again()
+
+    @rpc.expose
+    def install_certificate(self, context, sealed):
+        """Let the database server use a key and a certificate, from now on and without a restart."""
+        self._operate("install_certificate", secrets.unseal(sealed))
+
+    def start_again(self):
+        """Called when the agent must be started with other files; the process that owns this manager replaces it."""
+
+    @contextlib.contextmanager
+    def _idle(self):
+        with contextlib.ExitStack() as held:
+            working = [self.backups.working] if self.backups is not None else []
+            for lock in (self._preparing, self._lifecycle, self._administration, *working):
+                if not lock.acquire(blocking=False):
+                    raise exception.Conflict("The guest is busy with something else.")
+                held.callback(lock.release)
+            yield
 
     # Databases and users
 

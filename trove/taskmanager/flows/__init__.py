@@ -12,6 +12,7 @@ from trove.taskmanager.flows import (
     reboot,
     resize,
     restart,
+    rotate,
     start,
     stop,
 )
@@ -19,4 +20,4 @@ from trove.taskmanager.flows import (
 FLOWS = {flow.kind: flow for flow in (
     create.FLOW, configure.FLOW, restart.FLOW, reboot.FLOW, stop.FLOW, delete.FLOW, backup_create.FLOW,
     backup_delete.FLOW, backup_snapshot.FLOW, detach_replica.FLOW, promote.FLOW, eject.FLOW, resize.FLAVOR,
-    resize.VOLUME, resize.MIGRATION, start.FLOW)}
+    resize.VOLUME, resize.MIGRATION, start.FLOW, rotate.FLOW)}

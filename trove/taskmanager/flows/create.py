@@ -10,7 +10,7 @@ from trove.db import models as db_models
 from trove.instance import models
 from trove.instance.tasks import InstanceTasks
 from trove.taskmanager.flow import Flow, Step
-from trove.taskmanager.steps import bus, compute, guest, network, replication, volume
+from trove.taskmanager.steps import bus, compute, guest, network, replication, secrets, volume
 
 
 def done(session, work):
@@ -59,4 +59,5 @@ FLOW = Flow("instance.create", done=done, failed=failed, steps=(
     Step("server_active", compute.wait_for_server, "server_create_time_out", InstanceTasks.BUILDING_ERROR_SERVER),
     Step("restore", guest.wait_for_restore, "restore_usage_timeout", InstanceTasks.BUILDING_ERROR_TIMEOUT_GA),
     Step("guest", guest.wait_for_guest, "usage_timeout", InstanceTasks.BUILDING_ERROR_TIMEOUT_GA),
+    Step("server_certificate", secrets.certify_server, "guest_rotation_time_out", InstanceTasks.BUILDING_ERROR_SERVER),
 ))

@@ -10,8 +10,9 @@ import requests
 from oslo_log import log as logging
 
 from trove import rpc
-from trove.common import crypto, exception
+from trove.common import crypto, exception, tls
 from trove.common.cfg import CONF, PLACEHOLDERS
+from trove.db import guest_secrets
 
 LOG = logging.getLogger(__name__)
 
@@ -40,12 +41,37 @@ def create_account(work):
     if CONF.guest_bus.credentials != PER_INSTANCE:
         return
     password = secrets.token_urlsafe(24)
-    user, vhost = _user(work.resource_id), _vhost()
     with _Broker() as broker:
-        broker.put(f"users/{user}", {"password": password, "tags": ""})
-        broker.put(f"permissions/{vhost}/{user}", permissions(work.resource_id))
-        broker.put(f"topic-permissions/{vhost}/{user}", topic_permissions(work.resource_id))
+        _put_account(broker, work.resource_id, user(work.resource_id), password)
     work.note(bus_password=crypto.encrypt(password))
+
+
+def create_next_account(work):
+    """Make the account of the guest's next secrets, generation ``work.data["generation"]``, beside the one in use."""
+    if CONF.guest_bus.credentials != PER_INSTANCE:
+        return
+    instance_id, generation = work.resource_id, work.data["generation"]
+    with _Broker() as broker:
+        _put_account(broker, instance_id, user(instance_id, generation), crypto.guest_password(instance_id, generation))
+
+
+def delete_old_accounts(work):
+    """Remove the accounts of secrets that were replaced. That also closes their connections."""
+    with work.reading() as session:
+        (generation, *_), old = guest_secrets.accounts(session, work.resource_id)
+    if CONF.guest_bus.credentials == PER_INSTANCE:
+        with _Broker() as broker:
+            for each in old:
+                broker.delete(f"users/{user(work.resource_id, each)}")
+    with work.writing() as session:
+        guest_secrets.forget_accounts(session, work.resource_id, generation)
+
+
+def _put_account(broker, instance_id, name, password):
+    vhost = _vhost()
+    broker.put(f"users/{name}", {"password": password, "tags": ""})
+    broker.put(f"permissions/{vhost}/{name}", permissions(instance_id))
+    broker.put(f"topic-permissions/{vhost}/{name}", topic_permissions(instance_id))
 
 
 def delete_account(work):
@@ -56,8 +82,11 @@ def delete_account(work):
     if not CONF.guest_bus.management_url:
         return None
     name, vhost = f"guestagent.{work.resource_id}", _vhost()
+    with work.reading() as session:
+        used, old = guest_secrets.accounts(session, work.resource_id)
     with _Broker() as broker:
-        broker.delete(f"users/{_user(work.resource_id)}")
+        for generation in (*used, *old):
+            broker.delete(f"users/{user(work.resource_id, generation)}")
         for kind in ("queues", "exchanges"):
             found = broker.get(f"{kind}/{vhost}", {"name": name, "page": 1, "page_size": _PAGE})["items"]
             for thing in found:
@@ -73,13 +102,18 @@ def forget_password(work):
     work.data.pop("bus_password", None)
 
 
-def guest_transport_url(work):
-    """The transport_url of the guest with its own account; None when all guests share the one of guest_config."""
+def guest_transport_url(work, generation=0):
+    """The transport_url of the guest with its own account; None when all guests share the one of guest_config.
+
+    generation: of the guest's secrets.
+    """
     if CONF.guest_bus.credentials != PER_INSTANCE:
         return None
     host, _, port = CONF.guest_bus.address.rpartition(":")
-    account = rpc.messaging.TransportHost(hostname=host, port=int(port), username=_user(work.resource_id),
-                                      password=crypto.decrypt(work.data["bus_password"]))
+    password = (crypto.guest_password(work.resource_id, generation) if generation
+                else crypto.decrypt(work.data["bus_password"]))
+    account = rpc.messaging.TransportHost(hostname=host, port=int(port), username=user(work.resource_id, generation),
+                                      password=password)
     return str(rpc.messaging.TransportURL(CONF, transport="rabbit", virtual_host=CONF.guest_bus.virtual_host,
                                       hosts=[account]))
 
@@ -100,8 +134,11 @@ def topic_permissions(instance_id):
             "read": rf"^guestagent\.{re.escape(instance_id)}(\..*)?$"}
 
 
-def _user(instance_id):
-    return f"guest-{instance_id}"
+def user(instance_id, generation=0):
+    """Return the name of a guest's account. Each generation of its secrets has one of its own, so that a guest that
+    is just being given new ones can come back with the old ones.
+    """
+    return f"guest-{instance_id}.{generation}" if generation else f"guest-{instance_id}"
 
 
 def _vhost():
@@ -114,6 +151,8 @@ class _Broker:
     def __enter__(self):
         self._http = requests.Session()
         self._http.auth = (CONF.guest_bus.management_user, CONF.guest_bus.management_password)
+        self._http.trust_env = False  # variables of the environment name neither its proxy nor its CA
+        self._http.verify = tls.management_verification()
         return self
 
     def __exit__(self, *_error):
@@ -135,6 +174,10 @@ class _Broker:
         url = f"{CONF.guest_bus.management_url.rstrip('/')}/api/{path}"
         try:
             answer = self._http.request(method, url, timeout=CONF.guest_bus.timeout, **kwargs)
+        except requests.exceptions.SSLError as error:
+            raise exception.TroveError("The message broker's management API does not prove who it is: its certificate "
+                                       f"is not accepted ({_reason(error)}; option [guest_bus] management_ca_file)."
+                                       ) from None  # unlike an error of the connection it does not pass
         except (requests.ConnectionError, requests.Timeout) as error:
             raise exception.ServiceUnavailable("The message broker does not answer (option [guest_bus] management_url)."
                                                ) from error
@@ -144,3 +187,11 @@ class _Broker:
         if answer.status_code >= 500:
             raise exception.ServiceUnavailable(text)
         raise exception.TroveError(text)
+
+
+def _reason(error):
+    """Return the innermost cause of an error of ``requests`` as text: its own names objects."""
+    while (inner := getattr(error, "reason", None) or next(
+            (each for each in error.args if isinstance(each, Exception)), None)) and isinstance(inner, Exception):
+        error = inner
+    return getattr(error, "verify_message", None) or str(error)

@@ -6,6 +6,7 @@ from oslo_log import log as logging
 from trove.common import exception, remote
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
+from trove.db import guest_secrets
 from trove.db import models as db_models
 from trove.instance.models import DBInstance, set_service_status
 from trove.taskmanager.steps import absence, files, network
@@ -138,10 +139,14 @@ def _request(work, nova):
     args = work.args
     with work.reading() as session:
         volume_id = DBInstance.get(session, work.resource_id).volume_id
+    injected, until = files.injected(work)
+    if until is not None:
+        with work.writing() as session:
+            guest_secrets.record_certificate(session, work.resource_id, until)
     request = {
         "name": args["name"], "image": args["image_id"], "flavor": args["flavor"]["id"],
         "meta": {TAG: work.resource_id, "trove_operation": work.operation.id},
-        "files": files.injected(work), "config_drive": CONF.use_nova_server_config_drive,
+        "files": injected, "config_drive": CONF.use_nova_server_config_drive,
         "userdata": _user_data(args["datastore"]["manager"]),
         "availability_zone": args.get("availability_zone"), "nics": _nics(args, nova),
     }

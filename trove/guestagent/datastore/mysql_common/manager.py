@@ -4,7 +4,7 @@ from pathlib import Path
 from trove.common import exception
 from trove.common.cfg import CONF
 from trove.conductor import api as conductor_api
-from trove.guestagent import logs, pkg
+from trove.guestagent import logs, pkg, secrets
 from trove.guestagent.backup.backupagent import BackupAgent
 from trove.guestagent.datastore import manager, replication
 from trove.guestagent.datastore.mysql_common.admin import MySqlAdmin
@@ -66,6 +66,9 @@ class MySqlManager(manager.Manager):
         if request.device_path:
             app.prepare_volume(request.device_path)
         app.write_configuration(request.config_contents, request.overrides)
+        certificate = secrets.first_server_certificate()
+        if certificate:
+            app.write_certificate(certificate)
         info = request.backup_info
         if snapshot:
             self._call(self.replication, "configure", snapshot["config"])

@@ -282,6 +282,27 @@ class MySqlApp:
         own_way = {name: str(value).format(port=self.layout.own_port) for name, value in find_engine().own_way.items()}
         self.configuration.apply_override(own_way, configuration.SYSTEM_GROUP, _OWN_WAY)
 
+    @property
+    def certificate_file(self):
+        """Key and certificate of the server and the CA's certificate, in one file."""
+        return self.layout.config_file.with_name("trove-server.pem")
+
+    def write_certificate(self, text):
+        """Let the server use a key and a certificate (PEM text, with the CA's) from its next start on."""
+        operating_system.write_file(self.certificate_file, text, mode=0o600, owner=self.layout.user)
+        self.configuration.apply_override(dict.fromkeys(sql.CERTIFICATE_FILES, self.certificate_file),
+                                          configuration.SYSTEM_GROUP, "tls")
+
+    def install_certificate(self, text):
+        """Let the server use a key and a certificate (PEM text) from now on; new connections get it.
+
+        A server that was started without any begins with it at its next start. Raises pymysql.err.MySQLError.
+        """
+        self.write_certificate(text)
+        with self.own_session() as session:
+            if not session.load_certificate(str(self.certificate_file)):
+                LOG.info("%s: the server speaks TLS from its next start on", CONF.guest_id)
+
     def prepare_data(self, fill=None):
         """Make the data directory: from the image's template, or by the engine's own means. One that is there is kept.
 

@@ -17,6 +17,11 @@ LOG = logging.getLogger(__name__)
 ADMINISTRATOR_HOSTS = ("localhost", "127.0.0.1")
 
 
+# Options that name the file with key, certificate and CA. Without the CA MySQL would hold the certificate against the
+# one that it made for itself.
+CERTIFICATE_FILES = ("ssl_ca", "ssl_cert", "ssl_key")
+
+
 def quote(name):
     """A name as SQL has it."""
     return "`" + name.replace("`", "``") + "`"
@@ -103,6 +108,21 @@ class Session:
             self.execute("SET GLOBAL {} = DEFAULT", names=(name,))
         else:
             self.execute("SET GLOBAL {} = %s", (as_variable(value),), names=(name,))
+
+    def load_certificate(self, path):
+        """Let the server read its key and certificate, both in the file ``path``, again; connections go on.
+
+        Returns False for a MariaDB that was started without TLS: it can only begin with it at its next start.
+        """
+        if self.dialect.engine == dialect.MYSQL:
+            for name in CERTIFICATE_FILES:
+                self.execute("SET GLOBAL {} = %s", (path,), names=(name,))
+            self.execute("ALTER INSTANCE RELOAD TLS")
+            return True
+        if self.execute("SELECT @@GLOBAL.have_ssl")[0][0] != "YES":
+            return False
+        self.execute("FLUSH SSL")
+        return True
 
     def user_exists(self, name, host):
         """Whether there is such an account."""
