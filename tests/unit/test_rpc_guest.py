@@ -3,6 +3,7 @@ import pytest
 
 from trove import rpc
 from trove.common import crypto, exception, remote
+from trove.db import guest_secrets
 from trove.guestagent import api
 from trove.guestagent.common import obeyed
 
@@ -151,3 +152,27 @@ def test_a_long_complaint_of_a_guest_is_cut(db, context, monkeypatch):
     with pytest.raises(exception.GuestError) as caught:
         api.API(context, "i-1").restart()
     assert len(str(caught.value)) < 1000
+
+
+def test_while_its_key_is_replaced_a_guest_obeys_with_either(bus, db, context, tmp_path):
+    def obeys(generation):
+        endpoint = Endpoint()
+        gate = obeyed.Gate(crypto.guest_key("i-1", generation), tmp_path / f"obeyed-{generation}")
+        server = rpc.get_server("guestagent.i-1", "i-1", [endpoint], gate=gate)
+        server.start()
+        try:
+            return api.API(context, "i-1").rpc_ping()
+        except exception.Forbidden:
+            return False
+        finally:
+            server.stop()
+            server.wait()
+            rpc.cleanup()
+
+    assert [obeys(0), obeys(1)] == [True, False]
+    with db.writer() as session:
+        guest_secrets.renew(session, "i-1")
+    assert [obeys(0), obeys(1), obeys(2)] == [True, True, False]
+    with db.writer() as session:
+        guest_secrets.heard(session, "i-1", 1)
+    assert [obeys(0), obeys(1)] == [False, True]

@@ -11,7 +11,7 @@ from trove.common.context import TroveContext
 from trove.common.instance import ServiceStatuses
 from trove.conductor import manager, models
 from trove.datastore.models import DBDatastore, DBDatastoreVersion
-from trove.db import in_transaction
+from trove.db import guest_secrets, in_transaction
 from trove.db import models as db_models
 from trove.db.sqlalchemy import tables
 from trove.instance.models import DBInstance, InstanceServiceStatus, RootHistory, record_root_enabled
@@ -386,3 +386,17 @@ def test_a_clock_by_which_a_guest_refuses_commands_is_its_fault_once(db_populate
     if fault:
         assert re.fullmatch(rf"The clock of the guest is {fault}. It refuses commands until the clock is set right.",
                             found[0])
+
+
+def test_the_first_report_with_a_new_key_ends_the_old_one(db_populated):
+    def counts(generation):
+        with db_populated.writer() as session:
+            session.execute(tables.agent_heartbeats.delete())
+        heartbeat("running", key=crypto.guest_key(GUEST, generation))
+        return bool(rows(db_populated, tables.agent_heartbeats))
+
+    assert [counts(0), counts(1)] == [True, False]
+    with db_populated.writer() as session:
+        guest_secrets.renew(session, GUEST)
+    assert [counts(0), counts(2), counts(0), counts(1)] == [True, False, True, True]
+    assert [counts(0), counts(1)] == [False, True]
