@@ -61,7 +61,7 @@ def process(tmp_path):
         while True:
             try:
                 requests.get(config.base_url, timeout=5)
-                return running[-1], config.base_url, password
+                return running[-1], config, password
             except requests.ConnectionError:
                 assert time.monotonic() < deadline and running[-1].poll() is None, (
                     "the service does not start"
@@ -75,27 +75,21 @@ def process(tmp_path):
 
 
 def test_what_was_answered_survives_a_kill(process):
-    service, url, password = process()
-    headers, project = token_of(url, password)
-    objects = f"{url}/object-store/v1/AUTH_{project}"
+    service, config, password = process()
+    headers, project = token_of(config.base_url, password)
+    objects = f"{config.url('object-store')}/v1/AUTH_{project}"
+    volumes = f"{config.url('volume')}/v3/{project}/volumes"
     assert requests.put(f"{objects}/c", headers=headers, timeout=10).status_code == 201
     assert requests.put(f"{objects}/c/o", data=b"data", headers=headers, timeout=10).status_code == 201
     body = {"volume": {"size": 1, "name": "v"}}
-    assert (
-        requests.post(
-            f"{url}/volume/v3/{project}/volumes", json=body, headers=headers, timeout=10
-        ).status_code
-        == 202
-    )
+    assert requests.post(volumes, json=body, headers=headers, timeout=10).status_code == 202
     service.send_signal(signal.SIGKILL)
     service.wait()
-    service, url, _ = process()
+    service, _, _ = process()
     assert requests.get(f"{objects}/c/o", headers=headers, timeout=10).content == b"data"
     deadline = time.monotonic() + 10
     while True:
-        volume = requests.get(
-            f"{url}/volume/v3/{project}/volumes/detail", headers=headers, timeout=10
-        ).json()["volumes"][0]
+        volume = requests.get(f"{volumes}/detail", headers=headers, timeout=10).json()["volumes"][0]
         if volume["status"] == "available":
             break
         assert time.monotonic() < deadline, volume
