@@ -184,7 +184,7 @@ def heartbeats(db, instance_id):
 def test_a_guest_gets_new_secrets_and_the_old_ones_end(deployment, guest, db, secure, conf, tmp_path):
     etc, pid = deployment.guest_files, deployment.pid("guestagent")
     assert {path.name: path.stat().st_mode & 0o777 for path in etc.iterdir()} == dict.fromkeys(
-        ("guest.pem", "guest_ca.pem", "guest_info.conf", "trove-guestagent.conf"), 0o600)
+        ("guest.pem", "guest_ca.pem", "guest_info.conf", "server.pem", "trove-guestagent.conf"), 0o600)
     assert users(secure, guest) == {f"guest-{guest}"}
     before = shutil.copytree(etc, tmp_path / "before")
     log_in(before, info(before))
