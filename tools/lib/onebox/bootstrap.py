@@ -10,7 +10,8 @@ from onebox import packages, venv
 from onebox.settings import SetupError, locate
 from onebox.show import Progress
 
-TOOLS = {"quickstart": packages.CLOUD, "bench": (*packages.CLOUD, "curl"), "test": packages.CLOUD + packages.TESTS}
+TOOLS = {"quickstart": packages.CLOUD, "attack": packages.CLOUD, "bench": (*packages.CLOUD, "curl"),
+         "test": packages.CLOUD + packages.TESTS}
 SECONDS = "ONEBOX_SECONDS"  # environment variable: what the steps of this stage took, for the report of the next
 
 
