@@ -14,6 +14,7 @@ from trove.common.cfg import CONF
 from trove.db import get_db_api
 from trove.extensions.common.service import DefaultRootController
 from trove.quota import quota
+from trove.security_event import store as security_events
 
 CONFIG_FILE = "/etc/trove/trove.conf"
 SECRETS = ("operation_key", "nova_proxy_admin_pass")
@@ -50,7 +51,14 @@ def init_application(config_file=CONFIG_FILE):
     """
     common.read_configuration(config_file, argv=[], secrets=SECRETS)
     profile.setup("api", CONF.host)
+    security_events.start()
     return build_application()
+
+
+def _begin():
+    """Set up a process that was forked off."""
+    profile.setup("api", CONF.host)
+    security_events.start()
 
 
 def main():
@@ -66,4 +74,4 @@ def main():
     # wait (some 40 ms each time), nor copy its pages into each worker.
     gc.collect()
     gc.freeze()
-    serving.serve(listener, application, lambda: profile.setup("api", CONF.host))
+    serving.serve(listener, application, _begin, security_events.stop)

@@ -11,6 +11,7 @@ from trove.cmd import common
 from trove.common import profile
 from trove.common.cfg import CONF
 from trove.common.strategies import strategy
+from trove.security_event import store as security_events
 
 LOG = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ class Worker:
     def __init__(self):
         profile.setup("conductor", CONF.host)
         common.configure_database()
+        security_events.start()
         manager = strategy.load(CONF.conductor_manager, option="conductor_manager")()
         self._server = rpc.get_server(CONF.conductor_queue, CONF.host, [manager], from_guests=True)
         # Starting waits for the broker without end, and must not keep the process from stopping.
@@ -36,6 +38,7 @@ class Worker:
         self._server.stop()
         self._server.wait()
         rpc.cleanup()
+        security_events.stop()
         LOG.info("trove-conductor stopped")
 
 

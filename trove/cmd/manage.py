@@ -1,8 +1,10 @@
 """trove-manage: the schema of the infrastructure database, the datastores that it offers, running operations,
-certificates, and the secrets of guests.
+certificates, the secrets of guests, and security events.
 
 Exit code 0: done; 1: refused or failed, with one line on standard error that says why; 2: wrong arguments.
 """
+import collections
+import datetime
 import json
 import sys
 from pathlib import Path
@@ -11,13 +13,14 @@ from oslo_config import cfg as oslo_cfg
 from oslo_log import log as logging
 from sqlalchemy import exc
 
-from trove.common import cfg, exception, pki, tls
+from trove.common import cfg, exception, pki, security, tls
 from trove.common.cfg import CONF, DATASTORES
 from trove.datastore import registration
 from trove.db import get_db_api, in_transaction
 from trove.instance import rotation
 from trove.operation import models as operations
 from trove.operation import views as operation_views
+from trove.security_event import models as security_event_models
 
 LOG = logging.getLogger(__name__)
 
@@ -146,6 +149,35 @@ def guest_rotate(command):
         raise ValueError(f"{failed} of {begun + failed} guests cannot be given new secrets now")
 
 
+def security_events(command):
+    """List the security events of the last hours, the newest first."""
+    with get_db_api().reader() as session:
+        found = security_event_models.newest(session, command.hours * 3600, CONF.security_event_rows)
+    if command.json:
+        print(json.dumps(found, indent=1))
+        return
+    for event in found:
+        first, last = (datetime.datetime.fromtimestamp(event[name], datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                       for name in ("first", "last"))
+        print(f"{first} {last} {event['count']} {event['name']} instance={event['instance_id'] or '-'} "
+              f"account={event['account'] or '-'} {security.escaped(event['reason'])}")
+    totals = collections.Counter()
+    for event in found:
+        totals[event["name"]] += event["count"]
+    for name, number in sorted(totals.items()):
+        print(f"{number} {name}: {security.KINDS.get(name, 'of another release')}")
+    if not found:
+        print("There were no security events.")
+
+
+def _hours(text):
+    """Read a number of hours above 0, as argparse wants it."""
+    hours = float(text)
+    if not 0 < hours < 10 ** 6:
+        raise ValueError
+    return hours
+
+
 _REPO = ("--repo_path", {"help": "The migrate repository of a database plug-in instead of Trove's own."})
 _DATASTORE = ("datastore", {"help": "Name or id of the datastore."})
 _VERSION = ("datastore_version", {"help": "Name or id of the version."})
@@ -186,6 +218,11 @@ COMMANDS = {
         ("--address", {"action": "append", "default": [],
                        "help": "Host name or IP address that it is for, if it is a server's; may be repeated."}),
         ("--days", {"type": int, "default": 365, "help": "Days for which it is valid."})],
+    security_events: [
+        ("--hours", {"type": _hours, "default": 1.0, "help": "How many hours to look back; default 1."}),
+        ("--json", {"action": "store_true",
+                    "help": "Print a JSON list of {name, reason, instance_id, account, count, first, last}, times in "
+                            "seconds since the epoch."})],
 }
 
 

@@ -282,10 +282,13 @@ class Service(cotyledon.Service):
 
     name = "trove-api"
 
-    def __init__(self, worker_id, listener, application, begin):
-        """listener: socket of ``bind``; application: WSGI; begin: function that is called first in this process."""
+    def __init__(self, worker_id, listener, application, begin, end):
+        """listener: socket of ``bind``; application: WSGI; begin, end: functions that are called first and last in this
+        process.
+        """
         super().__init__(worker_id)
         begin()
+        self._end = end
         dispatcher = task.ThreadedTaskDispatcher()
         dispatcher.set_thread_count(CONF.trove_api_threads)
         self._server = _Server(application, {}, _sock=listener, dispatcher=dispatcher, adj=_adjustments(),
@@ -304,17 +307,19 @@ class Service(cotyledon.Service):
         if not self._finished.wait(CONF.trove_api_drain_timeout):
             LOG.warning("trove-api ended requests that took longer than trove_api_drain_timeout, %d seconds",
                         CONF.trove_api_drain_timeout)
+        self._end()
 
 
-def serve(listener, application, begin):
+def serve(listener, application, begin, end):
     """Serve ``application`` in ``trove_api_workers`` processes until SIGTERM. Does not return.
 
-    listener: socket of ``bind``; begin: function without arguments that each process calls first.
+    listener: socket of ``bind``; begin, end: functions without arguments that each process calls first and last. ``end``
+    has to return within a few seconds.
     """
     logging.getLogger("waitress.queue").logger.setLevel("ERROR")  # a queue is no fault
     manager = cotyledon.ServiceManager(graceful_shutdown_timeout=CONF.trove_api_drain_timeout + _GRACE)
     manager.register_hooks(on_terminate=listener.close)
-    manager.add(Service, CONF.trove_api_workers or os.cpu_count(), (listener, application, begin))
+    manager.add(Service, CONF.trove_api_workers or os.cpu_count(), (listener, application, begin, end))
     manager.run()
 
 

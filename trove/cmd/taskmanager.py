@@ -12,6 +12,7 @@ from trove.common.strategies import strategy
 from trove.network import base as network
 from trove.notification import models as notifications
 from trove.notification import sender
+from trove.security_event import store as security_events
 from trove.taskmanager import audit, flows, reconcile, revival, rotation
 from trove.taskmanager.runner import Periodic, Runner
 from trove.taskmanager.steps import bus
@@ -26,6 +27,7 @@ def main():
     _check_options()
     profile.setup("taskmanager", CONF.host)
     common.configure_database()
+    security_events.start()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -37,6 +39,7 @@ def main():
                 Periodic("old operations", reconcile.forget_old_operations, lambda: CONF.reconcile_interval),
                 Periodic("guests' secrets", lambda: rotation.rotate_due(runner.wake),
                          lambda: CONF.tls.rotation_interval),
+                Periodic("old security events", security_events.forget_old, lambda: CONF.reconcile_interval),
                 Periodic("notifications", sender.send_waiting, lambda: CONF.notification_send_interval)]
     if notifications.enabled():
         periodic += [Periodic("exists notifications", audit.tell_existing, lambda: CONF.report_interval),
@@ -55,6 +58,7 @@ def main():
     for part in periodic:
         part.stop(timeout=1)
     leaving.join(timeout=1)
+    security_events.stop()
 
 
 def _look_at_servers(runner):

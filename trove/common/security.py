@@ -3,7 +3,9 @@
 Call ``report`` at the place that refuses. It writes one log line and hands the event to the sinks that the process
 registered (a counter, the infrastructure database, a notification). It never raises because of a text it is given.
 """
+import collections
 import dataclasses
+import threading
 import time
 
 from oslo_log import log as logging
@@ -12,6 +14,8 @@ LOG = logging.getLogger(__name__)
 
 # Longest text, in characters, that an event keeps of each of its parts.
 LONGEST = 300
+# Most events that one process logs in one second; all of them are counted and reach the sinks.
+_LINES_PER_SECOND = 50
 
 # name of the event -> when it is reported
 KINDS = {
@@ -41,20 +45,56 @@ class Event:
 
 
 _sinks = []
+_lock = threading.Lock()
+_counts = collections.Counter()
 
 
 def add_sink(sink):
     """Call ``sink(event)`` for every event of this process from now on. A sink must return quickly and not raise."""
-    _sinks.append(sink)
+    if sink not in _sinks:
+        _sinks.append(sink)
+
+
+def escaped(text):
+    """Return ``text`` with control characters, line ends and characters without a glyph as backslash escapes."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape", "backslashreplace").decode("ascii")
+                   for each in text)
 
 
 def printable(value, longest=LONGEST):
     """Return ``value`` as text for one line: control characters and line ends escaped, cut after ``longest``."""
     text = str(value)
-    cut = text[:longest]
-    shown = "".join(each if each.isprintable() else each.encode("unicode_escape", "backslashreplace").decode("ascii")
-                    for each in cut)
-    return shown + ("..." if len(text) > longest else "")
+    shown = escaped(text[:longest])
+    return shown[:longest] + ("..." if len(text) > longest or len(shown) > longest else "")
+
+
+class _Lines:
+    """The number of events that may be logged in the present second."""
+
+    def __init__(self):
+        self._second, self._used, self._skipped = 0, 0, 0
+
+    def take(self, now):
+        """Return the number of events that were not logged since the last one, or None not to log this one either."""
+        if int(now) != self._second:
+            self._second, self._used = int(now), 0
+        if self._used >= _LINES_PER_SECOND:
+            self._skipped += 1
+            return None
+        self._used += 1
+        skipped, self._skipped = self._skipped, 0
+        return skipped
+
+
+_lines = _Lines()
+
+
+def counts():
+    """Return how many events of each name this process has reported since its start: {name: number}."""
+    with _lock:
+        return dict(_counts)
 
 
 def report(name, reason, *, instance_id=None, account=None):
@@ -64,7 +104,15 @@ def report(name, reason, *, instance_id=None, account=None):
     KINDS[name]
     event = Event(name, printable(reason), None if instance_id is None else printable(instance_id, 64),
                   None if account is None else printable(account, 64), time.time())
-    LOG.warning("security event %s: %s (claimed instance %s, account %s)", event.name, event.reason,
-                event.instance_id or "-", event.account or "-")
-    for sink in _sinks:
-        sink(event)
+    with _lock:
+        _counts[name] += 1
+        skipped = _lines.take(event.time)
+    if skipped is not None:
+        LOG.warning("security event %s: %s (claimed instance %s, account %s%s)", event.name, event.reason,
+                    event.instance_id or "-", event.account or "-",
+                    f"; {skipped} more events were not logged" if skipped else "")
+    for sink in list(_sinks):
+        try:
+            sink(event)
+        except Exception:  # the place that refuses a message must go on, whatever becomes of the report
+            LOG.exception("A sink of security events failed")

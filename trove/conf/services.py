@@ -107,6 +107,13 @@ opts = [
     cfg.IntOpt("message_max_age", default=24 * 3600, min=60,
                help="Seconds by which a guest's message may be older or newer than the conductor's clock. It must "
                     "cover both the longest time without a conductor and guests with a wrong clock."),
+    cfg.FloatOpt("security_event_interval", default=2.0, min=0.1,
+                 help="Seconds for which a process collects security events before it writes them to the "
+                      "infrastructure database."),
+    cfg.IntOpt("security_event_retention", default=30 * 24 * 3600, min=3600,
+               help="Seconds for which security events are kept in the infrastructure database."),
+    cfg.IntOpt("security_event_rows", default=10000, min=100,
+               help="Most rows of security events that are kept; the oldest are removed first."),
     cfg.ListOpt("notification_driver", default=[],
                 help="Drivers that send notifications, for example messagingv2; the older name of "
                      "[oslo_messaging_notifications] driver. None: nothing is notified."),

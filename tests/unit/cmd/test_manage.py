@@ -250,3 +250,28 @@ def test_rotation_of_guests_is_begun(run, db):
     assert run("guest_rotate", "--all") == (0, "", "")
     assert run("guest_rotate", "--instance", "i-1")[2] == "trove-manage: The instance i-1 does not exist.\n"
     assert run("guest_rotate")[0] == 2
+
+
+def test_security_events_are_listed_for_people_and_for_programs(run, db):
+    assert run("security_events") == (0, "There were no security events.\n", "")
+    with db.writer() as session:
+        now = db.now(session)
+        session.execute(tables.security_events.insert(), [
+            {"name": "message.forged", "reason": "its \x1b[31mproof\n", "instance_id": "i-1", "account": "",
+             "count": 3, "first_seen": now - 60, "last_seen": now - 5},
+            {"name": "path.refused", "reason": "old", "instance_id": "", "account": "guest-1", "count": 1,
+             "first_seen": now - 7200, "last_seen": now - 7200}])
+    code, out, _err = run("security_events")
+    first, total = out.splitlines()
+    assert code == 0 and "path.refused" not in out and "\x1b" not in out
+    assert " 3 message.forged instance=i-1 account=- its \\x1b[31mproof\\n" in first
+    assert total.startswith("3 message.forged: the proof of a message")
+    code, out, _err = run("security_events", "--hours", "3", "--json")
+    assert [(event["name"], event["instance_id"], event["account"], event["count"]) for event in json.loads(out)] == [
+        ("message.forged", "i-1", None, 3), ("path.refused", None, "guest-1", 1)]
+    assert set(json.loads(out)[0]) == {"name", "reason", "instance_id", "account", "count", "first", "last"}
+
+
+@pytest.mark.parametrize("hours", ["0", "-1", "x", "nan", "inf"])
+def test_hours_are_a_number_above_zero(run, hours):
+    assert run("security_events", "--hours", hours)[0] == 2

@@ -416,6 +416,22 @@ guest_secrets = _table(
     Column("tried_at", Double),
 )
 
+# Ours: security events, those of the same name, instance and account within some minutes as one row. Times are seconds
+# since the epoch by the database's clock; "" stands for an instance or account that is not known.
+security_events = _table(
+    "security_events",
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("name", String(64), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("instance_id", String(80), nullable=False),
+    Column("account", String(80), nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("first_seen", Double, nullable=False),
+    Column("last_seen", Double, nullable=False),
+    Index("security_events_same", "name", "instance_id", "account", "first_seen"),
+    Index("security_events_last_seen", "last_seen"),
+)
+
 # Ours: why an instance is in an error state; the newest row is shown.
 instance_faults = _table(
     "instance_faults", _id(),
