@@ -257,7 +257,8 @@ def main(argv=None):
     except Exception as error:  # noqa: BLE001 - the boundary to the shell
         LOG.debug("The command failed", exc_info=True)
         text = error.orig if isinstance(error, exc.DBAPIError) else error
-        print(f"trove-manage: {' '.join(str(text).split()) or type(error).__name__}", file=sys.stderr)
+        line = security.escaped(" ".join(str(text).split()))
+        print(f"trove-manage: {line or type(error).__name__}", file=sys.stderr)
         raise SystemExit(1) from None
 
 

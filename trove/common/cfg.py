@@ -6,7 +6,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from trove import version
-from trove.common import exception
+from trove.common import exception, log
 from trove.conf import api, backup, cloud, database, guest, mariadb, mysql, percona, services
 
 CONF = cfg.CONF
@@ -44,6 +44,7 @@ def parse_args(argv, default_config_files=None, default_config_dirs=None):
     except cfg.Error as error:
         raise SystemExit(f"Cannot start: {error}") from error
     logging.setup(CONF, "trove")
+    log.setup(CONF)
 
 
 def require_secret(*options):
