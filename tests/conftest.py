@@ -3,7 +3,7 @@ import pytest
 import sqlalchemy
 
 from tests import rabbitmq, servers
-from trove.common import cfg
+from trove.common import cfg, security
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
 from trove.db import get_db_api
@@ -21,6 +21,13 @@ def pytest_addoption(parser):
 @pytest.fixture(scope="session", autouse=True)
 def _parsed():
     cfg.parse_args([], default_config_files=[])
+
+
+@pytest.fixture(autouse=True)
+def _security_events(monkeypatch):
+    """Each test begins without sinks, and may log as many events as a process in one second."""
+    monkeypatch.setattr(security, "_sinks", [])
+    monkeypatch.setattr(security, "_lines", security._Lines())
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """The conductor's door: what guests report by cast. Checks who speaks; ``trove.conductor.models`` has the rules.
 
-A message that is forged, late, doubled or wrong is logged and dropped: nobody waits for an answer.
+A message that is forged, late, doubled or wrong is dropped, and is a security event: nobody waits for an answer. The
+instance that it names may be its victim; who sent it is known where the intake of messages puts the sender's account at
+the broker into the context, as ``broker_account``.
 """
 import time
 
@@ -23,15 +25,22 @@ _LONGEST_DIFFERENCE = 10 ** 10
 _LONGEST_MESSAGE = 500
 
 
-def _is_genuine(method, sent, proof, **args):
-    """Whether the message comes from the guest of ``args["instance_id"]``; if not, that is logged."""
+def _refused(context, event, method, instance_id, reason):
+    """Report that a message was dropped; the arguments may be anything."""
+    security.report(event, f"dropped {method}: {reason}", instance_id=instance_id,
+                    account=getattr(context, "broker_account", None))
+
+
+def _is_genuine(context, method, sent, proof, args):
+    """Whether the message comes from the guest of ``args["instance_id"]``; if not, that is reported."""
     instance_id, generation = args["instance_id"], envelope.generation_of(proof)
     try:
         envelope.verify(crypto.guest_key(instance_id, generation), method, args, sent, proof)
         if not _is_valid(instance_id, generation):
-            raise envelope.BadProof("its key was replaced by a newer one, or was not given out yet")
+            raise envelope.BadProof("its key was replaced by a newer one, or was not given out yet",
+                                    "message.forged")
     except envelope.BadProof as error:
-        LOG.warning("Dropped %s for instance %s: %s", method, instance_id, error)
+        _refused(context, error.event, method, instance_id, error)
         return False
     return True
 
@@ -91,13 +100,13 @@ class Manager:
         "cause": text for the user; of a replica "replication": {"running", "lag", "error"}; "seconds_behind": by which
         its clock is behind, if commands came to it from the future.
         """
-        if not _is_genuine("heartbeat", sent, proof, instance_id=instance_id, payload=payload):
+        if not _is_genuine(context, "heartbeat", sent, proof, {"instance_id": instance_id, "payload": payload}):
             return
         try:
             status, version = _read_payload(payload)
             health = models.replication_health((payload or {}).get("replication"))
         except ValueError as error:
-            LOG.error("Dropped heartbeat of instance %s: %s", instance_id, error)
+            _refused(context, "message.malformed", "heartbeat", instance_id, error)
             return
 
         def effect(session):
@@ -116,41 +125,44 @@ class Manager:
     @rpc.expose
     def report_spans(self, context, instance_id, spans, sent=None, proof=None):
         """Parts of the trace that the command of a guest belongs to; spans: as its agent keeps them."""
-        if not _is_genuine("report_spans", sent, proof, instance_id=instance_id, spans=spans):
+        if not _is_genuine(context, "report_spans", sent, proof, {"instance_id": instance_id, "spans": spans}):
             return
         if not _join_request(context, instance_id) or not context.trace_info:
-            LOG.warning("Dropped report_spans of instance %s: it was given no trace", instance_id)
+            _refused(context, "message.replayed", "report_spans", instance_id,
+                     "it was given no trace, or the time for that is over")
             return
         try:
             parts = conductor_spans.check(spans)
         except ValueError as error:
-            LOG.error("Dropped report_spans of instance %s: %s", instance_id, error)
+            _refused(context, "message.malformed", "report_spans", instance_id, error)
             return
         if not conductor_spans.admits(instance_id, context.trace_info, len(parts)):
-            LOG.warning("Dropped report_spans of instance %s: its trace has too many already", instance_id)
+            _refused(context, "message.flood", "report_spans", instance_id, "its trace has too many parts already")
             return
         if not in_transaction(models.is_first)(instance_id, proof, sent):
-            security.report("message.replayed", "report_spans came before", instance_id=instance_id)
+            _refused(context, "message.replayed", "report_spans", instance_id, "it came before")
             return
         conductor_spans.store(instance_id, context.trace_info, parts)
 
     @rpc.expose
     def notify_end(self, context, instance_id, sent=None, proof=None):
         """The guest has done what somebody is to be notified of."""
-        if _is_genuine("notify_end", sent, proof, instance_id=instance_id):
+        if _is_genuine(context, "notify_end", sent, proof, {"instance_id": instance_id}):
             self._notify(context, instance_id, sent)
 
     @rpc.expose
     def notify_exc_info(self, context, instance_id, message=None, exception=None, sent=None, proof=None):
         """It has failed to. message: a sentence for users; exception: name of a class."""
-        if _is_genuine("notify_exc_info", sent, proof, instance_id=instance_id, message=message, exception=exception):
-            self._notify(context, instance_id, sent, {"message": str(message)[:_LONGEST_MESSAGE],
-                                                      "exception": str(exception)[:_LONGEST_MESSAGE]})
+        if _is_genuine(context, "notify_exc_info", sent, proof,
+                       {"instance_id": instance_id, "message": message, "exception": exception}):
+            self._notify(context, instance_id, sent, {"message": security.printable(message, _LONGEST_MESSAGE),
+                                                      "exception": security.printable(exception, _LONGEST_MESSAGE)})
 
     def _notify(self, context, instance_id, sent, failure=None):
         known = _join_request(context, instance_id)
         if known is None or not known.notification:
-            LOG.warning("Dropped a notification of instance %s: its command asked for none", instance_id)
+            _refused(context, "message.replayed", "a notification", instance_id,
+                     "its command asked for none, or the time for that is over")
             return
 
         @in_transaction
@@ -161,13 +173,13 @@ class Manager:
             events.told_by_guest(session, known.notification, failure)
             return True
         if not first():
-            security.report("message.replayed", "the end of a command was notified before", instance_id=instance_id)
+            _refused(context, "message.replayed", "a notification", instance_id, "its command has ended before")
 
     @rpc.expose
     def report_root(self, context, instance_id, user=None, sent=None, proof=None):
         """Root was enabled. user: who asked for it."""
-        if _is_genuine("report_root", sent, proof, instance_id=instance_id, user=user):
-            user = None if user is None else str(user)[:255]
+        if _is_genuine(context, "report_root", sent, proof, {"instance_id": instance_id, "user": user}):
+            user = None if user is None else security.printable(user)[:255]
             _apply(context, "report_root", instance_id, "report_root", sent, "that root is enabled",
                    lambda session: models.record_root(session, instance_id, user, sent))
 
@@ -177,18 +189,20 @@ class Manager:
 
         Other fields are ignored. The task manager compares the numbers with the object store.
         """
-        if not _is_genuine("update_backup", sent, proof, instance_id=instance_id, backup_id=backup_id, **fields):
+        if not _is_genuine(context, "update_backup", sent, proof,
+                           {**fields, "instance_id": instance_id, "backup_id": backup_id}):
             return
         note = fields.get("note")
         try:
             fields = models.backup_fields(backup_id, fields)
         except ValueError as error:
-            LOG.error("Dropped update_backup of backup %s from instance %s: %s", security.printable(backup_id, 40),
-                      instance_id, error)
+            _refused(context, "message.malformed", "update_backup", instance_id, error)
             return
+        foreign = []
 
         def effect(session):
             if not models.record_backup(session, instance_id, backup_id, fields):
+                foreign[:] = [models.is_backup_of_another(session, instance_id, backup_id)]
                 LOG.error("Dropped update_backup from instance %s: it is not taking the backup %s (any more)",
                           instance_id, backup_id)
             elif fields.get("state") == "FAILED":
@@ -196,6 +210,9 @@ class Manager:
         # A slot for each backup: the last word on one must not be dropped because the next has begun.
         _apply(context, "update_backup", instance_id, backup_id, sent,
                f"that its backup is {fields.get('state', 'as before')}", effect)
+        if any(foreign):
+            _refused(context, "message.forged", "update_backup", instance_id,
+                     f"the backup {backup_id} is one of another instance")
 
 
 def _clock_difference(payload, sent):
@@ -215,7 +232,7 @@ def _read_payload(payload):
     if payload is not None and not isinstance(payload, dict):
         raise ValueError(f"its payload is {type(payload).__name__}, not a dict")
     text, version = (payload or {}).get("service_status"), (payload or {}).get("agent_version")
-    version = None if version is None else str(version)[:255]
+    version = None if version is None else security.printable(version)[:255]
     if text is None:
         return None, version
     try:

@@ -22,6 +22,7 @@ import sqlalchemy
 from oslo_log import log as logging
 from sqlalchemy import exc
 
+from trove.common import security
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.db import models
@@ -150,7 +151,7 @@ def replication_health(given):
         raise ValueError("replication.lag must be a number of seconds")
     if error is not None and not isinstance(error, str):
         raise ValueError("replication.error must be a text")
-    return {"running": given["running"], "lag": lag, "error": error and error[:_LONGEST_CAUSE]}
+    return {"running": given["running"], "lag": lag, "error": error and _cause(error)}
 
 
 def record_status(session, instance_id, status=None):
@@ -192,18 +193,29 @@ def record_backup(session, instance_id, backup_id, fields):
     ).values(**fields, updated=models.utcnow())).rowcount == 1
 
 
+def is_backup_of_another(session, instance_id, backup_id):
+    """Whether there is a backup with that id, and it is not one of the instance."""
+    owner = session.execute(sqlalchemy.select(_backups.c.instance_id).where(_backups.c.id == backup_id)).first()
+    return owner is not None and owner.instance_id != instance_id
+
+
+def _cause(text):
+    """A cause as it is kept: what a terminal would obey, and NUL, which PostgreSQL does not store, are escaped."""
+    return security.printable(text, _LONGEST_CAUSE)
+
+
 def record_backup_cause(session, backup_id, cause):
     """Leave why a backup failed for the operation that waits for it."""
     if isinstance(cause, str) and cause:
         session.execute(sqlalchemy.update(tables.operations).where(
             tables.operations.c.resource_type == "backup", tables.operations.c.resource_id == backup_id,
-            tables.operations.c.state.in_(LIVE_STATES)).values(error=cause[:_LONGEST_CAUSE]))
+            tables.operations.c.state.in_(LIVE_STATES)).values(error=_cause(cause)))
 
 
 def record_cause(session, instance_id, cause):
     """Leave why a guest could not be built for the operation that waits for it, and for the user."""
     if isinstance(cause, str) and cause:
-        record_fault(session, instance_id, cause[:_LONGEST_CAUSE], "guest")
+        record_fault(session, instance_id, _cause(cause), "guest")
 
 
 def record_clock(session, instance_id, seconds):

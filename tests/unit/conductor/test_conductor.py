@@ -6,7 +6,7 @@ import time
 import pytest
 import sqlalchemy
 
-from trove.common import crypto, envelope
+from trove.common import crypto, envelope, security
 from trove.common.context import TroveContext
 from trove.common.instance import ServiceStatuses
 from trove.conductor import manager, models
@@ -43,7 +43,7 @@ def db_populated(db):
     return db
 
 
-def send(method, sent=None, key=None, instance_id=GUEST, context=None, **args):
+def send(method, /, sent=None, key=None, instance_id=GUEST, context=None, **args):
     """What a guest does: sign and deliver."""
     sent = time.time() if sent is None else sent
     args["instance_id"] = instance_id
@@ -144,27 +144,85 @@ def test_several_conductors_end_with_the_newest(db_each):
     {"service_status": "deleted"}, {"service_status": "guestagent error"}, {"service_status": "new"},
     {"service_status": "paused"},
 ])
-def test_what_no_guest_can_say_is_logged_and_changes_nothing(db_populated, caplog, payload):
+def test_what_no_guest_can_say_is_reported_and_changes_nothing(db_populated, caplog, reported, payload):
     send("heartbeat", payload=payload)
     assert status_row(db_populated)["updated_at"] == LONG_AGO
     assert rows(db_populated, tables.conductor_lastseen) == []
-    assert caplog.records[-1].levelname == "ERROR" and GUEST in caplog.text
+    assert [(event.name, event.instance_id) for event in reported] == [("message.malformed", GUEST)]
+    assert caplog.records[-1].exc_info is None
 
 
-@pytest.mark.parametrize("call", [
-    lambda: heartbeat("running", key="a" * 64),
-    lambda: heartbeat("running", key=crypto.guest_key("another")),
-    lambda: heartbeat("running", sent=time.time() - 2 * 86400),
-    lambda: manager.Manager().heartbeat(None, instance_id=GUEST, payload={"service_status": "running"}, sent=1.0),
-    lambda: manager.Manager().heartbeat(None, instance_id=GUEST, payload={"service_status": "running"}),
-    lambda: send("report_root", user="eve", key="a" * 64),
-    lambda: send("update_backup", backup_id=BACKUP, state="COMPLETED", key="a" * 64),
+@pytest.fixture
+def reported(monkeypatch):
+    """The security events of the test."""
+    seen = []
+    monkeypatch.setattr(security, "_sinks", [seen.append])
+    return seen
+
+
+@pytest.mark.parametrize(("event", "call"), [
+    ("message.forged", lambda: heartbeat("running", key="a" * 64)),
+    ("message.forged", lambda: heartbeat("running", key=crypto.guest_key("another"))),
+    ("message.replayed", lambda: heartbeat("running", sent=time.time() - 2 * 86400)),
+    ("message.malformed", lambda: manager.Manager().heartbeat(
+        None, instance_id=GUEST, payload={"service_status": "running"}, sent=1.0)),
+    ("message.malformed", lambda: manager.Manager().heartbeat(
+        None, instance_id=GUEST, payload={"service_status": "running"})),
+    ("message.malformed", lambda: manager.Manager().heartbeat(None, instance_id=GUEST, sent=10 ** 400, proof="p")),
+    ("message.malformed", lambda: manager.Manager().heartbeat(None, instance_id=GUEST, sent=float("nan"), proof="p")),
+    ("message.forged", lambda: send("report_root", user="eve", key="a" * 64)),
+    ("message.forged", lambda: send("update_backup", backup_id=BACKUP, state="COMPLETED", key="a" * 64)),
 ])
-def test_forged_and_stale_messages_are_dropped(db_populated, caplog, call):
+def test_forged_and_stale_messages_are_dropped_and_reported(db_populated, caplog, reported, event, call):
     call()
     assert status_row(db_populated)["updated_at"] == LONG_AGO
     assert rows(db_populated, tables.conductor_lastseen) == rows(db_populated, tables.root_enabled_history) == []
-    assert "Dropped" in caplog.text and GUEST in caplog.text
+    assert [(each.name, each.instance_id, each.account) for each in reported] == [(event, GUEST, None)]
+    assert caplog.records[-1].exc_info is None
+
+
+def test_an_event_names_the_account_that_sent_the_message(db_populated, reported):
+    context = TroveContext(overwrite=False)
+    context.broker_account = "guest-of-the-sender"
+    heartbeat("running", key="a" * 64, context=context)
+    assert [(event.instance_id, event.account) for event in reported] == [(GUEST, "guest-of-the-sender")]
+
+
+# What a guest with a good key may still put into its own reports.
+_UGLY = "\x1b[2J\r\n2026-11-27 INFO forged\0\u2028\udcff"
+
+
+@pytest.mark.parametrize(("method", "args", "event"), [
+    ("heartbeat", {"payload": {"service_status": _UGLY}}, "message.malformed"),
+    ("heartbeat", {"payload": {"service_status": "running", "agent_version": _UGLY}}, None),
+    ("heartbeat", {"payload": {"service_status": "failed to spawn", "cause": _UGLY}}, None),
+    ("heartbeat", {"payload": {"replication": {"running": False, "error": _UGLY}}}, None),
+    ("report_root", {"user": _UGLY}, None),
+    ("report_root", {"user": [_UGLY]}, None),
+    ("report_spans", {"spans": [_UGLY]}, "message.replayed"),
+    ("notify_exc_info", {"message": _UGLY, "exception": _UGLY}, "message.replayed"),
+    ("update_backup", {"backup_id": _UGLY}, "message.malformed"),
+    ("update_backup", {"backup_id": [BACKUP]}, "message.malformed"),
+    ("update_backup", {"backup_id": BACKUP, "location": _UGLY}, "message.malformed"),
+    ("update_backup", {"backup_id": BACKUP, "state": [_UGLY]}, "message.malformed"),
+    ("update_backup", {"backup_id": BACKUP, "size": 10 ** 400}, "message.malformed"),
+    ("update_backup", {"backup_id": BACKUP, "state": "FAILED", "note": _UGLY, "method": "heartbeat"}, None),
+])
+def test_ugly_texts_neither_raise_nor_reach_a_line(db_each, caplog, reported, method, args, event):
+    populate(db_each)
+    send(method, **args)
+    assert [each.name for each in reported] == ([event] if event else [])
+    assert all(each.reason.isprintable() for each in reported)
+    assert all(record.exc_info is None for record in caplog.records)
+
+
+def test_a_report_on_the_backup_of_another_instance_is_an_event(db_populated, reported):
+    with db_populated.writer() as session:
+        session.execute(tables.backups.insert().values(
+            id=BACKUP, name="b", state="BUILDING", instance_id="of somebody else", deleted=False))
+    send("update_backup", backup_id=BACKUP, state="COMPLETED")
+    assert [(event.name, event.instance_id) for event in reported] == [("message.forged", GUEST)]
+    assert rows(db_populated, tables.backups)[0]["state"] == "BUILDING"
 
 
 def test_a_deleted_or_unknown_instance_is_never_written(db_each):
@@ -361,7 +419,8 @@ HEALTH = {"running": True, "lag": 2, "error": None}
 @pytest.mark.parametrize(("given", "kept"), [
     (None, None), (HEALTH, HEALTH), ({**HEALTH, "more": 1}, HEALTH), ({"running": False}, {
         "running": False, "lag": None, "error": None}),
-    ({**HEALTH, "error": "x" * 5000}, {**HEALTH, "error": "x" * 1000})])
+    ({**HEALTH, "error": "x" * 5000}, {**HEALTH, "error": "x" * 1000 + "..."}),
+    ({**HEALTH, "error": "\x1b[2Jbad\0\n"}, {**HEALTH, "error": "\\x1b[2Jbad\\x00\\n"})])
 def test_what_replicas_may_say_of_themselves(given, kept):
     assert models.replication_health(given) == kept
 
