@@ -21,8 +21,8 @@ LOG = logging.getLogger(__name__)
 
 # Seconds by which a clock can be wrong.
 _LONGEST_DIFFERENCE = 10 ** 10
-# Characters of what a guest says of an error.
-_LONGEST_MESSAGE = 500
+# Characters of what a guest says of an error, and of an id.
+_LONGEST_MESSAGE, _LONGEST_ID = 500, 36
 
 
 def _refused(context, event, method, instance_id, reason):
@@ -34,6 +34,9 @@ def _refused(context, event, method, instance_id, reason):
 def _is_genuine(context, method, sent, proof, args):
     """Whether the message comes from the guest of ``args["instance_id"]``; if not, that is reported."""
     instance_id, generation = args["instance_id"], envelope.generation_of(proof)
+    if not isinstance(instance_id, str) or not instance_id.isprintable() or not 0 < len(instance_id) <= _LONGEST_ID:
+        _refused(context, "message.malformed", method, instance_id, "instance_id is not the id of an instance")
+        return False
     try:
         envelope.verify(crypto.guest_key(instance_id, generation), method, args, sent, proof)
         if not _is_valid(instance_id, generation):
