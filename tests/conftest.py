@@ -33,7 +33,7 @@ def _security_events(monkeypatch):
 @pytest.fixture
 def conf():
     """CONF; overrides made through it are taken back. A deployment key of the test's own is set."""
-    CONF.set_override("operation_key", "a key for tests, never for a deployment")
+    CONF.set_override("operation_key", ["a key for tests, never for a deployment"])
     yield CONF
     CONF.reset()  # takes all overrides back, and the command line that was parsed
     cfg.parse_args([], default_config_files=[])

@@ -112,7 +112,7 @@ def options(conf):
     conf.set_override("transport_url", "fake://")
     conf.set_override("remote_nova_client", "tests.fakes.nova.nova_client")
     conf.set_override("remote_swift_client", "tests.fakes.swift.swift_client")
-    conf.set_override("backup_encryption_key", "a key for tests, never for a deployment")
+    conf.set_override("backup_encryption_key", ["a key for tests, never for a deployment"])
     nova.Cloud.reset()
     swift.ETAGS.clear()
     flavor_models.forget()

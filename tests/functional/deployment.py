@@ -46,7 +46,7 @@ class Deployment:
                     "interface": "public"}
         self.sections = {
             "DEFAULT": {
-                "bind_host": "127.0.0.1", "bind_port": self.port, "operation_key": CONF.operation_key,
+                "bind_host": "127.0.0.1", "bind_port": self.port, "operation_key": CONF.operation_key[0],
                 "trove_auth_url": cloud.auth_url, "nova_proxy_admin_user": fake_cloud.SERVICE_USER,
                 "nova_proxy_admin_pass": fake_cloud.SERVICE_PASSWORD, "nova_proxy_admin_tenant_name": "service",
                 "transport_url": node.transport_url, "api_paste_config": SHIPPED, "trove_api_workers": 1,

@@ -92,7 +92,7 @@ def test_404_501_and_400(world, options, alice, bob, instance_id):
     alice.post("/backups", body(instance_id, name=""), status=400)
     alice.post("/backups", body(instance_id, swift_container="mine"), status=400)
     alice.post(f"/backups/{UNKNOWN}", {}, status=404)
-    options.set_override("backup_encryption_key", None)
+    options.set_override("backup_encryption_key", [])
     assert "backup_encryption_key" in check_fault(alice.post("/backups", body(instance_id), status=501))
     options.set_override("backup_strategy", None, group="mysql")
     assert "not supported" in check_fault(alice.post("/backups", body(instance_id), status=501))

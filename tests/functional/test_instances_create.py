@@ -236,9 +236,9 @@ def test_what_replicas_cannot_have_of_their_own(world, alice, more, named):
 def test_replicas_of_a_source_that_cannot_be_copied_now(world, alice, options):
     source = create_active(world, alice)
     replicate(alice, source, locality="affinity", status=501)
-    options.set_override("backup_encryption_key", None)
+    options.set_override("backup_encryption_key", [])
     replicate(alice, source, status=501)
-    options.set_override("backup_encryption_key", "a key for tests, never for a deployment")
+    options.set_override("backup_encryption_key", ["a key for tests, never for a deployment"])
     world.silence(source)
     assert "silent" in replicate(alice, source, status=422).text
     world.report(source)

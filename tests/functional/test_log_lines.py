@@ -58,7 +58,7 @@ def test_api(alice, admin, log_lines, text):
 def test_conductor(db, log_lines, text, signed):
     def send(method, **args):
         sent = time.time()
-        proof = envelope.sign(crypto.guest_key(args["instance_id"]) if signed else "k", method, args, sent)
+        proof = envelope.sign(crypto.guest_key(INSTANCE) if signed else "k", method, args, sent)
         getattr(Manager(), method)(TroveContext(overwrite=False), sent=sent, proof=proof, **args)
     for instance_id in (INSTANCE, text):
         send("heartbeat", instance_id=instance_id, payload={"service_status": text})

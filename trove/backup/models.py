@@ -72,6 +72,12 @@ def newest_completed(session, instance_id):
     ).order_by(DBBackup.created.desc(), DBBackup.updated.desc(), DBBackup.id).limit(1)).scalars().first()
 
 
+def keep_key(session, backup_id, key_id):
+    """Keep the name of the key that a backup is encrypted with, unless it has one."""
+    session.execute(sqlalchemy.update(tables.backups).where(
+        tables.backups.c.id == backup_id, tables.backups.c.key_id.is_(None)).values(key_id=key_id))
+
+
 def move(session, backup_id, state, expected=RUNNING_BACKUP_STATES, **columns):
     """Give a live backup another state and write ``columns``, if it is in one of ``expected``; returns whether."""
     table = tables.backups

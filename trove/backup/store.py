@@ -2,8 +2,8 @@
 
 Each backup has a container of its own in the account of the control plane: its segments, and a manifest (dynamic
 large object) that shows them as one. Every name is computed from the backup's row. Guests have no account: they get
-signatures (TempURL) made with the keys of that container, one key for writing and one for reading. Without the
-container, or without its key for writing, a signature is worth nothing.
+signatures (TempURL). While a backup is taken its container has keys for writing, afterwards it has keys for reading: of
+each one, or two while operation_key has several. Without the container or its key a signature is worth nothing.
 
 Backups of earlier releases lie together in the container ``backup_swift_container``; they are restored and deleted.
 Called by the API (existence) and by steps; every function raises object_store.Error.
@@ -32,7 +32,6 @@ _METADATA = {"lsn": re.compile(r"[0-9]{1,20}"), "compression": re.compile("|".jo
 # Names of manifests that earlier releases made: words behind dots.
 _OLD_EXTENSION = re.compile(r"(\.[a-z0-9_]{1,20}){0,4}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_READING, _WRITING = "Temp-URL-Key", "Temp-URL-Key-2"
 # The most segments of one backup: what a dynamic large object shows.
 MAX_SEGMENTS = object_store.PAGE
 
@@ -119,16 +118,21 @@ def check_service():
 
 
 def make(backup_id):
-    """Make the container of a new backup with its two keys; one that is there stays as it is, with both keys."""
-    object_store.service_account().put_container(own_container(backup_id), {
-        f"X-Container-Meta-{_READING}": crypto.container_key(backup_id, "read"),
-        f"X-Container-Meta-{_WRITING}": crypto.container_key(backup_id, "write")})
+    """Make the container of a backup, or let the one that is there accept signatures for writing, and no others."""
+    object_store.service_account().put_container(
+        own_container(backup_id), crypto.container_headers(crypto.container_keys(backup_id, "write")))
 
 
-def end_writing(backup_id):
-    """Remove the key for writing from the container of a backup: no signature lets a guest write there any more."""
-    object_store.service_account().post_container(
-        own_container(backup_id), {f"X-Remove-Container-Meta-{_WRITING}": "x"})
+def open_for_reading(where):
+    """Let the container at a Place accept signatures for reading, and no others: no guest can write there any more.
+
+    To be repeated before a restore: the keys of the container may be made from an operation_key that is gone.
+    """
+    object_store.service_account().post_container(where.container, crypto.container_headers(_keys(where, "read")))
+
+
+def _keys(where, use):
+    return crypto.container_keys(where.backup_id, use) if where.own else crypto.shared_container_keys()
 
 
 def signatures(where, methods, seconds):
@@ -139,11 +143,8 @@ def signatures(where, methods, seconds):
     account = object_store.service_account()
     signed = {"url": account.container_url(where.container)}
     for method in methods:
-        if not where.own:
-            key = crypto.shared_container_key()
-        else:
-            key = crypto.container_key(where.backup_id, "read" if method == "GET" else "write")
-        signed[method] = object_store.sign(account.url(), where.container, where.prefix, method, key, seconds)
+        signed[method] = object_store.sign(account.url(), where.container, where.prefix, method,
+                                           _keys(where, "read" if method == "GET" else "write")[0], seconds)
     return signed
 
 
@@ -250,7 +251,7 @@ def delete(backup_id, end):
     account, container = object_store.service_account(), own_container(backup_id)
     try:
         # First of all, so that what is deleted is not written again meanwhile.
-        account.post_container(container, {f"X-Remove-Container-Meta-{key}": "x" for key in (_READING, _WRITING)})
+        account.post_container(container, crypto.container_headers([]))
         if not _empty(account, Place(backup_id, container), end):
             return False
         account.delete_container(container)

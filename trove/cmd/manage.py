@@ -13,10 +13,10 @@ from oslo_config import cfg as oslo_cfg
 from oslo_log import log as logging
 from sqlalchemy import exc
 
-from trove.common import cfg, exception, pki, security, tls
+from trove.common import cfg, crypto, exception, pki, security, tls
 from trove.common.cfg import CONF, DATASTORES
 from trove.datastore import registration
-from trove.db import get_db_api, in_transaction
+from trove.db import get_db_api, in_transaction, keys
 from trove.instance import rotation
 from trove.operation import models as operations
 from trove.operation import views as operation_views
@@ -170,6 +170,29 @@ def security_events(command):
         print("There were no security events.")
 
 
+def rekey(_command):
+    """Encrypt stored secrets with the first operation_key, and say which older keys are still needed."""
+    cfg.require_secret("operation_key")
+    failed = 0
+    for name, progress in keys.rekey().items():
+        print(f"{name}: {progress.changed} encrypted anew"
+              + (f", {progress.failed} cannot be decrypted with any operation_key" if progress.failed else ""))
+        failed += progress.failed
+    keys.name_oldest()
+    for option, names, unit, used in zip(
+            ("operation_key", "backup_encryption_key"), (crypto.operation_key_ids(), crypto.backup_key_ids()),
+            ("guests", "backups"), keys.uses(), strict=True):
+        for position, name in enumerate(names):
+            number = used.pop(name, 0)
+            verdict = "the first" if position == 0 else "needed" if number else "not needed any more"
+            print(f"{option} {name}: {number} {unit}, {verdict}")
+        lost = sum(number for name, number in used.items() if name is not None)
+        if lost:
+            print(f"{option}: {lost} {unit} need a key that is not there")
+    if failed:
+        raise ValueError(f"{failed} secrets are left as they are: put the operation_key back that encrypted them.")
+
+
 def _hours(text):
     """Read a number of hours above 0, as argparse wants it."""
     hours = float(text)
@@ -218,6 +241,7 @@ COMMANDS = {
         ("--address", {"action": "append", "default": [],
                        "help": "Host name or IP address that it is for, if it is a server's; may be repeated."}),
         ("--days", {"type": int, "default": 365, "help": "Days for which it is valid."})],
+    rekey: [],
     security_events: [
         ("--hours", {"type": _hours, "default": 1.0, "help": "How many hours to look back; default 1."}),
         ("--json", {"action": "store_true",

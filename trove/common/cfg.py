@@ -18,8 +18,8 @@ DATASTORES = (mysql, percona, mariadb)
 PLACEHOLDERS = frozenset(("", "changeme", "change_me", "secret", "password", "secret_key", "default_aes_cbc_key",
                           "module_aes_cbc_key", "guest"))
 
-# Every guest holds a value made from this key, against which whoever is root there can try keys.
-SHORTEST = {"operation_key": 32}
+# Characters. Every guest holds values made from these keys, against which whoever is root there can try keys.
+SHORTEST = {"operation_key": 32, "backup_encryption_key": 32}
 
 
 def _register():
@@ -50,18 +50,24 @@ def parse_args(argv, default_config_files=None, default_config_dirs=None):
 def require_secret(*options):
     """Refuse to go on when an option of the form ``name`` or ``group.name`` is unset, a placeholder or too short.
 
-    Raises SystemExit with a sentence that names the option.
+    A key that is set although it need not be (backup_encryption_key) is checked too; of an option with several keys,
+    each is, and none may come twice. Raises SystemExit with a sentence that names the option.
     """
-    for option in options:
+    for option in dict.fromkeys((*options, *(name for name in SHORTEST if CONF[name]))):
         group, _, name = option.rpartition(".")
-        value = CONF[group][name] if group else CONF[name]
-        if value is None or value.strip().lower() in PLACEHOLDERS:
-            where = f"[{group}] {name}" if group else f"[DEFAULT] {name}"
-            raise SystemExit(f"Cannot start: set {where} to a secret of your own "
-                             f"(it is {'not set' if not value else 'a placeholder'}).")
-        if len(value) < SHORTEST.get(option, 0):
-            raise SystemExit(f"Cannot start: set [DEFAULT] {option} to at least {SHORTEST[option]} random characters "
-                             f"(it has {len(value)}).")
+        values = CONF[group][name] if group else CONF[name]
+        values = values if isinstance(values, list) else [values]
+        for position, value in enumerate(values or [None], 1):
+            which = f" (line {position} of {len(values)})" if len(values) > 1 else ""
+            if value is None or value.strip().lower() in PLACEHOLDERS:
+                where = f"[{group}] {name}" if group else f"[DEFAULT] {name}"
+                raise SystemExit(f"Cannot start: set {where} to a secret of your own "
+                                 f"(it is {'not set' if not value else 'a placeholder'}){which}.")
+            if len(value) < SHORTEST.get(option, 0):
+                raise SystemExit(f"Cannot start: set [DEFAULT] {option} to at least {SHORTEST[option]} random "
+                                 f"characters (it has {len(value)}){which}.")
+            if values.index(value) != position - 1:
+                raise SystemExit(f"Cannot start: remove the key of [DEFAULT] {option} that is there twice{which}.")
 
 
 def datastore_options(manager):

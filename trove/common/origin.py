@@ -2,13 +2,12 @@
 
 Sealed where a command is sent (``guestagent.api``), opened by the conductor. Never imported by a guest.
 """
-import hashlib
 import hmac
 import json
 import time
 from typing import NamedTuple
 
-from trove.common.cfg import CONF
+from trove.common import crypto
 
 
 class Origin(NamedTuple):
@@ -21,9 +20,8 @@ class Origin(NamedTuple):
     notification: dict | None
 
 
-def _seal_of(instance_id, values):
-    text = json.dumps(["origin", instance_id, values], sort_keys=True, separators=(",", ":"))
-    return hmac.new(CONF.operation_key.encode(), text.encode(), hashlib.sha256).hexdigest()
+def _seals_of(instance_id, values):
+    return crypto.seals(json.dumps(["origin", instance_id, values], sort_keys=True, separators=(",", ":")))
 
 
 def seal(instance_id, context, seconds):
@@ -33,7 +31,7 @@ def seal(instance_id, context, seconds):
     """
     values = {**Origin(context.request_id, context.trace_info, context.notification)._asdict(),
               "until": time.time() + seconds}
-    return {**values, "seal": _seal_of(instance_id, values)}
+    return {**values, "seal": _seals_of(instance_id, values)[0]}
 
 
 def unseal(instance_id, origin, now=None):
@@ -45,7 +43,8 @@ def unseal(instance_id, origin, now=None):
         return None
     values = {name: origin.get(name) for name in (*Origin._fields, "until")}
     try:
-        genuine = hmac.compare_digest(_seal_of(instance_id, values).encode(), str(origin.get("seal")).encode())
+        given = str(origin.get("seal")).encode()
+        genuine = any(hmac.compare_digest(seal.encode(), given) for seal in _seals_of(instance_id, values))
     except (TypeError, ValueError):
         return None
     if not genuine:

@@ -14,7 +14,7 @@ from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.conductor import models
 from trove.conductor import spans as conductor_spans
-from trove.db import get_db_api, guest_secrets, in_transaction
+from trove.db import get_db_api, guest_secrets, in_transaction, keys
 from trove.notification import events
 
 LOG = logging.getLogger(__name__)
@@ -32,20 +32,38 @@ def _refused(context, event, method, instance_id, reason):
 
 
 def _is_genuine(context, method, sent, proof, args):
-    """Whether the message comes from the guest of ``args["instance_id"]``; if not, that is reported."""
+    """Whether the message comes from the guest of ``args["instance_id"]``; if not, that is reported.
+
+    While operation_key has several keys, only the one counts that the guest's key is made from, if that was kept. The
+    database is asked last: forged messages cost it nothing.
+    """
     instance_id, generation = args["instance_id"], envelope.generation_of(proof)
     if not isinstance(instance_id, str) or not instance_id.isprintable() or not 0 < len(instance_id) <= _LONGEST_ID:
         _refused(context, "message.malformed", method, instance_id, "instance_id is not the id of an instance")
         return False
     try:
-        envelope.verify(crypto.guest_key(instance_id, generation), method, args, sent, proof)
-        if not _is_valid(instance_id, generation):
+        made_from = _key_of_proof(crypto.guest_keys(instance_id, generation), method, args, sent, proof)
+        own = crypto.guest_keys(instance_id, generation, keys.of_guest(instance_id, generation))
+        if made_from not in dict(own) or not _is_valid(instance_id, generation):
             raise envelope.BadProof("its key was replaced by a newer one, or was not given out yet",
                                     "message.forged")
     except envelope.BadProof as error:
         _refused(context, error.event, method, instance_id, error)
         return False
     return True
+
+
+def _key_of_proof(candidates, method, args, sent, proof):
+    """Return which of the candidates [(name, key)] made the proof: its name. Raises BadProof."""
+    for name, key in candidates[:-1]:
+        try:
+            envelope.verify(key, method, args, sent, proof)
+            return name
+        except envelope.BadProof as error:
+            if error.event != "message.forged":
+                raise
+    envelope.verify(candidates[-1][1], method, args, sent, proof)
+    return candidates[-1][0]
 
 
 def _is_valid(instance_id, generation):

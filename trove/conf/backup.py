@@ -8,10 +8,13 @@ control_opts = [
                     "just this name. Do not change it while there are backups."),
     cfg.BoolOpt("backup_use_openssl_encryption", default=True,
                 help="Whether new backups are encrypted (AES-256-GCM; the name is from when openssl did it)."),
-    cfg.StrOpt("backup_encryption_key", secret=True,
-               help="Secret (at least 32 characters) from which the key of each backup is made; without it no backup "
-                    "can be taken while backups are to be encrypted. Backups cannot be restored without it: keep a "
-                    "copy elsewhere. `python -c \"import secrets; print(secrets.token_urlsafe(32))\"` makes one."),
+    cfg.MultiStrOpt("backup_encryption_key", secret=True, default=[],
+                    help="Secret (at least 32 characters) from which the key of each backup is made; without it no "
+                         "backup can be taken while backups are to be encrypted. Backups cannot be restored without "
+                         "it: keep a copy elsewhere. "
+                         "`python -c \"import secrets; print(secrets.token_urlsafe(32))\"` makes one. To rotate it, "
+                         "put a line with the new key before the line with the old one, in the same file: the first "
+                         "is for new backups, and each backup is restored with the one it was taken with."),
     cfg.BoolOpt("verify_swift_checksum_on_restore", default=True,
                 help="Whether the checksum of a backup is compared with the object store's before it is restored."),
     cfg.IntOpt("backup_time_out", default=36000,

@@ -100,10 +100,12 @@ opts = [
                     "until then it can be ejected."),
     cfg.IntOpt("operation_retention", default=7 * 24 * 3600,
                help="Seconds for which ended operations are kept."),
-    cfg.StrOpt("operation_key", secret=True,
-               help="Key (at least 32 characters) with which secrets inside operations are encrypted and from which "
-                    "the keys of guests are made; all API, task manager and conductor processes share it. "
-                    "`python -c \"import secrets; print(secrets.token_urlsafe(32))\"` makes one."),
+    cfg.MultiStrOpt("operation_key", secret=True, default=[],
+                    help="Key (at least 32 characters) with which secrets inside operations are encrypted and from "
+                         "which the keys of guests are made; all API, task manager and conductor processes share it. "
+                         "`python -c \"import secrets; print(secrets.token_urlsafe(32))\"` makes one. To rotate it, "
+                         "put a line with the new key before the line with the old one, in the same file: the first "
+                         "encrypts, all decrypt."),
     cfg.IntOpt("message_max_age", default=24 * 3600, min=60,
                help="Seconds by which a guest's message may be older or newer than the conductor's clock. It must "
                     "cover both the longest time without a conductor and guests with a wrong clock."),

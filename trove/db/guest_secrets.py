@@ -7,6 +7,7 @@ given out beside the one in use (``pending``); the first message that the guest 
 import sqlalchemy
 from sqlalchemy import exc
 
+from trove.common import crypto
 from trove.db.sqlalchemy import tables
 
 _table, _instances = tables.guest_secrets, tables.instances
@@ -16,6 +17,16 @@ def generations(session, instance_id):
     """Return (generation in use, generation that is being given out or None)."""
     row = _row(session, instance_id)
     return (row.generation, row.pending) if row else (0, None)
+
+
+def made_from(session, instance_id, generation):
+    """Return the name of the operation_key that a generation of a guest's secrets is made from; None if not kept."""
+    row = _row(session, instance_id) if generation else None
+    if row is not None and generation == row.pending:
+        return row.pending_key_id
+    if row is not None and generation == row.generation:
+        return row.key_id
+    return session.execute(sqlalchemy.select(_instances.c.guest_key_id).where(_instances.c.id == instance_id)).scalar()
 
 
 def accounts(session, instance_id):
@@ -30,7 +41,8 @@ def renew(session, instance_id):
     """Return the generation to give out now: the one that is given out already, or else a new one."""
     _ensure(session, instance_id)
     session.execute(sqlalchemy.update(_table).where(
-        _table.c.instance_id == instance_id, _table.c.pending.is_(None)).values(pending=_table.c.generation + 1))
+        _table.c.instance_id == instance_id, _table.c.pending.is_(None),
+    ).values(pending=_table.c.generation + 1, pending_key_id=crypto.operation_key_ids()[0]))
     return _row(session, instance_id).pending
 
 
@@ -38,7 +50,7 @@ def heard(session, instance_id, generation):
     """Put a generation that was given out into use; returns whether it was the pending one."""
     return session.execute(sqlalchemy.update(_table).where(
         _table.c.instance_id == instance_id, _table.c.pending == generation,
-    ).values(generation=generation, pending=None)).rowcount == 1
+    ).values(generation=generation, pending=None, key_id=_table.c.pending_key_id)).rowcount == 1
 
 
 def forget_accounts(session, instance_id, before):

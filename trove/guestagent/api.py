@@ -5,9 +5,9 @@ answer is looked at before anybody relies on its shape, as whoever has root in t
 import math
 
 from trove import rpc
-from trove.common import crypto, exception, origin
+from trove.common import exception, origin
 from trove.common.cfg import CONF
-from trove.db import get_db_api, guest_secrets
+from trove.db import get_db_api, guest_secrets, keys
 
 CAST = None
 LOW = "agent_call_low_timeout"
@@ -146,9 +146,9 @@ class API:
         with rpc.GuestErrors():
             client = rpc.get_client(self.topic, "guestagent")
             patience = CONF[timeout] if timeout else _longest_wait()
-            context = rpc.signed(self.context, crypto.guest_key(self.instance_id, generation), method, kwargs,
+            context = rpc.signed(self.context, keys.guest_key(self.instance_id, generation), method, kwargs,
                                  origin.seal(self.instance_id, self.context, patience + _GRACE), _validity(method),
-                                 pending and crypto.guest_key(self.instance_id, pending))
+                                 pending and keys.guest_key(self.instance_id, pending))
             if timeout is CAST:
                 return client.prepare().cast(context, method, **kwargs)
             answer = client.prepare(timeout=CONF[timeout]).call(context, method, **kwargs)

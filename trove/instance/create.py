@@ -9,7 +9,7 @@ from oslo_log import log as logging
 
 from trove.backup import actions as backup_actions
 from trove.backup import store
-from trove.common import cfg, exception, utils
+from trove.common import cfg, crypto, exception, utils
 from trove.common.apischema import last_segment
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
@@ -197,7 +197,7 @@ def _insert(session, context, spec, datastore, version, flavor, root_password):
         session.add(DBInstance(
             id=instance_id, name=name, tenant_id=context.project_id, flavor_id=flavor.id, slave_of_id=spec.source_id,
             volume_size=spec.volume_size, datastore_version_id=version.id, task=InstanceTasks.BUILDING,
-            configuration_id=spec.configuration_id))
+            configuration_id=spec.configuration_id, guest_key_id=crypto.operation_key_ids()[0]))
         session.add(InstanceServiceStatus(instance_id=instance_id, status=ServiceStatuses.NEW))
         arguments = {
             "name": name,

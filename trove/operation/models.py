@@ -61,8 +61,8 @@ class Operation(models.Row):
             return json.loads(crypto.decrypt(self.secrets))
         except fernet.InvalidToken as error:
             raise exception.TroveError(
-                "The secrets of the operation cannot be read: operation_key differs from the one that "
-                "the API used.") from error
+                "The secrets of the operation cannot be read: operation_key does not have the key that the API "
+                "used.") from error
 
 
 def begin(session, kind, resource_type, resource_id, context, arguments=None, secrets=None, lock=None):

@@ -116,7 +116,7 @@ class Programs:
 
     def __init__(self, node, db, directory):
         self.node, self.db, self.directory, self.running = node, db, directory, {}
-        config = {"transport_url": node.transport_url, "operation_key": CONF.operation_key, "host": "here",
+        config = {"transport_url": node.transport_url, "operation_key": CONF.operation_key[0], "host": "here",
                   "trove_auth_url": "http://127.0.0.1:1/v3", "nova_proxy_admin_user": "u",
                   "nova_proxy_admin_pass": "a password for tests", "nova_proxy_admin_tenant_name": "service",
                   "guest_config": directory / "absent", "trove_conductor_workers": 1, "bus_message_max_size": LIMIT,

@@ -45,7 +45,7 @@ class World:
         self.db, self.node, self.log, self._process = db, node, directory / "log", None
         self._config = directory / "trove-conductor.conf"
         self._config.write_text(
-            f"[DEFAULT]\ntransport_url = {node.transport_url}\noperation_key = {CONF.operation_key}\nhost = co\n"
+            f"[DEFAULT]\ntransport_url = {node.transport_url}\noperation_key = {CONF.operation_key[0]}\nhost = co\n"
             f"trove_conductor_workers = 2\nuse_stderr = true\n[database]\nconnection = {CONF.database.connection}\n")
 
     def start(self):

@@ -40,7 +40,7 @@ def running_cloud(tmp_path_factory):
 def container(conf, running_cloud):
     """The container of backups in a running Swift."""
     running_cloud.configure(conf)
-    conf.set_override("backup_encryption_key", "a key for tests, never for a deployment")
+    conf.set_override("backup_encryption_key", ["a key for tests, never for a deployment"])
     yield conf.backup_swift_container
     running_cloud.clear_objects()
     remote.reset()
@@ -127,6 +127,7 @@ class Backups:
         assert report["id"] == backup_id
         if report["state"] != "SAVING":
             return report
+        store.open_for_reading(where)
         segments = store.segments(where, report["segments"])
         assert store.checksum(segments) == report["checksum"]
         assert sum(segment.size for segment in segments) == report["uploaded"]

@@ -57,7 +57,7 @@ def world(db, conf, context, running_cloud, tmp_path):
     flavor_models.forget()
     conf.set_override("remote_guest_client", "tests.fakes.agent.guest_client")
     conf.set_override("transport_url", "fake://")
-    conf.set_override("backup_encryption_key", "a key for tests, never for a deployment")
+    conf.set_override("backup_encryption_key", ["a key for tests, never for a deployment"])
     conf.set_override("guest_config", str(tmp_path / "absent"))
     (tmp_path / "mysql").mkdir()
     (tmp_path / "mysql" / "config.template").write_text("buffer_pool = {{ flavor.ram }}\n")

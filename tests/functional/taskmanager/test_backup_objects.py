@@ -246,7 +246,7 @@ def test_a_running_backup_is_left_alone_by_the_later_look(world):
 def old(world):
     """A backup as an earlier release left it, between others, in the container of all backups; its row."""
     row, client = take(world), remote.swift_client()
-    client.put_container("database_backups", {"X-Container-Meta-Temp-URL-Key": crypto.shared_container_key()})
+    client.put_container("database_backups", {"X-Container-Meta-Temp-URL-Key": crypto.shared_container_keys()[0]})
     where = store.place(row.id)
     store.delete(row.id, time.monotonic() + 10)
     name = f"{row.id}.xbstream.zst.gcm"

@@ -27,7 +27,7 @@ class Programs:
     def __init__(self, world, node, directory):
         self.world, self.log, self._running = world, directory / "log", []
         config = {
-            "transport_url": node.transport_url, "operation_key": CONF.operation_key,
+            "transport_url": node.transport_url, "operation_key": CONF.operation_key[0],
             "trove_auth_url": CONF.trove_auth_url, "nova_proxy_admin_user": CONF.nova_proxy_admin_user,
             "nova_proxy_admin_pass": CONF.nova_proxy_admin_pass, "template_path": CONF.template_path,
             "nova_proxy_admin_tenant_name": "service", "guest_config": CONF.guest_config, "operation_lease": 2,

@@ -4,6 +4,8 @@ import pytest
 from trove.cmd import common
 from trove.quota import quota
 
+GOOD = "transport_url=rabbit://u:good@h/\noperation_key=0123456789abcdef0123456789abcdef"
+
 
 def start(conf, tmp_path, text, secrets=("operation_key",)):
     conf.clear_override("operation_key")
@@ -20,6 +22,10 @@ def start(conf, tmp_path, text, secrets=("operation_key",)):
     ("operation_key=0123456789abcdef0123456789abcdef", "transport_url"),
     ("operation_key=0123456789abcdef0123456789abcdef\ntransport_url=rabbit://u:good@h,u:password@k/",
      "transport_url"),
+    (f"{GOOD}\noperation_key=changeme", r"operation_key to a secret .*\(line 2 of 2\)"),
+    (f"{GOOD}\noperation_key=short", r"operation_key to at least 32 .*\(line 2 of 2\)"),
+    (f"{GOOD}\nbackup_encryption_key=changeme", "backup_encryption_key to a secret"),
+    (f"{GOOD}\nbackup_encryption_key={'b' * 31}", "backup_encryption_key to at least 32"),
 ])
 def test_refusals_name_the_option(conf, tmp_path, text, option):
     with pytest.raises(SystemExit, match=rf"Cannot start: set \[DEFAULT\] {option}"):
@@ -28,7 +34,15 @@ def test_refusals_name_the_option(conf, tmp_path, text, option):
 
 def test_real_secrets_are_accepted(conf, tmp_path):
     start(conf, tmp_path, "operation_key=0123456789abcdef0123456789abcdef\ntransport_url=rabbit://u:good@h:5672/v")
-    assert conf.operation_key.startswith("0123")
+    assert conf.operation_key == ["0123456789abcdef0123456789abcdef"]
+
+
+def test_several_keys_are_accepted_in_their_order_and_none_twice(conf, tmp_path):
+    new = "with, commas and = signs, of 32 characters"
+    start(conf, tmp_path, f"operation_key={new}\n{GOOD}\nbackup_encryption_key={'b' * 32}")
+    assert conf.operation_key == [new, "0123456789abcdef0123456789abcdef"]
+    with pytest.raises(SystemExit, match=r"remove the key of \[DEFAULT\] operation_key .* twice \(line 3 of 3\)"):
+        start(conf, tmp_path, f"{GOOD}\noperation_key={new}\noperation_key={new}")
 
 
 def test_every_path_that_cannot_be_used_is_named(conf):

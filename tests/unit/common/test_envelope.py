@@ -48,5 +48,5 @@ def test_messages_out_of_time_are_refused(conf, key, difference, fits):
 def test_guests_have_different_keys_that_only_the_deployment_can_make(conf):
     first = crypto.guest_key("i-1")
     assert first == crypto.guest_key("i-1") != crypto.guest_key("i-2")
-    conf.set_override("operation_key", "another key of another deployment")
+    conf.set_override("operation_key", ["another key of another deployment"])
     assert crypto.guest_key("i-1") != first

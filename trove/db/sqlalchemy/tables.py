@@ -145,6 +145,8 @@ instances = _table(
     Column("addresses", Text),
     # Ours: when the task manager last saw the server, UTC.
     Column("server_seen", DateTime),
+    # Ours: the name of the operation_key that the guest's first key is made from; NULL: made before that was kept.
+    Column("guest_key_id", String(16)),
     Index("instances_tenant_id", "tenant_id"),
     Index("instances_deleted", "deleted"),
     Index("instances_cluster_id", "cluster_id"),
@@ -215,6 +217,8 @@ backups = _table(
     Column("datastore_version_id", String(36), ForeignKey("datastore_versions.id")),
     Column("segments", Integer),  # ours, as is the next
     Column("uploaded", BigInteger),
+    # Ours: the name of the backup_encryption_key that it is encrypted with; NULL: taken before that was kept.
+    Column("key_id", String(16)),
     Index("backups_instance_id", "instance_id"),
     Index("backups_deleted", "deleted"),
     Index("backups_running", "instance_id", "deleted", "state"),  # ours: lists ask it for each instance
@@ -405,7 +409,8 @@ notification_runs = _table(
 
 # Ours: which secrets a guest has; without a row those that it was made with, generation 0, and no certificate.
 # generation: in use; pending: given out, and in use as soon as the guest is heard with it; oldest_account: generation
-# of the oldest broker account that may exist; the rest are seconds since the epoch.
+# of the oldest broker account that may exist; key_id, pending_key_id: names of the operation_key that the generations in
+# use and given out are made from (of generation 0 instances.guest_key_id); the rest are seconds since the epoch.
 guest_secrets = _table(
     "guest_secrets",
     Column("instance_id", String(36), primary_key=True),
@@ -414,6 +419,8 @@ guest_secrets = _table(
     Column("oldest_account", Integer, nullable=False),
     Column("certificate_until", Double),
     Column("tried_at", Double),
+    Column("key_id", String(16)),
+    Column("pending_key_id", String(16)),
 )
 
 # Ours: security events, those of the same name, instance and account within some minutes as one row. Times are seconds

@@ -42,11 +42,12 @@ def grant(req, start):
 
     The container is made if it is missing. Raises as ``_account``.
     """
-    key, container = crypto.log_key(req.context.project_id), CONF.guest_log_container_name
+    keys, container = crypto.log_keys(req.context.project_id), CONF.guest_log_container_name
     with _account(req) as account:
-        account.put_container(container, {"X-Container-Meta-Temp-URL-Key": key})
+        account.put_container(container, crypto.container_headers(keys))
         # The name of the description ends where the slash of the prefix stands.
-        query = object_store.sign(account.url(), container, start.rstrip("/"), "PUT", key, CONF.agent_call_high_timeout)
+        query = object_store.sign(account.url(), container, start.rstrip("/"), "PUT", keys[0],
+                                  CONF.agent_call_high_timeout)
         return {"url": account.container_url(container), "PUT": query, "prefix": start}
 
 

@@ -17,11 +17,6 @@ LOG = logging.getLogger(__name__)
 _SLICE = 5.0
 
 
-def backup_key(backup_id):
-    """The key of a new backup, None when backups are not to be encrypted."""
-    return crypto.backup_key(backup_id) if CONF.backup_use_openssl_encryption else None
-
-
 def prepare_store(work):
     """Make the container of the backup."""
     store.make(work.resource_id)
@@ -36,6 +31,8 @@ def send(work):
     """Tell the guest to take the backup."""
     with work.writing() as session:
         models.move(session, work.resource_id, models.BUILDING, (models.NEW, models.BUILDING))
+        if CONF.backup_use_openssl_encryption and CONF.backup_encryption_key:
+            models.keep_key(session, work.resource_id, crypto.backup_key_ids()[0])
     _send(work)
     work.note(backup_sent=work.now())
 
@@ -43,16 +40,19 @@ def send(work):
 def _send(work):
     args = work.args
     parent = None
+    with work.reading() as session:
+        made_from = models.DBBackup.get(session, work.resource_id).key_id
     if args["parent_id"]:
         with work.reading() as session:
             row = models.DBBackup.get(session, args["parent_id"])
         _, metadata = store.manifest(store.place(row.id, row.location))
         parent = {"id": row.id, "location": row.location, "checksum": row.checksum, "metadata": metadata}
+    store.make(work.resource_id)  # its keys may be made from an older operation_key than the signatures
     remote.guest_client(work.context, args["instance_id"]).create_backup({
         "id": work.resource_id, "name": args["name"], "description": args["description"],
         "instance_id": args["instance_id"], "backup_type": args["backup_type"], "checksum": None, "location": None,
         "datastore": args["datastore"]["name"], "datastore_version": args["datastore"]["version"], "parent": parent,
-        "key": backup_key(work.resource_id),
+        "key": (crypto.backup_key(work.resource_id, made_from) if CONF.backup_use_openssl_encryption else None),
         "storage": store.signatures(store.place(work.resource_id), ("PUT", "POST"), CONF.backup_time_out)})
 
 
@@ -99,7 +99,7 @@ def check_objects(work):
     with work.reading() as session:
         row = models.DBBackup.get(session, work.resource_id)
     where = store.place(row.id)
-    store.end_writing(row.id)
+    store.open_for_reading(where)
     if None in (row.segments, row.uploaded, row.checksum):
         raise _mismatch(work, "the guest did not report how many segments and bytes it sent, and their checksum; its "
                               "agent may be of an earlier release")
@@ -144,7 +144,7 @@ def write_manifest(work):
         metadata = store.guest_metadata(where)
     except ValueError as error:
         raise _mismatch(work, str(error)) from error
-    name = row.id + store.extension(args["backup_type"], metadata["compression"], backup_key(row.id) is not None)
+    name = row.id + store.extension(args["backup_type"], metadata["compression"], row.key_id is not None)
     metadata.update(datastore=args["datastore"]["name"], datastore_version=args["datastore"]["version"],
                     segments=row.segments)
     if parent is not None:
@@ -188,9 +188,10 @@ def _link(row):
         raise exception.CloudError(reason=f"the segments of backup {row.id} in the object store have changed: their "
                                           f"checksum is {store.checksum(found)}, that of the backup was "
                                           f"{row.checksum}.")
+    store.open_for_reading(where)
     return {"id": row.id, "type": row.backup_type, "location": row.location, "checksum": row.checksum,
             "segments": [[segment.name, segment.size, segment.hash] for segment in found],
-            "key": crypto.backup_key(row.id) if CONF.backup_encryption_key else None,
+            "key": crypto.backup_key(row.id, row.key_id) if CONF.backup_encryption_key else None,
             "storage": store.signatures(where, ("GET",), CONF.restore_usage_timeout)}
 
 

@@ -12,7 +12,7 @@ from oslo_log import log as logging
 from trove import rpc
 from trove.common import crypto, exception, tls
 from trove.common.cfg import CONF, PLACEHOLDERS
-from trove.db import guest_secrets
+from trove.db import guest_secrets, keys
 
 LOG = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def create_next_account(work):
         return
     instance_id, generation = work.resource_id, work.data["generation"]
     with _Broker() as broker:
-        _put_account(broker, instance_id, user(instance_id, generation), crypto.guest_password(instance_id, generation))
+        _put_account(broker, instance_id, user(instance_id, generation), _password(instance_id, generation))
 
 
 def delete_old_accounts(work):
@@ -65,6 +65,10 @@ def delete_old_accounts(work):
                 broker.delete(f"users/{user(work.resource_id, each)}")
     with work.writing() as session:
         guest_secrets.forget_accounts(session, work.resource_id, generation)
+
+
+def _password(instance_id, generation):
+    return crypto.guest_password(instance_id, generation, keys.of_guest(instance_id, generation))
 
 
 def _put_account(broker, instance_id, name, password):
@@ -110,7 +114,7 @@ def guest_transport_url(work, generation=0):
     if CONF.guest_bus.credentials != PER_INSTANCE:
         return None
     host, _, port = CONF.guest_bus.address.rpartition(":")
-    password = (crypto.guest_password(work.resource_id, generation) if generation
+    password = (_password(work.resource_id, generation) if generation
                 else crypto.decrypt(work.data["bus_password"]))
     account = rpc.messaging.TransportHost(hostname=host, port=int(port), username=user(work.resource_id, generation),
                                       password=password)

@@ -1,8 +1,9 @@
 """The files that a guest is given: who it is, how it reaches the bus, and its certificate."""
 from pathlib import Path, PurePosixPath
 
-from trove.common import crypto, exception, pki, tls
+from trove.common import exception, pki, tls
 from trove.common.cfg import CONF
+from trove.db import keys
 from trove.taskmanager.steps import bus
 
 AGENT_CONFIG = "trove-guestagent.conf"
@@ -81,7 +82,7 @@ def _directory():
 
 def _guest_info(work, generation, bus_options):
     values = {"guest_id": work.resource_id, "datastore_manager": work.args["datastore"]["manager"],
-              "tenant_id": work.operation.tenant_id, "guest_key": crypto.guest_key(work.resource_id, generation)}
+              "tenant_id": work.operation.tenant_id, "guest_key": keys.guest_key(work.resource_id, generation)}
     transport_url = bus.guest_transport_url(work, generation)
     if transport_url:
         values["transport_url"] = transport_url

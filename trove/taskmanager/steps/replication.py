@@ -10,6 +10,7 @@ from oslo_log import log as logging
 from trove.backup import models as backup_models
 from trove.common import crypto, exception, remote, template
 from trove.common.cfg import CONF
+from trove.db import keys
 from trove.guestagent.db.models import REPLICATION_USERS
 from trove.instance import loading
 from trove.instance.models import DBInstance, replica_ids
@@ -33,10 +34,12 @@ def patient(step):
 
 
 def account(instance_id):
-    """Who a replica is to its source: {"user", "password"}. Made from the deployment's key, so it is kept nowhere."""
+    """Who a replica is to its source: {"user", "password"}. Made from the key of the deployment that its guest's key is
+    made from, so it is kept nowhere.
+    """
     # As much of the id as a name of a user has room for.
     return {"user": REPLICATION_USERS + instance_id.replace("-", "")[:20],
-            "password": crypto.replication_password(instance_id)}
+            "password": crypto.replication_password(instance_id, keys.of_guest(instance_id))}
 
 
 def load(work, instance_id):

@@ -1,8 +1,8 @@
 """New secrets for a guest that runs: key, broker account and certificate of its next generation."""
 from oslo_log import log as logging
 
-from trove.common import crypto, exception, remote, sealing
-from trove.db import guest_secrets
+from trove.common import exception, remote, sealing
+from trove.db import guest_secrets, keys
 from trove.instance.models import DBInstance
 from trove.taskmanager.steps import bus, files
 
@@ -33,7 +33,7 @@ def deliver(work):
         current, _ = guest_secrets.generations(session, work.resource_id)
     contents, until = files.of_secrets(work, generation)
     work.note(certificate_until=until)
-    sealed = sealing.seal(crypto.guest_key(work.resource_id, current), list(contents.items()))
+    sealed = sealing.seal(keys.guest_key(work.resource_id, current), list(contents.items()))
     try:
         remote.guest_client(work.context, work.resource_id).rotate_secrets(generation, sealed)
     except exception.GuestTimeout:
@@ -66,7 +66,7 @@ def certify_server(work):
     certificate = files.server_certificate(work.resource_id, [work.resource_id, *addresses])
     if certificate is None:
         return None
-    sealed = sealing.seal(crypto.guest_key(work.resource_id, generation), certificate)
+    sealed = sealing.seal(keys.guest_key(work.resource_id, generation), certificate)
     try:
         remote.guest_client(work.context, work.resource_id).install_certificate(sealed)
     except exception.GuestTimeout:
