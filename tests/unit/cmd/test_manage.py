@@ -9,7 +9,7 @@ import sqlalchemy
 
 from tests import pages
 from trove.cmd import manage
-from trove.common import cfg, pki
+from trove.common import cfg, crypto, pki
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
 from trove.datastore import models
@@ -275,3 +275,35 @@ def test_security_events_are_listed_for_people_and_for_programs(run, db):
 @pytest.mark.parametrize("hours", ["0", "-1", "x", "nan", "inf"])
 def test_hours_are_a_number_above_zero(run, hours):
     assert run("security_events", "--hours", hours)[0] == 2
+
+
+def test_rekey_says_what_it_did_and_which_keys_are_needed(run, db, conf, tmp_path):
+    old, new, backup = "o" * 40, "n" * 40, "b" * 40
+    conf.set_override("operation_key", [old])
+    token = crypto.encrypt("secret")
+    conf.clear_override("operation_key")
+    path = tmp_path / "trove.conf"
+    path.write_text(f"[DEFAULT]\noperation_key = {new}\noperation_key = {old}\nbackup_encryption_key = {backup}\n"
+                    + path.read_text())
+    moment = sqlalchemy.func.now()
+    with db.writer() as session:
+        for row_id, contents in (("m-1", token), ("m-2", "of another deployment")):
+            session.execute(tables.modules.insert().values(
+                id=row_id, name=row_id, type="ping", contents=contents, auto_apply=False, visible=True, deleted=False,
+                live_update=False, md5="m", created=moment, updated=moment))
+    code, out, err = run("rekey")
+    assert code == 1 and "1 secrets are left as they are" in err
+    assert out.splitlines() == [
+        "secrets of operations: 0 encrypted anew", "passwords in notes of operations: 0 encrypted anew",
+        "contents of modules: 1 encrypted anew, 1 cannot be decrypted with any operation_key",
+        f"operation_key {crypto.key_id(new)}: 0 guests, the first",
+        f"operation_key {crypto.key_id(old)}: 0 guests, not needed any more",
+        f"backup_encryption_key {crypto.key_id(backup)}: 0 backups, the first"]
+    with db.writer() as session:
+        session.execute(tables.modules.delete().where(tables.modules.c.id == "m-2"))
+    assert run("rekey")[0] == 0
+
+
+def test_rekey_needs_a_key(run, db):
+    code, _out, err = run("rekey")
+    assert "operation_key" in str(code) + err

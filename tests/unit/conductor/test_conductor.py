@@ -459,3 +459,55 @@ def test_the_first_report_with_a_new_key_ends_the_old_one(db_populated):
         guest_secrets.renew(session, GUEST)
     assert [counts(0), counts(2), counts(0), counts(1)] == [True, False, True, True]
     assert [counts(0), counts(1)] == [False, True]
+
+
+# Keys of the deployment with several versions: which proof counts for a guest whose row names a key.
+OLD, NEW = "o" * 40, "n" * 40
+
+
+@pytest.mark.parametrize(("named", "signed_with", "believed"), [
+    (None, OLD, True), (None, NEW, True), (OLD, OLD, True), (OLD, NEW, False), (NEW, NEW, True), (NEW, OLD, False),
+    (None, "x" * 40, False),
+])
+def test_which_key_a_guest_is_believed_with(db_each, conf, reported, named, signed_with, believed):
+    populate(db_each)
+    with db_each.writer() as session:
+        session.execute(tables.instances.update().values(guest_key_id=named and crypto.key_id(named)))
+    conf.set_override("operation_key", [signed_with])
+    key = crypto.guest_key(GUEST)
+    conf.set_override("operation_key", [NEW, OLD])
+    heartbeat("running", key=key)
+    assert (status_row(db_each)["status_description"] == "running") is believed
+    assert [event.name for event in reported] == ([] if believed else ["message.forged"])
+
+
+def test_a_forged_message_costs_the_database_nothing(db, conf, statements):
+    conf.set_override("operation_key", [NEW, OLD])
+    heartbeat("running", key="a" * 64)
+    assert statements == []
+
+
+def test_new_secrets_of_a_guest_are_made_from_the_first_key(db_each, conf, reported):
+    """The rotation of a guest's secrets ends its need for the old operation_key."""
+    def counts(operation_key, generation):
+        with db_each.writer() as session:
+            session.execute(tables.agent_heartbeats.delete())
+        conf.set_override("operation_key", [operation_key])
+        key = crypto.guest_key(GUEST, generation)
+        conf.set_override("operation_key", [NEW, OLD])
+        heartbeat("running", key=key)
+        return bool(rows(db_each, tables.agent_heartbeats))
+
+    populate(db_each)
+    with db_each.writer() as session:
+        session.execute(tables.instances.update().values(guest_key_id=crypto.key_id(OLD)))
+    conf.set_override("operation_key", [NEW, OLD])
+    with db_each.writer() as session:
+        guest_secrets.renew(session, GUEST)
+    assert keys.uses()[0] == {crypto.key_id(OLD): 1, crypto.key_id(NEW): 1}
+    assert [counts(OLD, 0), counts(NEW, 0), counts(OLD, 1)] == [True, False, False]
+    assert [counts(NEW, 1), counts(OLD, 0), counts(OLD, 1), counts(NEW, 1)] == [True, False, False, True]
+    assert keys.uses()[0] == {crypto.key_id(NEW): 1}
+    conf.set_override("operation_key", [NEW])
+    assert keys.guest_key(GUEST, 1) == crypto.guest_key(GUEST, 1)
+    assert {event.name for event in reported} == {"message.forged"}
