@@ -9,7 +9,7 @@ from oslo_log import formatters
 
 from tests.fakes import extension
 from tests.functional.conftest import KEYS, check_fault
-from trove.common import exception
+from trove.common import exception, security
 
 
 @pytest.fixture(autouse=True)
@@ -147,7 +147,9 @@ class TestWhoMayCall:
             assert answer.headers["WWW-Authenticate"].startswith("Keystone")
 
     def test_1_22_the_tenant_of_the_path_is_the_tokens(self, alice, admin):
+        before = security.counts().get("tenant.refused", 0)
         alice.get("/v1.0/tenant-b/echo", status=403)
+        assert security.counts()["tenant.refused"] == before + 1
         admin.get("/v1.0/tenant-b/echo", status=403)
         alice.get("/v1.0/tenant-b", status=403)
 

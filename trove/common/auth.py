@@ -13,7 +13,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_utils import netutils
 
-from trove.common import exception, profile, wsgi
+from trove.common import exception, profile, security, wsgi
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
 from trove.common.fault import GLOBAL_REQUEST_ID_KEY, REQUEST_ID_KEY
@@ -160,6 +160,8 @@ class AuthorizationMiddleware:
             return wsgi.error_response(exception.Unauthorized())(environ, start_response)
         tenant = environ.get("PATH_INFO", "").lstrip("/").partition("/")[0]
         if tenant and tenant != environ.get("HTTP_X_PROJECT_ID"):
+            security.report("tenant.refused", f"a token of the project {environ.get('HTTP_X_PROJECT_ID')} came with the "
+                            f"address of the tenant {tenant}")
             refusal = exception.Forbidden("The token is not for the tenant that the address names.")
             return wsgi.error_response(refusal)(environ, start_response)
         return self._app(environ, start_response)

@@ -27,6 +27,7 @@ KINDS = {
     "message.flood": "a guest sends more than its share, and messages of it were dropped",
     "backup.mismatch": "the objects of a backup differ from what its guest reported",
     "path.refused": "a text from outside would have left its place in a path or URL",
+    "tenant.refused": "a request of the API came with the token of one tenant and the address of another",
     "queue.foreign": "a queue or exchange at the broker belongs to no instance, or has a name that imitates one",
 }
 
