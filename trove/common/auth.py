@@ -160,8 +160,8 @@ class AuthorizationMiddleware:
             return wsgi.error_response(exception.Unauthorized())(environ, start_response)
         tenant = environ.get("PATH_INFO", "").lstrip("/").partition("/")[0]
         if tenant and tenant != environ.get("HTTP_X_PROJECT_ID"):
-            security.report("tenant.refused", f"a token of the project {environ.get('HTTP_X_PROJECT_ID')} came with the "
-                            f"address of the tenant {tenant}")
+            own = environ.get("HTTP_X_PROJECT_ID")
+            security.report("tenant.refused", f"a token of the project {own} came with the address of {tenant}")
             refusal = exception.Forbidden("The token is not for the tenant that the address names.")
             return wsgi.error_response(refusal)(environ, start_response)
         return self._app(environ, start_response)

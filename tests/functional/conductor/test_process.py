@@ -19,6 +19,7 @@ from trove.datastore.models import DBDatastore, DBDatastoreVersion
 from trove.db.sqlalchemy import tables
 from trove.instance.models import DBInstance, InstanceServiceStatus
 from trove.instance.tasks import InstanceTasks
+from trove.security_event import models as events
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
@@ -154,6 +155,12 @@ def test_a_forged_report_is_dropped_and_logged(world, conf):
     api.API(TroveContext()).heartbeat(GUESTS[0], {"service_status": "running"})
     eventually(lambda: f"(claimed instance {GUESTS[0]}," in world.log.read_text(), world.log)
     assert world.statuses() == {"new"}
+
+    def stored():
+        with world.db.reader() as session:
+            return [(event["name"], event["instance_id"]) for event in events.newest(session, 60, 10)]
+    eventually(stored, world.log)
+    assert stored() == [("message.forged", GUESTS[0])]
 
 
 def test_sigterm_loses_nothing(world, conf):
