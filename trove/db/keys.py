@@ -19,6 +19,8 @@ BATCH = 20
 _BUS_PASSWORD = "bus_password"  # noqa: S105 - the name of a note in operations.step_data
 # Backups in these states may yet get the name of a key from their operation.
 _RUNNING = ("NEW", "BUILDING", "SAVING")
+# What the names of backups end with that are encrypted with a key made from backup_encryption_key.
+_ENCRYPTED = ".gcm"
 
 
 def of_guest(instance_id, generation=0):
@@ -46,10 +48,6 @@ class Progress:
     failed: int = 0
 
 
-def _plain(token):
-    return crypto.reencrypt(token)
-
-
 def _in_notes(text):
     notes = json.loads(text)
     token = crypto.reencrypt(notes[_BUS_PASSWORD]) if _BUS_PASSWORD in notes else None
@@ -58,9 +56,9 @@ def _in_notes(text):
 
 # What is kept encrypted: name for people -> (table, column, function that gives its new value or None).
 SECRETS = {
-    "secrets of operations": (tables.operations, "secrets", _plain),
+    "secrets of operations": (tables.operations, "secrets", crypto.reencrypt),
     "passwords in notes of operations": (tables.operations, "step_data", _in_notes),
-    "contents of modules": (tables.modules, "contents", _plain),
+    "contents of modules": (tables.modules, "contents", crypto.reencrypt),
 }
 
 
@@ -116,7 +114,7 @@ def name_oldest():
         pass
     if CONF.backup_encryption_key:
         while _name_batch(backups, "key_id", crypto.backup_key_ids()[-1], backups.c.deleted.is_(False),
-                          backups.c.state.not_in(_RUNNING)):
+                          backups.c.state.not_in(_RUNNING), backups.c.location.like(f"%{_ENCRYPTED}")):
             pass
 
 

@@ -52,7 +52,7 @@ class Store:
             return key
         account = (event.name, event.account)
         number = self._per_account.get(account, 0)
-        if len(self._admitted) >= MOST:
+        if len(self._admitted) >= MOST or len(self._waiting) >= 2 * MOST:  # the latter while the database is away
             return (event.name, None, None)
         if number >= MOST_OF_AN_ACCOUNT:
             return (event.name, None, event.account)

@@ -65,14 +65,15 @@ def test_a_run_that_was_cut_off_is_taken_up(db_each, conf, monkeypatch):
     monkeypatch.setattr(keys, "BATCH", 2)
     token = encrypted(conf, OLD)
     put(db_each, tables.modules, *(module(f"m-{number}", token) for number in range(6)))
-    calls, reencrypt = [], crypto.reencrypt
+    calls = []
 
     def dying(given):
         calls.append(given)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return reencrypt(given)
-    monkeypatch.setattr(crypto, "reencrypt", dying)
+        return crypto.reencrypt(given)
+    table, column, _renew = keys.SECRETS["contents of modules"]
+    monkeypatch.setattr(keys, "SECRETS", {"contents of modules": (table, column, dying)})
     with pytest.raises(KeyboardInterrupt):
         keys.rekey()
     assert keys.rekey()["contents of modules"].changed == 4
@@ -97,15 +98,16 @@ def test_rows_without_a_name_get_the_oldest_key_and_are_counted(db_each, conf):
         for row_id, deleted, name in (
             ("a", False, None), ("b", False, crypto.key_id(NEW)), ("c", True, None), ("e", False, None))))
     put(db_each, tables.backups, *(
-        {"id": row_id, "name": "b", "state": state, "deleted": deleted, "key_id": name}
-        for row_id, state, deleted, name in (
-            ("a", "COMPLETED", False, None), ("b", "BUILDING", False, None), ("c", "COMPLETED", True, None),
-            ("e", "COMPLETED", False, crypto.key_id(GONE)))))
+        {"id": row_id, "name": "b", "state": state, "deleted": deleted, "key_id": name, "location": location}
+        for row_id, state, deleted, name, location in (
+            ("a", "COMPLETED", False, None, "http://s/a.zst.gcm"), ("b", "BUILDING", False, None, None),
+            ("c", "COMPLETED", True, None, "http://s/c.gcm"), ("plain", "COMPLETED", False, None, "http://s/p.zst"),
+            ("e", "COMPLETED", False, crypto.key_id(GONE), "http://s/e.gcm"))))
     assert keys.of_guest("a") is None and keys.of_guest("b") == crypto.key_id(NEW)
     keys.name_oldest()
     assert keys.of_guest("a") == crypto.key_id(OLD) and keys.of_guest("nobody") is None
     assert keys.uses() == ({crypto.key_id(OLD): 2, crypto.key_id(NEW): 1},
-                           {crypto.key_id(NEW): 1, None: 1, crypto.key_id(GONE): 1})
+                           {crypto.key_id(NEW): 1, None: 2, crypto.key_id(GONE): 1})
 
 
 def test_one_key_needs_no_question_to_the_database(db, conf, statements):
