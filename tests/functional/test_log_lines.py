@@ -1,5 +1,6 @@
 """Texts that outsiders choose, in each of the four processes: every record stays one line of the log."""
 import contextlib
+import dataclasses
 import logging
 import time
 
@@ -11,6 +12,7 @@ from trove.cmd import guest as guest_cmd
 from trove.common import cfg, crypto, envelope, exception, log
 from trove.common.context import TroveContext
 from trove.conductor.manager import Manager
+from trove.guestagent.common import obeyed
 
 INSTANCE = "11111111-1111-4111-8111-111111111111"
 FORGED = "2026-11-27 14:00:00.000 1 INFO trove.cmd.api [-] forged"
@@ -70,24 +72,26 @@ def test_conductor(db, log_lines, text, signed):
     check(log_lines(), "security event message.")
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("text", HOSTILE[:-1])
 def test_taskmanager(log_lines, text):
-    """What a guest answers to its commands."""
+    """What a guest answers to its commands. Lone surrogates do not come so far: trove.common.delivery refuses them."""
     with contextlib.suppress(exception.GuestError), rpc.GuestErrors():
         raise rpc.messaging.RemoteError("ValueError", text, [text])
     check([line for line in log_lines() if not line.startswith(log.TRACE)], "A command to a guest failed")
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_guest(log_lines, text):
-    class Endpoint:
-        target = rpc.messaging.Target(version="1.0")
-    dispatcher = rpc._Dispatcher([Endpoint()], "key", False, rpc._nothing_around)
-    message = {"method": text, "args": {text: text}}
-    for proof in (None, {}, {"sent": time.time(), "proof": text}, {"sent": time.time(), "proof": "a" * 64}):
-        with pytest.raises(exception.Forbidden):
-            dispatcher._verify(message, {"proof": proof, "request_id": text, "user_id": text})
-    check(log_lines(), "security event" if hasattr(rpc, "security") else "Refused the command")
+def test_guest(log_lines, text, tmp_path):
+    """Commands that are not signed, or wrongly, and signed ones that came before."""
+    gate = obeyed.Gate("key", tmp_path / "commands")
+    order = envelope.new_order(60)
+    signed = envelope.sign_command("key", text, {text: text}, order)
+    assert gate.admit(text, {text: text}, signed) == order
+    fields = dataclasses.asdict(order)
+    for proof in (None, {}, {**fields, "proof": text}, {**fields, "proof": "a" * 64}, {**fields, "sender": text}, signed):
+        with pytest.raises(envelope.BadProof):
+            gate.admit(text, {text: text}, proof)
+    check(log_lines(), "security event message.replayed")
 
 
 @pytest.mark.parametrize(("read", "options"), [

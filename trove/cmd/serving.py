@@ -313,8 +313,8 @@ class Service(cotyledon.Service):
 def serve(listener, application, begin, end):
     """Serve ``application`` in ``trove_api_workers`` processes until SIGTERM. Does not return.
 
-    listener: socket of ``bind``; begin, end: functions without arguments that each process calls first and last. ``end``
-    has to return within a few seconds.
+    listener: socket of ``bind``; begin, end: functions without arguments that each process calls first and last. The
+    supervisor kills a process whose ``end`` takes longer than a few seconds.
     """
     logging.getLogger("waitress.queue").logger.setLevel("ERROR")  # a queue is no fault
     manager = cotyledon.ServiceManager(graceful_shutdown_timeout=CONF.trove_api_drain_timeout + _GRACE)

@@ -201,6 +201,34 @@ def test_signatures_end_with_the_check_and_with_the_container(world):
     assert everything() == {}
 
 
+OLD, NEW = "an operation_key that is going to leave us", "an operation_key that takes over from it"
+
+
+def test_a_backup_is_taken_restored_and_deleted_while_operation_key_is_rotated(world, conf):
+    conf.set_override("operation_key", [OLD])
+    kept, name = {}, "{id}_00000000"
+
+    def rotate(info):
+        kept.update(info)
+        conf.set_override("operation_key", [NEW, OLD])
+        store.make(info["id"])  # as if the command had been lost, and were sent again
+        repeated = store.signatures(store.place(info["id"]), ("PUT", "POST"), 60)
+        for storage in (info["storage"], repeated):
+            assert send(storage, "HEAD", name.format(**info))[0] == 200
+        assert send(store.signatures(store.place(info["id"]), ("GET",), 60), "GET", name.format(**info))[0] == 401
+    GUESTS.uploaded = rotate
+    row = take(world)
+    assert send(kept["storage"], "PUT", name.format(id=row.id), b"late")[0] == 401
+    for keys in ([NEW, OLD], [NEW], [OLD, NEW], ["one more operation_key, which has nothing to do with them"]):
+        conf.set_override("operation_key", keys)
+        storage = steps.restore_info([row])["chain"][0]["storage"]
+        assert send(storage, "GET", name.format(id=row.id))[0] == 200
+        assert send(kept["storage"], "PUT", name.format(id=row.id), b"late")[0] == 401
+    world.run(world.delete_backup(row.id))
+    assert send(storage, "GET", name.format(id=row.id))[0] == 401
+    assert everything() == {}
+
+
 def test_a_guest_that_goes_on_after_the_backup_was_given_up_leaves_nothing(world):
     kept = {}
     GUESTS.uploaded = lambda info: kept.update(info)
