@@ -73,7 +73,9 @@ def guest_keys(instance_id, generation=0, made_from=None):
     operation_key (``key_id``) that the guest's key is made from, None when that was not kept: then it was the oldest,
     and all count. Each key is HMAC-SHA256 of id and generation with an operation_key.
     """
-    text, before = (f"guest:{instance_id}:{generation}", f"{generation}.") if generation else (f"guest:{instance_id}", "")
+    text, before = f"guest:{instance_id}", ""
+    if generation:
+        text, before = f"{text}:{generation}", f"{generation}."
     found = [(key_id(key), before + _made(key, text)) for key in CONF.operation_key]
     own = [entry for entry in found if entry[0] == made_from]
     return own or found[::-1]

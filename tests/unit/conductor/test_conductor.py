@@ -11,7 +11,7 @@ from trove.common.context import TroveContext
 from trove.common.instance import ServiceStatuses
 from trove.conductor import manager, models
 from trove.datastore.models import DBDatastore, DBDatastoreVersion
-from trove.db import guest_secrets, in_transaction
+from trove.db import guest_secrets, in_transaction, keys
 from trove.db import models as db_models
 from trove.db.sqlalchemy import tables
 from trove.instance.models import DBInstance, InstanceServiceStatus, RootHistory, record_root_enabled
@@ -203,7 +203,7 @@ _UGLY = "\x1b[2J\r\n2026-11-27 INFO forged\0\u2028\udcff"
     ("notify_exc_info", {"message": _UGLY, "exception": _UGLY}, "message.replayed"),
     ("update_backup", {"backup_id": _UGLY}, "message.malformed"),
     ("update_backup", {"backup_id": [BACKUP]}, "message.malformed"),
-    ("update_backup", {"backup_id": BACKUP, "location": _UGLY}, "message.malformed"),
+    ("update_backup", {"backup_id": BACKUP, "checksum": _UGLY}, "message.malformed"),
     ("update_backup", {"backup_id": BACKUP, "state": [_UGLY]}, "message.malformed"),
     ("update_backup", {"backup_id": BACKUP, "size": 10 ** 400}, "message.malformed"),
     ("update_backup", {"backup_id": BACKUP, "state": "FAILED", "note": _UGLY, "method": "heartbeat"}, None),

@@ -409,8 +409,8 @@ notification_runs = _table(
 
 # Ours: which secrets a guest has; without a row those that it was made with, generation 0, and no certificate.
 # generation: in use; pending: given out, and in use as soon as the guest is heard with it; oldest_account: generation
-# of the oldest broker account that may exist; key_id, pending_key_id: names of the operation_key that the generations in
-# use and given out are made from (of generation 0 instances.guest_key_id); the rest are seconds since the epoch.
+# of the oldest broker account that may exist; key_id, pending_key_id: names of the operation_key that the generations
+# in use and given out are made from (of generation 0 instances.guest_key_id); the rest are seconds since the epoch.
 guest_secrets = _table(
     "guest_secrets",
     Column("instance_id", String(36), primary_key=True),
