@@ -8,6 +8,7 @@ import json
 import logging as std_logging
 import ssl
 import sys
+import uuid
 
 # oslo.service installs eventlet and its neighbours look for it. No process of ours uses it: not to find it spares each
 # of them, and every guest, its import and its warning.
@@ -37,6 +38,10 @@ from trove.common.context import TroveContext  # noqa: E402
 LOG = logging.getLogger(__name__)
 
 CONTROL_EXCHANGE = "trove"
+# The exchange between services and guests that have accounts of their own. It is durable, as the queues behind it are:
+# services make them, guests only use what is there.
+GUESTS_EXCHANGE = "trove-guests"
+PER_INSTANCE = "per_instance"
 RPC_API_VERSION = "1.0"
 # Release names that [upgrade_levels] understands; another text is taken as a version number.
 VERSION_ALIASES = {"icehouse": "1.0", "juno": "1.0", "kilo": "1.0", "liberty": "1.0", "mitaka": "1.0"}
@@ -50,6 +55,9 @@ CONF.register_opts(impl_rabbit.rabbit_opts, group="oslo_messaging_rabbit")
 _LONGEST_ERROR = 500
 
 _transport = None
+_guests_transport = None
+# The id of the guest that this process is the agent of, if that guest has an account of its own.
+_own_account = None
 
 
 # Deliveries whose ids a server remembers, to recognise those that come again after a connection was lost. More than a
@@ -125,9 +133,12 @@ def _send_directly(connection, queue, message):
 
     Raises MessageUndeliverable when there is no such queue, DeliveryFailure after bus_reply_timeout seconds.
     """
-    exchange = kombu_entity.Exchange(name="", type="direct", passive=True)
+    if _own_account is None:
+        exchange, key = kombu_entity.Exchange(name="", type="direct", passive=True), queue
+    else:
+        exchange, key = kombu_entity.Exchange(GUESTS_EXCHANGE, "topic", passive=True), reply_key(_own_account, queue)
     connection._ensure_publishing(
-        connection._publish_and_raises_on_missing_exchange, exchange, message, routing_key=queue,
+        connection._publish_and_raises_on_missing_exchange, exchange, message, routing_key=key,
         timeout=CONF.bus_reply_timeout, retry=1, transport_options=messaging.TransportOptions(at_least_once=True))
 
 
@@ -209,12 +220,71 @@ def _bound_prefetch():
     CONF.set_default("rabbit_qos_prefetch_count", CONF.bus_prefetch, group=group)
 
 
+def has_own_accounts():
+    """Return whether each guest has an account of its own ([guest_bus] credentials)."""
+    return CONF.guest_bus.credentials == PER_INSTANCE
+
+
+def guests_exchange():
+    """Return the name of the exchange between services and guests."""
+    return GUESTS_EXCHANGE if has_own_accounts() else CONTROL_EXCHANGE
+
+
+def guests_url():
+    """Return the TransportURL by which this service reaches the guests.
+
+    It is [guest_bus] transport_url or else the services' own, with the virtual host [guest_bus] virtual_host if set.
+    """
+    url = messaging.TransportURL.parse(CONF, CONF.guest_bus.transport_url)
+    if CONF.guest_bus.virtual_host and url.transport == "rabbit":
+        url.virtual_host = CONF.guest_bus.virtual_host
+    return url
+
+
+def get_guests_transport():
+    """Return the process's transport to guests, made at first use; the services' own if both have the same URL."""
+    global _guests_transport
+    if _guests_transport is None:
+        url = guests_url()
+        if str(url) == str(messaging.TransportURL.parse(CONF)):
+            return get_transport()
+        _bound_prefetch()
+        messaging.set_transport_defaults(control_exchange=CONTROL_EXCHANGE)
+        _guests_transport = messaging.get_rpc_transport(CONF, url=url,
+                                                        allowed_remote_exmods=["trove.common.exception"])
+    return _guests_transport
+
+
+def open_guests_connection():
+    """Return a connected kombu Connection to the guests' broker, with the transport's settings (TLS, heartbeats).
+
+    Raises one of CONNECTION_ERRORS when the broker does not answer.
+    """
+    driver = get_guests_transport()._driver
+    return impl_rabbit.Connection(driver.conf, guests_url(), driver_common.PURPOSE_LISTEN, retry=1).connection
+
+
+def prepare_reports(connection, topic):
+    """Make what the conductor needs to take reports: both exchanges and the queue for guests without their own.
+
+    connection: of ``open_guests_connection``; topic: of the conductor. Returns a channel of it.
+    """
+    transport.never_answer(topic)
+    channel = connection.channel()
+    channel.auto_decode = False  # bodies are checked before anything decodes them
+    kombu_entity.Exchange(GUESTS_EXCHANGE, "topic", durable=True, channel=channel).declare()
+    shared = kombu_entity.Exchange(CONTROL_EXCHANGE, "topic", durable=False)
+    kombu_entity.Queue(topic, shared, routing_key=topic, durable=False, channel=channel).declare()
+    return channel
+
+
 def cleanup():
-    """Close the transport; the next use makes a new one (tests, and after a fork)."""
-    global _transport
-    if _transport is not None:
-        _transport.cleanup()
-        _transport = None
+    """Close the transports; the next use makes new ones (tests, and after a fork)."""
+    global _transport, _guests_transport
+    for each in (_transport, _guests_transport):
+        if each is not None:
+            each.cleanup()
+    _transport = _guests_transport = None
 
 
 def version_cap(service):
@@ -228,9 +298,12 @@ def version_cap(service):
 def get_client(topic, service):
     """An RPC client for ``topic``, capped for ``service``; every call is prepared with the cap as its version."""
     cap = version_cap(service)
-    target = messaging.Target(topic=topic, version=cap or RPC_API_VERSION)
+    exchange = CONTROL_EXCHANGE if service == "taskmanager" else guests_exchange()
+    target = messaging.Target(exchange=exchange, topic=topic, version=cap or RPC_API_VERSION)
+    # A conductor is sent to by guests, whose own transport leads to their virtual host.
+    transport = get_guests_transport() if service == "guestagent" else get_transport()
     # Without a number of retries a sender would wait for a dead broker for ever.
-    return messaging.get_rpc_client(get_transport(), target, version_cap=cap, serializer=ContextSerializer(),
+    return messaging.get_rpc_client(transport, target, version_cap=cap, serializer=ContextSerializer(),
                                     retry=CONF.rpc_send_retries)
 
 
@@ -331,7 +404,8 @@ def get_server(topic, server, endpoints, gate=None, from_guests=False, around=_n
     """
     if from_guests:
         transport.never_answer(topic)
-    target = messaging.Target(topic=topic, server=server, version=RPC_API_VERSION)
+    exchange = CONTROL_EXCHANGE if gate is None and not from_guests else guests_exchange()
+    target = messaging.Target(exchange=exchange, topic=topic, server=server, version=RPC_API_VERSION)
     for endpoint in endpoints:
         if not hasattr(endpoint, "target"):
             endpoint.target = messaging.Target(version=RPC_API_VERSION)
@@ -339,40 +413,122 @@ def get_server(topic, server, endpoints, gate=None, from_guests=False, around=_n
                                       "threading")
 
 
-def never_declare_exchange():
-    """Let this process use the control exchange without making it: for guests, whose broker user may not.
+def reply_key(instance_id, queue):
+    """Return the routing key with which the guest of an instance answers to a reply queue of a service."""
+    return f"reply.{instance_id}.{queue}"
 
-    Whoever may declare an exchange may also delete it, and that would silence every other guest. While the exchange
-    is missing (the broker was wiped and no service is back yet) the connection is retried like a lost one.
+
+def become_guest(instance_id):
+    """Let this process, the agent of a guest, use exchanges and queues of the bus without making any.
+
+    Whoever may declare an exchange or queue may also delete it, or make it without limits. While one is missing (the
+    broker was wiped, and no service is back yet) the connection is retried like a lost one. A guest with an account of
+    its own answers through the guests' exchange with a key that names the guest; the default exchange is closed to it.
     """
-    declare = kombu_entity.Exchange.declare
+    global _own_account
+    _as_guest.add(CONTROL_EXCHANGE)
+    if has_own_accounts():
+        _own_account = instance_id
+        _as_guest.add(GUESTS_EXCHANGE)
 
-    def declare_passively(self, nowait=False, passive=None, channel=None):
-        if self.name != CONTROL_EXCHANGE:
-            return declare(self, nowait=nowait, passive=passive, channel=channel)
+
+# Exchanges that this process must not make.
+_as_guest = set()
+
+
+def _fit_library_to_guests():
+    """Change how oslo.messaging's driver declares and answers, where services and guests with accounts meet."""
+    declare_exchange, declare_queue = kombu_entity.Exchange.declare, kombu_entity.Queue.declare
+    declare_fanout = impl_rabbit.Connection.declare_fanout_consumer
+
+    def missing(kind, name, error):
+        raise amqp_errors.RecoverableConnectionError(
+            f"the {kind} {name} does not exist; a service of the control plane makes it") from error
+
+    def exchange(self, nowait=False, passive=None, channel=None):
+        if self.name == GUESTS_EXCHANGE:
+            self.durable, self.auto_delete = True, False
+        if self.name not in _as_guest:
+            return declare_exchange(self, nowait=nowait, passive=passive, channel=channel)
         try:
-            return declare(self, nowait=nowait, passive=True, channel=channel)
+            return declare_exchange(self, nowait=nowait, passive=True, channel=channel)
         except amqp_errors.NotFound as error:
-            raise amqp_errors.RecoverableConnectionError(
-                f"exchange {CONTROL_EXCHANGE} does not exist; a service of the control plane makes it") from error
+            return missing("exchange", self.name, error)
 
-    kombu_entity.Exchange.declare = declare_passively
+    def queue(self, nowait=False, channel=None):
+        if _own_account is None:
+            return declare_queue(self, nowait=nowait, channel=channel)
+        try:
+            self.queue_declare(passive=True, channel=channel)
+        except amqp_errors.NotFound as error:
+            missing("queue", self.name, error)
+        # The library would notice only later that it may not read, and then try for ever. What comes on this channel
+        # goes back to the queue with its end.
+        probe = (channel or self.channel).connection.channel()
+        probe.basic_qos(0, 1, False)
+        probe.basic_consume(self.name, callback=lambda _message: None)
+        probe.close()
+        return self.name
 
+    def fanout(self, topic, callback):
+        # Nobody sends to all agents of one guest: it is one.
+        if not topic.startswith("guestagent.") or not has_own_accounts():
+            declare_fanout(self, topic, callback)
+
+    kombu_entity.Exchange.declare, kombu_entity.Queue.declare = exchange, queue
+    impl_rabbit.Connection.declare_fanout_consumer = fanout
+
+
+@contextlib.contextmanager
+def answered_by(instance_id):
+    """Let the guest of an instance answer calls of this process while the block runs.
+
+    Outside of it the broker drops what a guest sends as an answer: nobody can fill a service's reply queue uncalled.
+    Raises DeliveryFailure when the broker does not answer.
+    """
+    if not has_own_accounts() or guests_url().transport != "rabbit":
+        yield
+        return
+    driver = get_guests_transport()._driver
+    # To make the reply queue the library would wait for a dead broker for ever, for a connection to send it does not.
+    with driver._get_connection(retry=CONF.rpc_send_retries):
+        queue = driver._get_reply_q()
+    # The argument makes the binding one of this call, whatever other calls of the same guest are under way.
+    binding = {"queue": queue, "exchange": GUESTS_EXCHANGE, "routing_key": reply_key(instance_id, queue),
+               "arguments": {"call": uuid.uuid4().hex}}
+
+    def do(method):
+        with driver._get_connection(retry=CONF.rpc_send_retries) as pooled, pooled.connection._connection_lock:
+            connection = pooled.connection
+            connection.ensure(lambda: getattr(connection.channel, method)(**binding), retry=CONF.rpc_send_retries)
+    do("queue_bind")
+    try:
+        yield
+    finally:
+        try:
+            do("queue_unbind")
+        except DeliveryFailure as error:
+            LOG.warning("The broker still takes answers of guest %s: %s", instance_id, error)
+
+
+_fit_library_to_guests()
 
 expose = messaging.expose
 # The bus did not take a message. Named here so that nobody imports the library before its threads are chosen above.
 DeliveryFailure = messaging.MessageDeliveryFailure
 # How the start of a server ends when the broker knows the user not, or does not allow it what it needs.
 REFUSALS = (messaging.MessageDeliveryFailure, amqp_errors.AccessRefused)
-# How a log-in ends that the broker refuses, or that does not reach it.
-LOGIN_FAILURES = (OSError, amqp_errors.AMQPError, kombu_errors.KombuError)
+NO_SUCH_QUEUE = amqp_errors.NotFound
+# A connection (``open_guests_connection``, ``try_account``) is lost or was not made: the broker does not answer, or
+# refuses the log-in.
+CONNECTION_ERRORS = (OSError, amqp_errors.AMQPError, kombu_errors.KombuError)
 
 
 def try_account(transport_url, timeout, ssl_ca_file=None, ssl_cert_file=None, ssl_key_file=None):
     """Log in at the broker that a transport_url names, and out again.
 
     timeout: seconds; the files: as in [oslo_messaging_rabbit], with a CA file it is done with TLS and the broker is
-    verified. Raises LOGIN_FAILURES.
+    verified. Raises CONNECTION_ERRORS.
     """
     url = messaging.TransportURL.parse(CONF, transport_url)
     host = url.hosts[0]
@@ -385,8 +541,9 @@ def try_account(transport_url, timeout, ssl_ca_file=None, ssl_cert_file=None, ss
 
 
 def declare_queue(topic, server):
-    """Make the queue of a server that is yet to start, so that a cast sent before it starts is kept.
+    """Make the queue of an agent that is yet to start, so that a cast sent before it starts is kept.
 
+    Only for guests that share an account; with accounts of their own the queues are made with the account.
     Raises DeliveryFailure when the broker does not answer.
     """
     # A listener waits for a dead broker for ever, a sender does not. Nobody reads this topic.
@@ -395,7 +552,9 @@ def declare_queue(topic, server):
     class Nobody:
         target = messaging.Target(version=RPC_API_VERSION)
 
-    listener = get_server(topic, server, [Nobody()])
+    target = messaging.Target(exchange=guests_exchange(), topic=topic, server=server)
+    listener = messaging_server.RPCServer(get_guests_transport(), target, _Dispatcher([Nobody()], None, False,
+                                                                                      _nothing_around), "threading")
     listener.start()
     listener.stop()
     listener.wait()

@@ -5,6 +5,7 @@ Held to the same test as the real broker: tests/functional/taskmanager/test_bus.
 import base64
 import http.server
 import json
+import re
 import threading
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -12,13 +13,15 @@ USER, PASSWORD = "admin-of-tests", "password-of-tests"
 
 
 class Broker:
-    """A running fake: ``url``; ``users`` {name: {"password", "permissions", "topic"}}, ``queues``, ``exchanges``.
+    """A running fake: ``url``; ``users`` {name: {"password", "limits", "permissions", "topic"}}, ``queues``,
+    ``exchanges``, ``policies`` {name: body}, ``bindings`` {(exchange, queue, routing key)}.
 
     failures: HTTP statuses to answer the next requests with.
     """
 
     def __init__(self):
         self.users, self.queues, self.exchanges, self.failures = {}, set(), {"trove"}, []
+        self.policies, self.bindings = {}, set()
         broker = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -34,7 +37,7 @@ class Broker:
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_GET = do_PUT = do_DELETE = _serve
+            do_GET = do_PUT = do_POST = do_DELETE = _serve
 
             def log_message(self, *_args):
                 """Quiet."""
@@ -57,24 +60,50 @@ class Broker:
         if authorization != f"Basic {expected}":
             return 401, {"error": "not_authorised"}
         parts = [unquote(part) for part in urlsplit(path).path.split("/")[2:]]
-        if method == "PUT":
+        if method in ("PUT", "POST"):
             return self._put(parts, json.loads(body))
-        things = {"users": self.users, "queues": self.queues, "exchanges": self.exchanges}[parts[0]]
+        kind = parts[0]
+        if kind in ("user-limits", "bindings", "topic-permissions", "permissions"):
+            return 200, self._list(kind)
+        things = {"users": self.users, "queues": self.queues, "exchanges": self.exchanges}[kind]
         if method == "DELETE":
             if parts[-1] not in things:
                 return 404, {"error": "Object Not Found"}
             things.pop(parts[-1]) if isinstance(things, dict) else things.remove(parts[-1])
             return 204, None
         query = {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
-        found = [{"name": name} for name in sorted(things) if query["name"] in name]
+        found = [{"name": name} for name in sorted(things)]
+        if "page" not in query:
+            return 200, found
+        found = [each for each in found if re.search(query["name"], each["name"])]
         start = (int(query["page"]) - 1) * int(query["page_size"])
         return 200, {"items": found[start:start + int(query["page_size"])]}
 
+    def _list(self, kind):
+        if kind == "bindings":
+            return [{"source": exchange, "destination": queue, "routing_key": key}
+                    for exchange, queue, key in sorted(self.bindings) if queue in self.queues]
+        if kind == "user-limits":
+            return [{"user": name, "value": user["limits"]} for name, user in self.users.items() if "limits" in user]
+        field = "topic" if kind == "topic-permissions" else "permissions"
+        return [{"user": name, "vhost": "/", **user[field]} for name, user in self.users.items() if field in user]
+
     def _put(self, parts, body):
-        if parts[0] == "users":
+        kind = parts[0]
+        if kind == "users":
             self.users.setdefault(parts[1], {})["password"] = body["password"]
-            return 201, None
-        if parts[2] not in self.users:
+        elif kind == "user-limits":
+            self.users[parts[1]].setdefault("limits", {})[parts[2]] = body["value"]
+        elif kind == "operator-policies":
+            self.policies[parts[2]] = body
+        elif kind in ("queues", "exchanges"):
+            getattr(self, kind).add(parts[2])
+        elif kind == "bindings":
+            if parts[3] not in self.exchanges or parts[5] not in self.queues:
+                return 404, {"error": "Object Not Found"}
+            self.bindings.add((parts[3], parts[5], body["routing_key"]))
+        elif parts[2] not in self.users:
             return 400, {"error": "bad_request", "reason": "no such user"}
-        self.users[parts[2]]["topic" if parts[0] == "topic-permissions" else "permissions"] = body
+        else:
+            self.users[parts[2]]["topic" if kind == "topic-permissions" else "permissions"] = body
         return 201, None

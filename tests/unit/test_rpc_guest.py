@@ -133,7 +133,9 @@ class Answering:
 
 
 @pytest.mark.parametrize(("method", "args", "right", "wrong"), ANSWERS, ids=[row[0] for row in ANSWERS])
-def test_an_answer_of_another_shape_is_an_error_of_the_guest(db, context, monkeypatch, method, args, right, wrong):
+def test_an_answer_of_another_shape_is_an_error_of_the_guest(db, conf, context, monkeypatch, method, args, right,
+                                                             wrong):
+    conf.set_override("transport_url", "fake://")
     command = getattr(api.API(context, "i-1"), method)
     for answer in right:
         monkeypatch.setattr(rpc, "get_client", lambda *_args, answer=answer: Answering(answer))
@@ -144,10 +146,11 @@ def test_an_answer_of_another_shape_is_an_error_of_the_guest(db, context, monkey
             command(*args)
 
 
-def test_a_long_complaint_of_a_guest_is_cut(db, context, monkeypatch):
+def test_a_long_complaint_of_a_guest_is_cut(db, conf, context, monkeypatch):
     class Complaining(Answering):
         def call(self, _context, _method, **_args):
             raise OSError("x" * 100000)
+    conf.set_override("transport_url", "fake://")
     monkeypatch.setattr(rpc, "get_client", lambda *_args: Complaining(None))
     with pytest.raises(exception.GuestError) as caught:
         api.API(context, "i-1").restart()

@@ -11,32 +11,26 @@ from trove.cmd import common
 from trove.common import profile
 from trove.common.cfg import CONF
 from trove.common.strategies import strategy
+from trove.conductor import intake
 from trove.security_event import store as security_events
 
 LOG = logging.getLogger(__name__)
 
 
 class Worker:
-    """The RPC server of one process."""
+    """The intake of one process."""
 
     def __init__(self):
         profile.setup("conductor", CONF.host)
         common.configure_database()
         security_events.start()
         manager = strategy.load(CONF.conductor_manager, option="conductor_manager")()
-        self._server = rpc.get_server(CONF.conductor_queue, CONF.host, [manager], from_guests=True)
-        # Starting waits for the broker without end, and must not keep the process from stopping.
-        self._starting = threading.Thread(target=self._server.start, daemon=True)
-        self._starting.start()
-        LOG.info("trove-conductor serves the topic %s", CONF.conductor_queue)
+        self._intake = intake.Intake(manager)
+        self._intake.start()
 
     def stop(self):
-        """Take no more messages and finish those that are being worked on."""
-        self._starting.join(2)
-        if self._starting.is_alive():  # the broker is down: there is nothing to finish
-            return
-        self._server.stop()
-        self._server.wait()
+        """Take no more reports and finish those that are being worked on."""
+        self._intake.stop()
         rpc.cleanup()
         security_events.stop()
         LOG.info("trove-conductor stopped")

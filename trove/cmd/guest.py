@@ -58,7 +58,7 @@ class Agent:
             self.manager = dbaas.load_manager(CONF.datastore_manager)
         except ValueError as error:
             raise SystemExit(f"Cannot start: {error}.") from error
-        rpc.never_declare_exchange()
+        rpc.become_guest(CONF.guest_id)
         gate = obeyed.Gate(CONF.guest_key, Path(CONF.guest_state_dir) / OBEYED_FILE)
         self.manager.seconds_behind = gate.obeyed.seconds_behind
         self.server = rpc.get_server(f"guestagent.{CONF.guest_id}", CONF.guest_id, [self.manager], gate=gate,

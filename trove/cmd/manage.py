@@ -21,6 +21,7 @@ from trove.instance import rotation
 from trove.operation import models as operations
 from trove.operation import views as operation_views
 from trove.security_event import models as security_event_models
+from trove.taskmanager import bus_audit
 
 LOG = logging.getLogger(__name__)
 
@@ -149,6 +150,14 @@ def guest_rotate(command):
         raise ValueError(f"{failed} of {begun + failed} guests cannot be given new secrets now")
 
 
+def guest_bus_audit(command):
+    """Set right the broker accounts of all guests, and list what at the broker belongs to no guest."""
+    number, foreign = bus_audit.audit(remove=command.remove)
+    print(f"{number} accounts set right.")
+    for sentence in foreign:
+        print(f"{sentence}{' and was removed' if command.remove else ''}.")
+
+
 def security_events(command):
     """List the security events of the last hours, the newest first."""
     with get_db_api().reader() as session:
@@ -229,6 +238,7 @@ COMMANDS = {
     operation_show: [("operation_id", {"help": "Id of the operation."})],
     datastore_version_flavor_add: [
         _DATASTORE, _VERSION, ("flavor_ids", {"help": "Ids of flavors, separated by commas."})],
+    guest_bus_audit: [("--remove", {"action": "store_true", "help": "Remove what belongs to no guest."})],
     datastore_version_flavor_delete: [_DATASTORE, _VERSION, ("flavor_id", {"help": "Id of the flavor."})],
     ca_create: [
         ("certificate_file", {"help": "New file for the certificate (PEM)."}),

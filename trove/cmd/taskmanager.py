@@ -13,7 +13,7 @@ from trove.network import base as network
 from trove.notification import models as notifications
 from trove.notification import sender
 from trove.security_event import store as security_events
-from trove.taskmanager import audit, flows, reconcile, revival, rotation
+from trove.taskmanager import audit, bus_audit, flows, reconcile, revival, rotation
 from trove.taskmanager.runner import Periodic, Runner
 from trove.taskmanager.steps import bus
 
@@ -41,6 +41,9 @@ def main():
                          lambda: CONF.tls.rotation_interval),
                 Periodic("old security events", security_events.forget_old, lambda: CONF.reconcile_interval),
                 Periodic("notifications", sender.send_waiting, lambda: CONF.notification_send_interval)]
+    if CONF.guest_bus.management_url:
+        periodic += [Periodic("accounts at the broker", bus_audit.audit, lambda: CONF.guest_bus.audit_interval),
+                     Periodic("guests at the broker", bus_audit.watch, lambda: CONF.guest_bus.watch_interval)]
     if notifications.enabled():
         periodic += [Periodic("exists notifications", audit.tell_existing, lambda: CONF.report_interval),
                      Periodic("quota notifications", audit.tell_quotas, lambda: CONF.report_interval)]
@@ -90,7 +93,7 @@ def _check_options():
         found.append(str(error))
     if found:
         raise SystemExit("Cannot start: " + "; ".join(found) + ".")
-    if CONF.guest_bus.credentials != bus.PER_INSTANCE:
+    if not rpc.has_own_accounts():
         LOG.warning("[guest_bus] credentials = shared: every guest holds the account of all others")
 
 

@@ -104,7 +104,8 @@ def list_control_opts():
 def list_guest_opts():
     """Those that the agent in a guest reads, for the sample of the file that is put into guests."""
     shared = (opt for opt in services.opts if opt.name in _GUEST_TOO)
-    return _grouped((*guest.opts, *backup.guest_opts, *shared), ("upgrade_levels", services.upgrade_opts))
+    return _grouped((*guest.opts, *backup.guest_opts, *shared), ("upgrade_levels", services.upgrade_opts),
+                    ("guest_bus", [opt for opt in services.guest_bus_opts if opt.name == "credentials"]))
 
 
 _register()

@@ -16,7 +16,9 @@ class API:
         sent = time.time() if sent is None else sent
         args = delivery.clean(args)  # names of files and words of programs may be anything
         proof = envelope.sign(CONF.guest_key, method, args, sent)
-        client = rpc.get_client(CONF.conductor_queue, "conductor")
+        # A guest with an account of its own has a queue of its own as well, of which the conductor reads in turn.
+        topic = f"{CONF.conductor_queue}.{CONF.guest_id}" if rpc.has_own_accounts() else CONF.conductor_queue
+        client = rpc.get_client(topic, "conductor")
         # One retry heals a connection that the broker closed. A report that cannot be sent now is made again later.
         client.prepare(retry=1).cast(self.context, method, sent=sent, proof=proof, **args)
 

@@ -4,13 +4,16 @@ A message that is forged, late, doubled or wrong is dropped, and is a security e
 instance that it names may be its victim; who sent it is known where the intake of messages puts the sender's account at
 the broker into the context, as ``broker_account``.
 """
+import inspect
 import time
 
 from oslo_log import log as logging
+from sqlalchemy import exc
 
 from trove import rpc
 from trove.common import crypto, envelope, origin, profile, security
 from trove.common.cfg import CONF
+from trove.common.context import TroveContext
 from trove.common.instance import ServiceStatuses
 from trove.conductor import models
 from trove.conductor import spans as conductor_spans
@@ -23,32 +26,43 @@ LOG = logging.getLogger(__name__)
 _LONGEST_DIFFERENCE = 10 ** 10
 # Characters of what a guest says of an error, and of an id.
 _LONGEST_MESSAGE, _LONGEST_ID = 500, 36
+# How often a report is worked on that the database refuses although it answers.
+_ATTEMPTS = 5
+
+
+def _report(account, event, method, instance_id, reason):
+    security.report(event, f"dropped {security.printable(method, 64)}: {reason}", instance_id=instance_id,
+                    account=account)
 
 
 def _refused(context, event, method, instance_id, reason):
     """Report that a message was dropped; the arguments may be anything."""
-    security.report(event, f"dropped {method}: {reason}", instance_id=instance_id,
-                    account=getattr(context, "broker_account", None))
+    _report(getattr(context, "broker_account", None), event, method, instance_id, reason)
 
 
 def _is_genuine(context, method, sent, proof, args):
-    """Whether the message comes from the guest of ``args["instance_id"]``; if not, that is reported.
+    """Whether the message comes from the guest of ``args["instance_id"]``; if not, that is reported."""
+    return _check(method, args, sent, proof, getattr(context, "broker_account", None))
+
+
+def _check(method, args, sent, proof, account, known=()):
+    """Do what ``_is_genuine`` does. known: as of ``Manager.is_genuine``.
 
     While operation_key has several keys, only the one counts that the guest's key is made from, if that was kept. The
     database is asked last: forged messages cost it nothing.
     """
     instance_id, generation = args["instance_id"], envelope.generation_of(proof)
     if not isinstance(instance_id, str) or not instance_id.isprintable() or not 0 < len(instance_id) <= _LONGEST_ID:
-        _refused(context, "message.malformed", method, instance_id, "instance_id is not the id of an instance")
+        _report(account, "message.malformed", method, instance_id, "instance_id is not the id of an instance")
         return False
     try:
         made_from = _key_of_proof(crypto.guest_keys(instance_id, generation), method, args, sent, proof)
         own = crypto.guest_keys(instance_id, generation, keys.of_guest(instance_id, generation))
-        if made_from not in dict(own) or not _is_valid(instance_id, generation):
+        if made_from not in dict(own) or not _is_valid(instance_id, generation, known):
             raise envelope.BadProof("its key was replaced by a newer one, or was not given out yet",
                                     "message.forged")
     except envelope.BadProof as error:
-        _refused(context, error.event, method, instance_id, error)
+        _report(account, error.event, method, instance_id, error)
         return False
     return True
 
@@ -66,11 +80,16 @@ def _key_of_proof(candidates, method, args, sent, proof):
     return candidates[-1][0]
 
 
-def _is_valid(instance_id, generation):
+def _is_valid(instance_id, generation, known):
     """Whether a guest may use the key of that generation. The first use of a new key ends the old one."""
-    with get_db_api().reader() as session:
-        current, pending = guest_secrets.generations(session, instance_id)
+    if instance_id in known:
+        current, pending = known[instance_id]
+    else:
+        with get_db_api().reader() as session:
+            current, pending = guest_secrets.generations(session, instance_id)
     if generation == pending and _end_old_key(instance_id, generation):
+        if instance_id in known:
+            known[instance_id] = (generation, None)
         LOG.info("instance %s: its guest has its new secrets, generation %d", instance_id, generation)
     return generation in (current, pending)
 
@@ -99,21 +118,133 @@ def _apply(context, method, instance_id, slot, sent, what, effect):
     """
     if _join_request(context, instance_id):
         LOG.info("instance %s: its guest reports %s", instance_id, what)
-
-    @in_transaction
-    def transaction(session):
-        if not models.is_live(session, instance_id):
-            LOG.info("Dropped %s for instance %s: it does not exist (any more)", method, instance_id)
-        elif not models.is_newer(session, instance_id, slot, sent):
-            LOG.debug("Dropped %s for instance %s: one sent later has been here", method, instance_id)
-        else:
-            effect(session)
     with profile.joined(context.trace_info), profile.span("conductor", method=method, instance=instance_id):
-        transaction()
+        in_transaction(_write)(method, instance_id, slot, sent, effect)
+
+
+def _write(session, method, instance_id, slot, sent, effect):
+    if not models.is_live(session, instance_id):
+        LOG.info("Dropped %s for instance %s: it does not exist (any more)", method, instance_id)
+    elif not models.is_newer(session, instance_id, slot, sent):
+        LOG.debug("Dropped %s for instance %s: one sent later has been here", method, instance_id)
+    else:
+        effect(session)
+
+
+def _context_of(report):
+    """The context of what a report makes this process do."""
+    context = TroveContext(origin=report.origin, overwrite=False)
+    context.broker_account = report.account
+    context.update_store()  # what this thread logs from now on belongs to this report
+    return context
+
+
+def _takes(method, args):
+    """Whether a report has the arguments that its method needs, and no others."""
+    try:
+        inspect.signature(method).bind(None, None, **args)
+    except TypeError:
+        return False
+    return True
+
+
+def _may_be_tried_again(error):
+    """Whether an error may come from the database being away, rather than from a report."""
+    return isinstance(error, (exc.OperationalError, exc.InterfaceError, exc.TimeoutError))
 
 
 class Manager:
     """The methods of contract/rpc.md section 3. ``sent``: seconds by the guest's clock; ``proof``: see envelope."""
+
+    def all_guests(self):
+        """Return the ids of all instances whose guests may report."""
+        with get_db_api().reader() as session:
+            return models.all_guests(session)
+
+    def new_guests(self):
+        """Return the ids of the instances that are being built."""
+        with get_db_api().reader() as session:
+            return models.new_guests(session)
+
+    def is_genuine(self, report, known=()):
+        """Return whether a Report comes from the guest that it claims; if not, that is reported.
+
+        known: generations of guests' secrets that were read already, {id: (in use, being given out or None)}.
+        """
+        args = {name: value for name, value in report.args.items() if name not in ("sent", "proof")}
+        if report.claimed is None:
+            _report(report.account, "message.malformed", report.method, None, "it names no instance")
+            return False
+        return _check(report.method, args, report.args.get("sent"), report.args.get("proof"), report.account,
+                      known)
+
+    def take(self, reports):
+        """Work on reports (Reports of ``trove.conductor.intake``) and mark those that are done, in the end all.
+
+        The heartbeats among them, which most reports are, are written in one transaction. Raises an error of
+        SQLAlchemy while the database does not answer: then the same reports are to be given again.
+        """
+        beats = [report for report in reports if not report.done and report.method == "heartbeat"
+                 and report.origin is None]
+        if len(beats) > 1:
+            self._take_heartbeats(beats)
+        for report in reports:
+            if not report.done:
+                self._take_one(report)
+
+    def _take_heartbeats(self, reports):
+        """Write heartbeats at once. If that fails they are not marked, and ``take`` does them one by one."""
+        writes, senders = [], {report.queue_of for report in reports if report.queue_of}
+        with get_db_api().reader() as session:
+            known = guest_secrets.generations_of(session, senders)
+        for report in reports:
+            write = None
+            if self.is_genuine(report, known):
+                write = self._heartbeat(report.account, report.claimed, report.args.get("payload"),
+                                        report.args["sent"])
+            if write is None:
+                report.done = True
+            else:
+                writes.append((report, write))
+        # In the order of their ids: two conductors with the same guests wait for each other, and not in a ring.
+        writes.sort(key=lambda pair: pair[0].claimed)
+
+        @in_transaction
+        def transaction(session):
+            for report, (effect, _what) in writes:
+                _write(session, "heartbeat", report.claimed, "heartbeat", report.args["sent"], effect)
+                session.flush()  # the next may be of the same guest
+        try:
+            transaction()
+        except Exception as error:  # noqa: BLE001
+            # A boundary: one of them may be what the database does not take.
+            LOG.warning("%d heartbeats could not be written at once: %s", len(writes), error)
+            return
+        for report, _write_of in writes:
+            report.done = True
+
+    def _take_one(self, report):
+        report.attempts += 1
+        method = getattr(type(self), report.method, None)
+        try:
+            if not self.is_genuine(report):
+                pass
+            elif not getattr(method, "exposed", False):
+                _report(report.account, "message.malformed", report.method, report.claimed, "there is no such report")
+            elif not _takes(method, report.args):
+                _report(report.account, "message.malformed", report.method, report.claimed,
+                        "its arguments are not those of the report")
+            else:
+                method(self, _context_of(report), **report.args)
+        except Exception as error:
+            # A boundary: whatever a guest sends, the next one is heard.
+            if _may_be_tried_again(error):
+                in_transaction(models.ask)()
+                if report.attempts < _ATTEMPTS:
+                    raise
+            LOG.exception("Dropped %s of instance %s: it cannot be worked on", security.printable(report.method),
+                          security.printable(report.claimed))
+        report.done = True
 
     @rpc.expose
     def heartbeat(self, context, instance_id, payload=None, sent=None, proof=None):
@@ -123,12 +254,18 @@ class Manager:
         """
         if not _is_genuine(context, "heartbeat", sent, proof, {"instance_id": instance_id, "payload": payload}):
             return
+        if write := self._heartbeat(getattr(context, "broker_account", None), instance_id, payload, sent):
+            effect, what = write
+            _apply(context, "heartbeat", instance_id, "heartbeat", sent, what, effect)
+
+    def _heartbeat(self, account, instance_id, payload, sent):
+        """Return what a heartbeat changes: (function of a session, the same in words). None for a wrong one."""
         try:
             status, version = _read_payload(payload)
             health = models.replication_health((payload or {}).get("replication"))
         except ValueError as error:
-            _refused(context, "message.malformed", "heartbeat", instance_id, error)
-            return
+            _report(account, "message.malformed", "heartbeat", instance_id, error)
+            return None
 
         def effect(session):
             if not models.record_status(session, instance_id, status) and status is not None:
@@ -140,8 +277,7 @@ class Manager:
                 models.record_clock(session, instance_id, wrong)
             if status == ServiceStatuses.FAILED:
                 models.record_cause(session, instance_id, payload.get("cause"))
-        _apply(context, "heartbeat", instance_id, "heartbeat", sent,
-               f"that its database is {status.description if status else 'as before'}", effect)
+        return effect, f"that its database is {status.description if status else 'as before'}"
 
     @rpc.expose
     def report_spans(self, context, instance_id, spans, sent=None, proof=None):

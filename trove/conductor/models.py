@@ -61,7 +61,23 @@ _ONCE = "once:"
 _LONGEST_CAUSE = 1000
 
 _instances, _statuses, _lastseen = tables.instances, tables.service_statuses, tables.conductor_lastseen
-_heartbeats, _backups = tables.agent_heartbeats, tables.backups
+_heartbeats, _backups, _operations = tables.agent_heartbeats, tables.backups, tables.operations
+
+
+def all_guests(session):
+    """Return the ids of all instances that are not deleted."""
+    return session.execute(sqlalchemy.select(_instances.c.id).where(_instances.c.deleted.is_(False))).scalars().all()
+
+
+def new_guests(session):
+    """Return the ids of the instances that are being built."""
+    return session.execute(sqlalchemy.select(_operations.c.resource_id).where(
+        _operations.c.kind == "instance.create", _operations.c.state.in_(LIVE_STATES))).scalars().all()
+
+
+def ask(session):
+    """Do nothing in the database, or raise an error of SQLAlchemy when it does not answer."""
+    session.execute(sqlalchemy.select(1))
 
 
 def is_live(session, instance_id):

@@ -24,6 +24,26 @@ opts = [
     cfg.StrOpt("taskmanager_manager", default="trove.taskmanager.manager.Manager", help="Class of the task manager."),
     cfg.StrOpt("conductor_manager", default="trove.conductor.manager.Manager", help="Class of the conductor."),
     cfg.IntOpt("trove_conductor_workers", min=1, help="Conductor processes; unset means one per CPU."),
+    cfg.FloatOpt("conductor_guest_rate", default=5.0, min=0.1,
+                 help="Reports a second of one guest that one conductor process works on. More wait in the guest's own "
+                      "queue, where the oldest are dropped ([guest_bus] report_queue_length)."),
+    cfg.IntOpt("conductor_guest_burst", default=30, min=1,
+               help="Reports of one guest that one conductor process works on at once after a time of silence."),
+    cfg.IntOpt("conductor_guest_prefetch", default=4, min=1,
+               help="Reports of one guest that one conductor process holds in memory at most."),
+    cfg.IntOpt("conductor_batch_size", default=200, min=1,
+               help="Reports, of as many guests as possible, that one conductor process writes at once."),
+    cfg.IntOpt("conductor_report_max_size", default=262144, min=1024,
+               help="Largest report of a guest in bytes; larger ones are dropped."),
+    cfg.FloatOpt("conductor_new_guest_interval", default=0.5, min=0.1,
+                 help="Seconds between two looks of a conductor for guests that are being built."),
+    cfg.FloatOpt("conductor_guest_list_interval", default=60.0, min=1,
+                 help="Seconds between two looks of a conductor at the list of all guests."),
+    cfg.FloatOpt("conductor_retry_interval", default=1.0, min=0.1,
+                 help="Seconds before a conductor tries again to reach the broker, or to write what the database did "
+                      "not take."),
+    cfg.IntOpt("conductor_drain_timeout", default=20, min=1,
+               help="Seconds that a conductor which was told to stop gives to the reports that it works on."),
     cfg.IntOpt("taskmanager_threads", default=24, min=1,
                help="Operations that one task manager works on at once. A step that waits for the answer of a guest "
                     "holds one for up to agent_call_high_timeout seconds, so there should be several times as many as "
@@ -149,11 +169,54 @@ guest_bus_opts = [
     cfg.StrOpt("management_user", help="Broker administrator for the management API."),
     cfg.StrOpt("management_password", secret=True, help="Password of that administrator."),
     cfg.StrOpt("address", help="host:port of the broker as guests reach it."),
-    cfg.StrOpt("virtual_host", default="/", help="Virtual host of the services' transport_url."),
+    cfg.StrOpt("virtual_host",
+               help="Virtual host for guests. One of their own keeps them from the services' queues. The services' "
+                    "account needs all permissions there. Unset: that of transport_url."),
+    cfg.StrOpt("transport_url", secret=True,
+               help="URL by which services reach the guests' broker, if that is another one than their own. Then "
+                    "nothing that guests do there can block messages between services. Unset: [DEFAULT] "
+                    "transport_url."),
+    cfg.BoolOpt("old_agents", default=False,
+                help="Whether agents of the release before, which make their queues themselves, are served too, with "
+                     "the permissions that they have. They are not kept from filling queues of others. Only without "
+                     "a new virtual_host; switch off when the last of them is gone."),
     cfg.StrOpt("management_ca_file",
                help="File (PEM) with the CA certificates that verify an https management_url; unset: those of "
                     "[oslo_messaging_rabbit] ssl_ca_file, and without it those of the system."),
     cfg.IntOpt("timeout", default=10, help="Seconds for one request to the management API."),
+    cfg.IntOpt("max_connections", default=6, min=2,
+               help="Most connections of one guest to the broker. An agent has two; after a cut of the network the "
+                    "broker counts the lost ones for a minute."),
+    cfg.IntOpt("max_channels", default=12, min=2, help="Most channels of one guest in all its connections."),
+    cfg.IntOpt("report_queue_length", default=100, min=1,
+               help="Most reports of one guest that wait for a conductor; its own oldest are dropped."),
+    cfg.IntOpt("report_queue_size", default=1048576, min=1024,
+               help="Most bytes of the reports of one guest that wait for a conductor; its own oldest are dropped."),
+    cfg.IntOpt("command_queue_length", default=1000, min=1,
+               help="Most commands that wait for the agent of one guest; the oldest are dropped."),
+    cfg.IntOpt("command_queue_size", default=33554432, min=1024,
+               help="Most bytes of commands that wait for the agent of one guest; the oldest are dropped."),
+    cfg.IntOpt("reply_queue_length", default=10000, min=1,
+               help="Most answers of guests that wait for one service process; the oldest are dropped."),
+    cfg.IntOpt("reply_queue_size", default=33554432, min=1024,
+               help="Most bytes of answers of guests that wait for one service process; the oldest are dropped."),
+    cfg.IntOpt("message_ttl", default=24 * 3600, min=60,
+               help="Seconds after which the broker drops a message to or from a guest that nobody took."),
+    cfg.IntOpt("max_consumers", default=50, min=4,
+               help="Most consumers of one guest. RabbitMQ before 3.12 has no limit of its own: a task manager cuts "
+                    "the connections of a guest that has more."),
+    cfg.IntOpt("max_uncommitted", default=100, min=1,
+               help="Most messages in one open transaction of a guest, which the broker keeps in memory without a "
+                    "limit: a task manager cuts the connections of a guest that has more."),
+    cfg.FloatOpt("watch_interval", default=5.0, min=0.5,
+                 help="Seconds between two looks of a task manager for guests beyond max_consumers or "
+                      "max_uncommitted. RabbitMQ's figures are up to 5 seconds old as well."),
+    cfg.FloatOpt("audit_interval", default=300.0, min=1,
+                 help="Seconds between two audits by a task manager: limits and permissions of all guests' accounts "
+                      "are set right, foreign queues and exchanges reported."),
+    cfg.BoolOpt("remove_foreign_queues", default=False,
+                help="Whether an audit removes accounts, queues and exchanges that look like a guest's and belong to "
+                     "no instance, or are not among those that a guest gets."),
 ]
 
 # The bus itself has oslo.messaging's options: [oslo_messaging_rabbit] ssl, ssl_ca_file, ssl_cert_file, ssl_key_file.

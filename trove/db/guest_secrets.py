@@ -29,6 +29,13 @@ def made_from(session, instance_id, generation):
     return session.execute(sqlalchemy.select(_instances.c.guest_key_id).where(_instances.c.id == instance_id)).scalar()
 
 
+def generations_of(session, instance_ids):
+    """Return {id of an instance: what ``generations`` returns for it}."""
+    found = session.execute(sqlalchemy.select(_table).where(_table.c.instance_id.in_(list(instance_ids))))
+    return {**dict.fromkeys(instance_ids, (0, None)),
+            **{row.instance_id: (row.generation, row.pending) for row in found}}
+
+
 def accounts(session, instance_id):
     """Return the generations whose broker accounts may exist: (those in use or given out, older ones)."""
     row = _row(session, instance_id)

@@ -151,7 +151,8 @@ class API:
                                  pending and keys.guest_key(self.instance_id, pending))
             if timeout is CAST:
                 return client.prepare().cast(context, method, **kwargs)
-            answer = client.prepare(timeout=CONF[timeout]).call(context, method, **kwargs)
+            with rpc.answered_by(self.instance_id):
+                answer = client.prepare(timeout=CONF[timeout]).call(context, method, **kwargs)
         if fits is not None and not fits(answer):
             raise exception.GuestError(original=f"its answer to {method} is not understood.")
         return answer

@@ -76,5 +76,5 @@ def _try_account(info, staged):
              for name in ("ssl_ca_file", "ssl_cert_file", "ssl_key_file") if name in values}
     try:
         rpc.try_account(values["transport_url"], CONF.agent_call_low_timeout, **files)
-    except rpc.LOGIN_FAILURES as error:
+    except rpc.CONNECTION_ERRORS as error:
         raise exception.GuestError(original=f"the broker refuses its new secrets: {error}") from error

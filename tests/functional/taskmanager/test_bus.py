@@ -60,16 +60,33 @@ def remove_account(work):
     raise AssertionError("the step does not end")
 
 
-def test_however_many_things_a_guest_made_none_is_left_and_no_other_is_touched(conf, db, context):
+def test_only_what_is_the_guests_own_is_removed_and_the_step_ends(conf, db, context):
     broker = fake_broker.Broker()
     try:
         configure_bus(conf, broker.url, fake_broker.USER, fake_broker.PASSWORD, "10.77.0.1:5672")
+        work = work_of(db, context, INSTANCE)
+        bus.create_account(work)
+        foreign = {f"guestagent.{OTHER}.{INSTANCE}", f"guestagent.{OTHER}", f"x-guestagent.{INSTANCE}"}
+        broker.queues |= foreign
+        remove_account(work)
+        assert broker.queues == foreign
+        assert broker.users == {}
+    finally:
+        broker.stop()
+
+
+def test_of_an_old_agent_everything_that_it_made_is_removed_and_no_other(conf, db, context):
+    broker = fake_broker.Broker()
+    conf.set_override("old_agents", True, group="guest_bus")
+    try:
+        configure_bus(conf, broker.url, fake_broker.USER, fake_broker.PASSWORD, "10.77.0.1:5672")
+        foreign = {f"guestagent.{OTHER}", f"guestagent.{OTHER}.{INSTANCE}", f"x-guestagent.{INSTANCE}"}
         for things in (broker.queues, broker.exchanges):
             things.update(f"guestagent.{INSTANCE}.{number}" for number in range(250))
-            things.update((f"guestagent.{INSTANCE}", f"guestagent.{INSTANCE}_fanout", f"guestagent.{OTHER}"))
+            things.update((f"guestagent.{INSTANCE}", f"guestagent.{INSTANCE}_fanout", *foreign))
         remove_account(work_of(db, context, INSTANCE))
-        assert broker.queues == {f"guestagent.{OTHER}"}
-        assert broker.exchanges == {"trove", f"guestagent.{OTHER}"}
+        assert broker.queues == foreign
+        assert broker.exchanges == {"trove", *foreign}
     finally:
         broker.stop()
 
@@ -142,7 +159,6 @@ def guest(node, conf, db, context):
     works = [work_of(db, context, instance_id) for instance_id in (INSTANCE, OTHER)]
     for work in works:
         bus.create_account(work)
-        rpc.declare_queue(f"guestagent.{work.resource_id}", work.resource_id)
     rpc.get_client(f"guestagent.{INSTANCE}", "guestagent").prepare().cast(TroveContext(), "prepare")
     connection = kombu.Connection(bus.guest_transport_url(works[0]).replace("rabbit://", "amqp://"))
     yield connection
@@ -161,32 +177,44 @@ def refused():
 @pytest.mark.slow
 def test_what_an_account_may_do(guest):
     channel = guest.channel()
-    channel.queue_declare(f"guestagent.{INSTANCE}", durable=False, auto_delete=False)
-    channel.queue_bind(f"guestagent.{INSTANCE}", "trove", f"guestagent.{INSTANCE}")
-    channel.exchange_declare(f"guestagent.{INSTANCE}_fanout", "fanout", auto_delete=True)
-    channel.queue_declare(f"guestagent.{INSTANCE}_fanout_0123", auto_delete=True)
-    channel.queue_bind(f"guestagent.{INSTANCE}_fanout_0123", f"guestagent.{INSTANCE}_fanout", "")
+    channel.queue_declare(f"guestagent.{INSTANCE}", passive=True)
     assert channel.basic_get(f"guestagent.{INSTANCE}", no_ack=True) is not None, "the waiting prepare"
     channel.confirm_select()
-    channel.basic_publish_confirm(_message(), "trove", "trove-conductor")
-    channel.basic_publish_confirm(_message(), "", "reply_0123456789")
+    channel.basic_publish_confirm(_message(), "trove-guests", f"trove-conductor.{INSTANCE}")
+    channel.basic_publish_confirm(_message(), "trove-guests", f"reply.{INSTANCE}.reply_0123456789abcdef")
+    _, waiting, _ = channel.queue_declare(f"trove-conductor.{INSTANCE}", passive=True)
+    assert waiting == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("deed", [
-    lambda channel: channel.queue_declare(f"guestagent.{OTHER}", passive=False, durable=True),
+    lambda channel: channel.queue_declare(f"guestagent.{OTHER}", passive=False, durable=True, auto_delete=False),
+    lambda channel: channel.queue_declare(f"guestagent.{INSTANCE}.more"),
+    lambda channel: channel.queue_declare(f"guestagent.{OTHER}.{INSTANCE}"),
+    lambda channel: channel.queue_declare("", exclusive=True),
+    lambda channel: channel.queue_declare("reply_0123456789abcdef"),
+    lambda channel: channel.exchange_declare(f"guestagent.{INSTANCE}_fanout", "fanout"),
+    lambda channel: channel.queue_delete(f"guestagent.{INSTANCE}"),
     lambda channel: channel.basic_get(f"guestagent.{OTHER}"),
+    lambda channel: channel.basic_get(f"trove-conductor.{INSTANCE}"),
     lambda channel: channel.queue_purge(f"guestagent.{OTHER}"),
     lambda channel: channel.queue_delete(f"guestagent.{OTHER}"),
-    lambda channel: channel.queue_bind(f"guestagent.{INSTANCE}", "trove", f"guestagent.{OTHER}"),
-    lambda channel: channel.queue_bind(f"guestagent.{INSTANCE}", "trove", "#"),
-    lambda channel: channel.basic_publish_confirm(_message(), "trove", f"guestagent.{OTHER}"),
-    lambda channel: channel.basic_publish_confirm(_message(), "trove", "taskmanager"),
-    lambda channel: channel.exchange_delete("trove"),
-    lambda channel: channel.exchange_declare("trove", "topic", auto_delete=False, durable=False),
+    lambda channel: channel.queue_bind(f"guestagent.{INSTANCE}", "trove-guests", f"guestagent.{OTHER}"),
+    lambda channel: channel.queue_bind(f"guestagent.{INSTANCE}", "trove-guests", "#"),
+    lambda channel: channel.basic_publish_confirm(_message(), "trove-guests", f"guestagent.{OTHER}"),
+    lambda channel: channel.basic_publish_confirm(_message(), "trove-guests", f"trove-conductor.{OTHER}"),
+    lambda channel: channel.basic_publish_confirm(_message(), "trove-guests", f"reply.{OTHER}.reply_0123456789abcdef"),
+    lambda channel: channel.basic_publish_confirm(_message(), "trove-guests", "taskmanager"),
+    lambda channel: channel.basic_publish_confirm(_message(), "trove", "trove-conductor"),
+    lambda channel: channel.basic_publish_confirm(_message(), "", "taskmanager"),
+    lambda channel: channel.basic_publish_confirm(_message(), "", f"guestagent.{OTHER}"),
+    lambda channel: channel.exchange_delete("trove-guests"),
+    lambda channel: channel.exchange_declare("trove-guests", "topic", auto_delete=False, durable=True),
     lambda channel: channel.queue_declare("trove-conductor"),
-], ids=["declare", "read", "purge", "delete", "bind", "bind all", "publish", "task manager", "delete exchange",
-        "declare exchange", "conductor"])
+], ids=["declare", "declare more", "imitate", "declare nameless", "declare reply", "declare exchange", "delete own",
+        "read", "read reports", "purge", "delete", "bind", "bind all", "publish", "report as another",
+        "answer as another", "task manager", "shared reports", "default task manager", "default guest",
+        "delete exchange", "declare shared exchange", "conductor"])
 def test_what_an_account_may_not_do(guest, deed):
     channel = guest.channel()
     with refused():
@@ -194,17 +222,52 @@ def test_what_an_account_may_not_do(guest, deed):
 
 
 @pytest.mark.slow
+def test_an_account_has_few_connections_and_channels(guest, conf):
+    url = guest.as_uri(include_password=True)
+    made, channels = [], []
+    try:
+        with pytest.raises(amqp_errors.NotAllowed, match="limit"):
+            for _ in range(conf.guest_bus.max_connections + 1):
+                made.append(kombu.Connection(url))
+                made[-1].connect()
+        assert len(made) == conf.guest_bus.max_connections + 1
+        # The broker closes the whole connection on which one channel too many is opened.
+        with pytest.raises((amqp_errors.AMQPError, OSError)):
+            for _ in range(conf.guest_bus.max_channels + 1):
+                channels.append(made[0].channel())
+        assert len(channels) == conf.guest_bus.max_channels
+    finally:
+        for connection in made:
+            connection.release()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "kept"), [(10, 100), (100 * 1024, 10)], ids=["length", "bytes"])
+def test_a_guests_queue_keeps_its_newest_reports_within_both_bounds(guest, node, size, kept):
+    channel = guest.channel()
+    channel.confirm_select()
+    for number in range(150):
+        channel.basic_publish_confirm(amqp.Message(f"{number:>{size}}"), "trove-guests", f"trove-conductor.{INSTANCE}")
+    with kombu.Connection(node.transport_url.replace("rabbit://", "amqp://")) as services:
+        channel = services.channel()
+        found = []
+        while message := channel.basic_get(f"trove-conductor.{INSTANCE}", no_ack=True):
+            found.append(int(message.body))
+    assert found == list(range(150))[-kept:]
+
+
+@pytest.mark.slow
 def test_nothing_is_left_at_the_broker(node, conf, db, context):
     use_broker(conf, node)
     work = work_of(db, context, INSTANCE)
     bus.create_account(work)
-    rpc.declare_queue(f"guestagent.{INSTANCE}", INSTANCE)
     url = bus.guest_transport_url(work).replace("rabbit://", "amqp://")
     with kombu.Connection(url) as connection:
-        channel = connection.channel()
-        channel.exchange_declare(f"guestagent.{INSTANCE}_fanout", "fanout", auto_delete=False)
-        channel.queue_declare(f"guestagent.{INSTANCE}_fanout_0123", auto_delete=False)
-    remove_account(work)
+        connection.channel().basic_get(f"guestagent.{INSTANCE}")
+        remove_account(work)
+        with pytest.raises((amqp_errors.AMQPError, OSError)):  # who was connected is not any more
+            for _ in range(50):
+                connection.drain_events(timeout=1)
 
     def names(kind):
         answer = requests.get(f"{node.management_url}/api/{kind}", timeout=10,
@@ -238,3 +301,21 @@ def test_a_dead_broker_keeps_nobody_waiting(conf, db, context):
 
 def _message():
     return amqp.Message("x")
+
+
+@pytest.mark.slow
+def test_no_amount_of_reports_and_answers_of_one_guest_raises_the_alarm(guest, node, conf):
+    url, megabyte, alarms = guest.as_uri(include_password=True), b"x" * (1 << 20), []
+    connections = [kombu.Connection(url) for _ in range(conf.guest_bus.max_connections - 1)]
+    try:
+        channels = [connection.channel() for connection in connections]
+        for _ in range(150):  # 900 MB in all; the node's alarm is at 500 MB
+            for channel in channels:
+                channel.basic_publish(amqp.Message(megabyte), "trove-guests", f"trove-conductor.{INSTANCE}")
+            channel.basic_publish(amqp.Message(megabyte), "trove-guests", f"reply.{INSTANCE}.reply_0123456789abcdef")
+            alarms.append(requests.get(f"{node.management_url}/api/health/checks/local-alarms", timeout=10,
+                                       auth=(rabbitmq.ADMIN, rabbitmq.PASSWORD)).status_code)
+    finally:
+        for connection in connections:
+            connection.release()
+    assert set(alarms) == {200}

@@ -20,6 +20,7 @@ from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 from trove.taskmanager import reconcile
 from trove.taskmanager.flows import create
+from trove.taskmanager.steps import bus
 
 LONG_AGO = datetime.datetime(2001, 1, 1)
 
@@ -132,7 +133,9 @@ def test_no_secret_stays_in_an_ended_operation(world):
     assert [entry["step"] for entry in operation.data["history"]] == [step.name for step in create.FLOW.steps]
 
 
-def test_a_lost_prepare_is_sent_again_and_the_queue_is_made_once(world, conf, monkeypatch):
+@pytest.mark.parametrize("credentials", ["per_instance", "shared"])
+def test_a_lost_prepare_is_sent_again_and_the_queue_is_made_once(world, conf, monkeypatch, credentials):
+    conf.set_override("credentials", credentials, group="guest_bus")
     declared = []
     monkeypatch.setattr(rpc, "declare_queue", lambda topic, server: declared.append((topic, server)))
     conf.set_override("guest_prepare_retry", 0.05)
@@ -140,7 +143,11 @@ def test_a_lost_prepare_is_sent_again_and_the_queue_is_made_once(world, conf, mo
     instance_id = world.built()
     assert GUESTS.lost == 0
     assert len(GUESTS.called("prepare")) == 1
-    assert declared == [(f"guestagent.{instance_id}", instance_id)]
+    if credentials == "shared":
+        assert declared == [(f"guestagent.{instance_id}", instance_id)]
+    else:  # with its account
+        assert declared == []
+        assert world.broker.queues == set(bus.queues(instance_id))
 
 
 @pytest.mark.parametrize("update_status", [True, False])

@@ -34,9 +34,9 @@ def wait_for(condition, seconds=30):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_it_serves_and_sigterm_ends_every_process(tmp_path, workers):
+def test_it_serves_and_sigterm_ends_every_process(tmp_path, node, workers):
     with open(tmp_path / "log", "w") as log:
-        process = start(configuration(tmp_path, trove_conductor_workers=workers), log)
+        process = start(configuration(tmp_path, trove_conductor_workers=workers, transport_url=node.transport_url), log)
     try:
         wait_for(lambda: (tmp_path / "log").read_text().count("serves the topic") == workers)
         children = [child for path in Path(f"/proc/{process.pid}/task").glob("*/children")

@@ -37,7 +37,8 @@ def conductor(conf):
     conf.set_override("guest_key", crypto.guest_key("i-1"))
     rpc.cleanup()
     conductor = Conductor()
-    server = rpc.get_server(conf.conductor_queue, "here", [conductor])
+    conf.set_override("guest_id", "i-1")
+    server = rpc.get_server(f"{conf.conductor_queue}.i-1", "here", [conductor], from_guests=True)
     server.start()
     yield conductor
     server.stop()

@@ -11,7 +11,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from onebox import bench_api, bench_backup, bench_failover, bench_guests, bench_slow, quickstart
+from onebox import bench_api, bench_backup, bench_failover, bench_flood, bench_guests, bench_slow, quickstart
 from onebox.settings import SetupError, choose, exclusive
 from onebox.show import Progress
 
@@ -97,6 +97,8 @@ def _parser():
     api.add_argument("--connection", help="URL of a database that may be emptied (default: a SQLite file of its own)")
     add("slow", bench_slow.run)
     add("memory", bench_guests.memory)
+    flood = add("flood", bench_flood.run, 20)
+    flood.add_argument("--seconds", type=_count, default=60, help="seconds of flood (default: %(default)s)")
     backup = add("backup", bench_backup.run)
     backup.add_argument("--size-mb", type=_count, default=300, help="MB of data (default: %(default)s)")
     backup.add_argument("--rounds", type=int, default=5, help="rounds of both (default: %(default)s)")

@@ -17,6 +17,8 @@ from onebox.settings import SetupError, secret, write
 
 AMQP_PORT, MANAGEMENT_PORT = 5671, 15671
 ADMINISTRATOR, CONTROL_PLANE = "management", "trove"
+# Virtual hosts of the services, and of the guests: there services meet them.
+SERVICES_HOST, GUESTS_HOST = "/", "guests"
 START_TIMEOUT = 120
 SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # the wrapper in /usr/sbin would insist on the packaged directories
 
@@ -112,6 +114,7 @@ def _configure(settings, directory):
         f"load_definitions = {directory / 'definitions.json'}",
         "vm_memory_high_watermark.absolute = 512MB",
         "disk_free_limit.absolute = 50MB",
+        "max_message_size = 16777216",
         "log.console = true",
         "log.console.level = info",
         "")))
@@ -125,14 +128,14 @@ def tls(prefix, settings):
 
 
 def definitions(settings):
-    """The virtual host and the two accounts, as the node imports them at its start."""
+    """The two virtual hosts and the two accounts, as the node imports them at its start."""
     users = ((ADMINISTRATOR, ["administrator"]), (CONTROL_PLANE, []))
     return {
-        "vhosts": [{"name": "/"}],
+        "vhosts": [{"name": name} for name in (SERVICES_HOST, GUESTS_HOST)],
         "users": [{"name": name, "password_hash": password_hash(secret(settings, name)), "tags": tags,
                    "hashing_algorithm": "rabbit_password_hashing_sha256"} for name, tags in users],
-        "permissions": [{"user": name, "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}
-                        for name, _ in users],
+        "permissions": [{"user": name, "vhost": host, "configure": ".*", "write": ".*", "read": ".*"}
+                        for name, _ in users for host in (SERVICES_HOST, GUESTS_HOST)],
     }
 
 

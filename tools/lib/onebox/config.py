@@ -67,6 +67,7 @@ def control_plane(settings, service):
             "management_user": broker.ADMINISTRATOR,
             "management_password": secret(settings, broker.ADMINISTRATOR),
             "address": f"{settings.gateway}:{broker.AMQP_PORT}",
+            "virtual_host": broker.GUESTS_HOST,
         },
         "keystone_authtoken": {
             "www_authenticate_uri": service["OS_AUTH_URL"],

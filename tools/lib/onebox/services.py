@@ -83,7 +83,7 @@ def ready(settings, name):
         return processes.listens(processes.running(settings, name), settings.api_port) and api_answers(settings.api_url)
     queue = {"trove-conductor": "trove-conductor", "trove-taskmanager": "taskmanager"}[name]
     try:
-        found = broker.request(settings, "GET", "/api/consumers/%2F")
+        found = broker.request(settings, "GET", "/api/consumers")
     except (OSError, http.client.HTTPException):
         return False
     return any(consumer["queue"]["name"] == queue for consumer in found)

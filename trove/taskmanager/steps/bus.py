@@ -1,5 +1,11 @@
-"""What a guest needs of the broker: an account limited to its own topic and the conductor's, made and removed through
-RabbitMQ's management API. With [guest_bus] credentials = shared guests get none of their own.
+"""What a guest needs of the broker: an account, limited in all that it may do, and three queues.
+
+They are made and removed through RabbitMQ's management API. With [guest_bus] credentials = shared guests get none of
+their own.
+
+Why a virtual host of their own ([guest_bus] virtual_host) and no node: names, permissions and limits of guests and
+services are then apart, at no cost. Memory and disk are the node's, so what one guest can fill is bounded here; whoever
+wants services to go on even then gives guests a node of their own ([guest_bus] transport_url).
 """
 import re
 import secrets
@@ -16,7 +22,6 @@ from trove.db import guest_secrets, keys
 
 LOG = logging.getLogger(__name__)
 
-PER_INSTANCE = "per_instance"
 # Queues or exchanges in one answer of the management API.
 _PAGE = 100
 
@@ -24,7 +29,7 @@ _PAGE = 100
 def problems():
     """Sentences that say which options are wrong; empty when guests can be given what they need."""
     options = CONF.guest_bus
-    if options.credentials != PER_INSTANCE:
+    if not rpc.has_own_accounts():
         return []
     found = [f"set [guest_bus] {name} (or [guest_bus] credentials = shared)"
              for name in ("management_url", "management_user", "management_password", "address") if not options[name]]
@@ -38,29 +43,29 @@ def problems():
 
 def create_account(work):
     """Make the guest's account with a fresh password, or give it one if an attempt before this made it."""
-    if CONF.guest_bus.credentials != PER_INSTANCE:
+    if not rpc.has_own_accounts():
         return
     password = secrets.token_urlsafe(24)
-    with _Broker() as broker:
-        _put_account(broker, work.resource_id, user(work.resource_id), password)
+    with Broker() as broker:
+        _make_account(broker, work.resource_id, user(work.resource_id), password)
     work.note(bus_password=crypto.encrypt(password))
 
 
 def create_next_account(work):
     """Make the account of the guest's next secrets, generation ``work.data["generation"]``, beside the one in use."""
-    if CONF.guest_bus.credentials != PER_INSTANCE:
+    if not rpc.has_own_accounts():
         return
     instance_id, generation = work.resource_id, work.data["generation"]
-    with _Broker() as broker:
-        _put_account(broker, instance_id, user(instance_id, generation), _password(instance_id, generation))
+    with Broker() as broker:
+        _make_account(broker, instance_id, user(instance_id, generation), _password(instance_id, generation))
 
 
 def delete_old_accounts(work):
     """Remove the accounts of secrets that were replaced. That also closes their connections."""
     with work.reading() as session:
         (generation, *_), old = guest_secrets.accounts(session, work.resource_id)
-    if CONF.guest_bus.credentials == PER_INSTANCE:
-        with _Broker() as broker:
+    if rpc.has_own_accounts():
+        with Broker() as broker:
             for each in old:
                 broker.delete(f"users/{user(work.resource_id, each)}")
     with work.writing() as session:
@@ -71,32 +76,72 @@ def _password(instance_id, generation):
     return crypto.guest_password(instance_id, generation, keys.of_guest(instance_id, generation))
 
 
-def _put_account(broker, instance_id, name, password):
-    vhost = _vhost()
+def _make_account(broker, instance_id, name, password):
     broker.put(f"users/{name}", {"password": password, "tags": ""})
-    broker.put(f"permissions/{vhost}/{name}", permissions(instance_id))
+    furnish(broker, instance_id, name)
+
+
+def furnish(broker, instance_id, name):
+    """Give an account of an instance its limits, permissions and queues. May be repeated.
+
+    The queues are the instance's: its accounts of all generations use the same.
+
+    broker: an entered Broker; name: of the account, which must exist.
+    """
+    vhost = virtual_host()
+    for limit, value in limits().items():
+        broker.put(f"user-limits/{name}/{limit}", {"value": value})
+    furnish_queues(broker, instance_id)
+    # Last: whoever may log in finds everything in its place.
     broker.put(f"topic-permissions/{vhost}/{name}", topic_permissions(instance_id))
+    broker.put(f"permissions/{vhost}/{name}", permissions(instance_id))
+
+
+def furnish_queues(broker, instance_id):
+    """Make the queues of a guest, with their limits. May be repeated."""
+    prepare_virtual_host(broker)
+    for queue, key in queues(instance_id).items():
+        broker.put(f"queues/{virtual_host()}/{queue}", QUEUE)
+        broker.post(f"bindings/{virtual_host()}/e/{rpc.GUESTS_EXCHANGE}/q/{queue}", {"routing_key": key})
+
+
+def prepare_virtual_host(broker):
+    """Make the guests' exchange, and set the limits of all queues that guests can fill. May be repeated."""
+    broker.put(f"exchanges/{virtual_host()}/{rpc.GUESTS_EXCHANGE}", EXCHANGE)
+    if CONF.guest_bus.old_agents:
+        broker.put(f"exchanges/{virtual_host()}/{rpc.CONTROL_EXCHANGE}", {**EXCHANGE, "durable": False})
+        broker.post(f"bindings/{virtual_host()}/e/{rpc.GUESTS_EXCHANGE}/e/{rpc.CONTROL_EXCHANGE}",
+                    {"routing_key": "guestagent.#"})
+    for name, policy in policies().items():
+        broker.put(f"operator-policies/{virtual_host()}/{name}", policy)
 
 
 def delete_account(work):
-    """Remove the guest's account, its queues and its exchanges; look again until nothing is found any more.
+    """Remove the guest's account with its connections, then its queues by their exact names.
 
-    The management API may answer lists from a cache of some seconds: what was made last can be missing in the first.
+    With [guest_bus] old_agents also the queues that the account, by the permissions of the release before, can have
+    made: look again until none is found, as the management API may answer lists from a cache of some seconds. Nobody
+    makes more of them once the account is gone.
     """
     if not CONF.guest_bus.management_url:
         return None
-    name, vhost = f"guestagent.{work.resource_id}", _vhost()
+    instance_id, vhost = work.resource_id, virtual_host()
     with work.reading() as session:
-        used, old = guest_secrets.accounts(session, work.resource_id)
-    with _Broker() as broker:
+        used, old = guest_secrets.accounts(session, instance_id)
+    with Broker() as broker:
         for generation in (*used, *old):
-            broker.delete(f"users/{user(work.resource_id, generation)}")
-        for kind in ("queues", "exchanges"):
-            found = broker.get(f"{kind}/{vhost}", {"name": name, "page": 1, "page_size": _PAGE})["items"]
-            for thing in found:
-                broker.delete(f"{kind}/{vhost}/{quote(thing['name'], safe='')}")
-            if found:
-                return work.again()
+            broker.delete(f"users/{user(instance_id, generation)}")
+        for queue in queues(instance_id):
+            broker.delete(f"queues/{vhost}/{queue}")
+        if CONF.guest_bus.old_agents or not rpc.has_own_accounts():
+            pattern, found = f"^{_old_names(instance_id)}$", []
+            for kind in ("queues", "exchanges"):
+                found = broker.get(f"{kind}/{vhost}", {"name": pattern, "use_regex": "true", "page": 1,
+                                                       "page_size": _PAGE})["items"]
+                for thing in found:
+                    broker.delete(f"{kind}/{vhost}/{quote(thing['name'], safe='')}")
+                if found:
+                    return work.again()
     work.data.pop("bus_password", None)
     return None
 
@@ -111,31 +156,73 @@ def guest_transport_url(work, generation=0):
 
     generation: of the guest's secrets.
     """
-    if CONF.guest_bus.credentials != PER_INSTANCE:
+    if not rpc.has_own_accounts():
         return None
     host, _, port = CONF.guest_bus.address.rpartition(":")
     password = (_password(work.resource_id, generation) if generation
                 else crypto.decrypt(work.data["bus_password"]))
     account = rpc.messaging.TransportHost(hostname=host, port=int(port), username=user(work.resource_id, generation),
                                       password=password)
-    return str(rpc.messaging.TransportURL(CONF, transport="rabbit", virtual_host=CONF.guest_bus.virtual_host,
+    return str(rpc.messaging.TransportURL(CONF, transport="rabbit", virtual_host=rpc.guests_url().virtual_host or "/",
                                       hosts=[account]))
 
 
-def permissions(instance_id):
-    """What a guest may do by name of queue and exchange: its own things, publish to and bind to the shared exchange.
+# What is made for guests is there after a restart of the broker, too.
+EXCHANGE = {"type": "topic", "durable": True, "auto_delete": False}
+QUEUE = {"durable": True, "auto_delete": False, "arguments": {}}
 
-    amq.default carries replies. It would also reach any queue by its name: that is why messages carry a proof.
+
+def queues(instance_id):
+    """Return {name of each queue of a guest: the routing key that leads to it}.
+
+    The first two are those from which the agent takes commands, the last is that of its reports.
     """
-    own = rf"guestagent\.{re.escape(instance_id)}(\..*|_fanout.*)?"
-    return {"configure": rf"^{own}$", "write": rf"^({own}|{rpc.CONTROL_EXCHANGE}|amq\.default)$",
-            "read": rf"^({own}|{rpc.CONTROL_EXCHANGE})$"}
+    topic, reports = f"guestagent.{instance_id}", report_queue(instance_id)
+    return {topic: topic, f"{topic}.{instance_id}": f"{topic}.{instance_id}", reports: reports}
+
+
+def report_queue(instance_id):
+    """Return the name of the queue of a guest's reports."""
+    return f"{CONF.conductor_queue}.{instance_id}"
+
+
+def limits():
+    """Return RabbitMQ's limits of one account."""
+    return {"max-connections": CONF.guest_bus.max_connections, "max-channels": CONF.guest_bus.max_channels}
+
+
+def policies():
+    """Return the operator policies of the guests' virtual host by name. A full queue drops its own oldest messages."""
+    options, reports = CONF.guest_bus, re.escape(CONF.conductor_queue)
+
+    def policy(pattern, length, size):
+        return {"pattern": pattern, "apply-to": "queues", "priority": 10, "definition": {
+            "max-length": length, "max-length-bytes": size, "message-ttl": options.message_ttl * 1000}}
+    return {"trove-reports": policy(rf"^{reports}\.", options.report_queue_length, options.report_queue_size),
+            "trove-commands": policy(r"^guestagent\.", options.command_queue_length, options.command_queue_size),
+            "trove-replies": policy(rf"^(reply_.*|{reports})$", options.reply_queue_length, options.reply_queue_size)}
+
+
+def permissions(instance_id):
+    """What a guest may do by name of queue and exchange: read its own commands, publish to the guests' exchange.
+
+    It may make and bind nothing. The default exchange, which reaches every queue by its name, is closed to it.
+    """
+    own = re.escape(f"guestagent.{instance_id}")
+    return {"configure": "^$", "write": f"^{rpc.GUESTS_EXCHANGE}$",
+            "read": rf"^{own}(\.{re.escape(instance_id)})?$"}
 
 
 def topic_permissions(instance_id):
-    """What a guest may do by routing key on the shared exchange: write to the conductor, read its own topic."""
-    return {"exchange": rpc.CONTROL_EXCHANGE, "write": rf"^{re.escape(CONF.conductor_queue)}$",
-            "read": rf"^guestagent\.{re.escape(instance_id)}(\..*)?$"}
+    """What a guest may do by routing key on the guests' exchange: report as itself, and answer as itself."""
+    answers = re.escape(rpc.reply_key(instance_id, ""))
+    return {"exchange": rpc.GUESTS_EXCHANGE, "read": "^$",
+            "write": rf"^({re.escape(report_queue(instance_id))}|{answers}reply_[0-9a-f]+)$"}
+
+
+def _old_names(instance_id):
+    """A pattern of all names that an account of the release before may use, and nobody else."""
+    return rf"guestagent\.{re.escape(instance_id)}(\..*|_fanout.*)?"
 
 
 def user(instance_id, generation=0):
@@ -145,11 +232,12 @@ def user(instance_id, generation=0):
     return f"guest-{instance_id}.{generation}" if generation else f"guest-{instance_id}"
 
 
-def _vhost():
-    return quote(CONF.guest_bus.virtual_host, safe="")
+def virtual_host():
+    """Return the name of the guests' virtual host as a part of a path."""
+    return quote(rpc.guests_url().virtual_host or "/", safe="")
 
 
-class _Broker:
+class Broker:
     """The management API, as a context manager around one HTTP session."""
 
     def __enter__(self):
@@ -166,12 +254,16 @@ class _Broker:
         """Make or replace the thing at ``path``."""
         self._request("PUT", path, json=body)
 
+    def post(self, path, body):
+        """Add what ``body`` says below ``path``."""
+        self._request("POST", path, json=body)
+
     def delete(self, path):
         """Delete the thing at ``path``; absence is fine."""
         self._request("DELETE", path, absent_is_fine=True)
 
-    def get(self, path, query):
-        """What is at ``path``."""
+    def get(self, path, query=None):
+        """Return what is at ``path``."""
         return self._request("GET", path, params=query).json()
 
     def _request(self, method, path, absent_is_fine=False, **kwargs):

@@ -86,7 +86,8 @@ def _guest_info(work, generation, bus_options):
     transport_url = bus.guest_transport_url(work, generation)
     if transport_url:
         values["transport_url"] = transport_url
-    lines = ["[DEFAULT]", *_lines(values), "[oslo_messaging_rabbit]", *_lines(bus_options), ""]
+    lines = ["[DEFAULT]", *_lines(values), "[guest_bus]", *_lines({"credentials": CONF.guest_bus.credentials}),
+             "[oslo_messaging_rabbit]", *_lines(bus_options), ""]
     return "\n".join(lines)
 
 

@@ -19,8 +19,8 @@ _LONGEST_RETRY = 8
 
 
 def prepare(work):
-    """Make the guest's queue, so that the message waits until the guest is up, and send it what to build."""
-    if not work.data.get("queue_declared"):
+    """Send the guest what to build. The message waits in the guest's queue until the guest is up."""
+    if not rpc.has_own_accounts() and not work.data.get("queue_declared"):
         # Only before the first message: the listener that declares the queue would swallow what is in it.
         rpc.declare_queue(f"guestagent.{work.resource_id}", work.resource_id)
         work.note(queue_declared=True)

@@ -1,0 +1,144 @@
+"""What is done at the broker for all guests at once: setting right what is missing, finding what is foreign, and
+cutting off who takes the broker's memory.
+"""
+import re
+
+from oslo_log import log as logging
+
+from trove import rpc
+from trove.common import security
+from trove.common.cfg import CONF
+from trove.conductor import models as conductor_models
+from trove.db import get_db_api
+from trove.taskmanager.steps import bus
+
+LOG = logging.getLogger(__name__)
+
+# The name of an account: of which instance, and of which generation of its secrets. A guest that is being given new
+# ones has two.
+_ACCOUNT = re.compile(r"guest-(.+?)(\.[0-9]+)?")
+
+
+def audit(remove=None):
+    """Set limits, permissions and queues of all guests' accounts right, and look for what belongs to no guest.
+
+    remove: whether foreign accounts, queues and exchanges are removed; None: as [guest_bus] remove_foreign_queues says.
+    Returns (number of accounts that were set right, list of sentences about what is foreign). Each of these is reported
+    as the security event queue.foreign. Does nothing without a management API.
+    """
+    if not CONF.guest_bus.management_url:
+        return 0, []
+    remove = CONF.guest_bus.remove_foreign_queues if remove is None else remove
+    with bus.Broker() as broker:
+        bus.prepare_virtual_host(broker)
+        seen = _Seen(broker)
+        # After the broker: an account is made after its instance, and removed before it.
+        with get_db_api().reader() as session:
+            live = set(conductor_models.all_guests(session))
+        wrong = [(user, instance_id) for user, instance_id in seen.accounts.items()
+                 if instance_id in live and not seen.is_right(user, instance_id)] if rpc.has_own_accounts() else []
+        for user, instance_id in wrong:
+            _set_right(broker, seen, user, instance_id)
+        foreign = list(seen.foreign(live))
+        for kind, name, sentence in foreign:
+            security.report("queue.foreign", sentence + ("; it is removed" if remove else ""))
+            if remove:
+                broker.delete(f"users/{bus.quote(name, safe='')}" if kind == "account" else
+                              f"{kind}s/{bus.virtual_host()}/{bus.quote(name, safe='')}")
+    if wrong:
+        LOG.info("Limits, permissions or queues of %d accounts at the broker were set right", len(wrong))
+    return len(wrong), [sentence for _kind, _name, sentence in foreign]
+
+
+def _set_right(broker, seen, user, instance_id):
+    if seen.is_old(user) and CONF.guest_bus.old_agents:
+        for limit, value in bus.limits().items():
+            broker.put(f"user-limits/{user}/{limit}", {"value": value})
+        return
+    if seen.is_old(user):
+        # Queues that an agent of the release before made itself are not those that are made for it.
+        for queue in bus.queues(instance_id):
+            broker.delete(f"queues/{bus.virtual_host()}/{queue}")
+    bus.furnish(broker, instance_id, user)
+
+
+class _Seen:
+    """What is at the broker. ``accounts``: name of each guest's account -> id of the instance."""
+
+    def __init__(self, broker):
+        vhost = bus.virtual_host()
+        self._queues = {each["name"] for each in broker.get(f"queues/{vhost}", {"columns": "name"})}
+        self._exchanges = {each["name"] for each in broker.get(f"exchanges/{vhost}", {"columns": "name"})}
+        self._bindings = {(each["source"], each["destination"], each["routing_key"])
+                          for each in broker.get(f"bindings/{vhost}")}
+        self._limits = {each["user"]: each["value"] for each in broker.get("user-limits")}
+        name = rpc.guests_url().virtual_host or "/"
+        self._permissions, self._topics = (
+            {each["user"]: {key: each[key] for key in keys} for each in broker.get(kind) if each["vhost"] == name}
+            for kind, keys in (("permissions", ("configure", "write", "read")),
+                               ("topic-permissions", ("exchange", "write", "read"))))
+        self.accounts = {match[0]: match[1] for each in broker.get("users", {"columns": "name"})
+                         if (match := _ACCOUNT.fullmatch(each["name"]))}
+
+    def is_old(self, user):
+        """Whether an account has the permissions of the release before."""
+        return self._permissions.get(user, {}).get("configure", "^$") != "^$"
+
+    def is_right(self, user, instance_id):
+        """Whether limits, permissions and queues of an account of an instance are as they should be."""
+        if self._limits.get(user) != bus.limits():
+            return False
+        if self.is_old(user) and CONF.guest_bus.old_agents:
+            return True
+        return (self._permissions.get(user) == bus.permissions(instance_id)
+                and self._topics.get(user) == bus.topic_permissions(instance_id)
+                and all(name in self._queues and (rpc.GUESTS_EXCHANGE, name, key) in self._bindings
+                        for name, key in bus.queues(instance_id).items()))
+
+    def foreign(self, live):
+        """Give (kind, name, sentence) of all that looks like a guest's and is not one's. live: ids of instances."""
+        known = {name for instance_id in live for name in bus.queues(instance_id)}
+        looks = re.compile(rf"(guestagent|{re.escape(CONF.conductor_queue)})\.(.+)")
+        for user in sorted(user for user, instance_id in self.accounts.items() if instance_id not in live):
+            yield "account", user, f"The account {security.printable(user)} belongs to no instance"
+        old = CONF.guest_bus.old_agents or not rpc.has_own_accounts()
+        for kind, names in (("queue", self._queues), ("exchange", self._exchanges)):
+            for name in sorted(names):
+                if (match := looks.fullmatch(name)) and name not in known and not (
+                        old and (_is_old_name(match[2], live) or match[1] != "guestagent")):
+                    yield kind, name, f"The {kind} {security.printable(name)} belongs to no instance"
+
+
+def _is_old_name(rest, live):
+    """Whether an agent of a live instance makes such a name by itself; rest: what follows on "guestagent."."""
+    instance_id = rest[:36]
+    return instance_id in live and re.fullmatch(
+        rf"{re.escape(instance_id)}(\.{re.escape(instance_id)}|_fanout(_[0-9a-f]{{32}})?)?", rest) is not None
+
+
+def watch():
+    """Cut the connections of guests that have more consumers or uncommitted messages than they may.
+
+    RabbitMQ keeps both in memory and has no limit for them (consumers: none before 3.12). Its figures are some seconds
+    old. Returns the accounts that were cut off.
+    """
+    if not CONF.guest_bus.management_url or not rpc.has_own_accounts():
+        return []
+    options, totals = CONF.guest_bus, {}
+    with bus.Broker() as broker:
+        for channel in broker.get("channels", {"columns": "user,consumer_count,messages_uncommitted"}):
+            if match := _ACCOUNT.fullmatch(channel.get("user", "")):
+                total = totals.setdefault(match[1], [set(), 0, 0])
+                total[0].add(channel["user"])
+                total[1] += channel.get("consumer_count", 0)
+                total[2] += channel.get("messages_uncommitted", 0)
+        cut = {instance_id: users for instance_id, (users, consumers, uncommitted) in totals.items()
+               if consumers > options.max_consumers or uncommitted > options.max_uncommitted}
+        for instance_id, users in cut.items():
+            _users, consumers, uncommitted = totals[instance_id]
+            security.report("message.flood", f"It had {consumers} consumers and {uncommitted} uncommitted messages; "
+                            "its connections are cut", instance_id=instance_id, account=", ".join(sorted(users)))
+            for connection in broker.get("connections", {"columns": "name,user"}):
+                if connection.get("user") in users:
+                    broker.delete(f"connections/{bus.quote(connection['name'], safe='')}")
+    return [user for users in cut.values() for user in sorted(users)]
