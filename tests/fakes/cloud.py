@@ -1,5 +1,6 @@
 """minicloud with its fake host, in this process and over real HTTP, with what the task manager needs in it."""
 import time
+import uuid
 
 from keystoneauth1 import session
 from keystoneauth1.identity import v3
@@ -15,7 +16,10 @@ SWIFT_USER, SWIFT_PASSWORD, SWIFT_PROJECT = "trove-backups", "password-of-the-us
 
 
 class Cloud:
-    """A running cloud: ``server`` (its ``host`` is the FakeHost), ``image_id``; its files are in ``directory``."""
+    """A running cloud: ``server`` (its ``host`` is the FakeHost), ``image_id``; its files are in ``directory``.
+
+    admin: a session of the administrator (keystoneauth1).
+    """
 
     def __init__(self, directory):
         self.directory = directory
@@ -24,7 +28,7 @@ class Cloud:
         self.server.start()
         self.auth_url = f"{config.base_url}/identity/v3"
         self._image_url = config.url("image")
-        self._admin = session.Session(v3.Password(
+        self.admin = session.Session(v3.Password(
             self.auth_url, username="admin", password=ensure_secrets(config)["admin_password"], project_name="admin",
             user_domain_name="Default", project_domain_name="Default"))
         self._make_users()
@@ -33,7 +37,7 @@ class Cloud:
     @property
     def administrator(self):
         """The session of the cloud's administrator, in a project of its own."""
-        return self._admin
+        return self.admin
 
     def stop(self):
         """End it."""
@@ -86,18 +90,29 @@ class Cloud:
     def _make_users(self):
         """The service user, an administrator, and the one for backups, who has a project of its own and no more."""
         keystone = self.auth_url
-        self._admin.post(f"{keystone}/projects", json={"project": {"name": SWIFT_PROJECT}})
+        self.admin.post(f"{keystone}/projects", json={"project": {"name": SWIFT_PROJECT}})
         for name, password, project, role in ((SERVICE_USER, SERVICE_PASSWORD, "service", "admin"),
                                               (SWIFT_USER, SWIFT_PASSWORD, SWIFT_PROJECT, "member")):
-            project_id = self._admin.get(f"{keystone}/projects?name={project}").json()["projects"][0]["id"]
-            role_id = self._admin.get(f"{keystone}/roles?name={role}").json()["roles"][0]["id"]
-            user = self._admin.post(f"{keystone}/users", json={"user": {"name": name, "password": password}}).json()
-            self._admin.put(f"{keystone}/projects/{project_id}/users/{user['user']['id']}/roles/{role_id}")
+            project_id = self.admin.get(f"{keystone}/projects?name={project}").json()["projects"][0]["id"]
+            role_id = self.admin.get(f"{keystone}/roles?name={role}").json()["roles"][0]["id"]
+            user = self.admin.post(f"{keystone}/users", json={"user": {"name": name, "password": password}}).json()
+            self.admin.put(f"{keystone}/projects/{project_id}/users/{user['user']['id']}/roles/{role_id}")
+
+    def make_tenant(self, role="member"):
+        """Make a project with a user. Returns a session of it (keystoneauth1)."""
+        name, password = f"tenant-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex
+        project = self.admin.post(f"{self.auth_url}/projects", json={"project": {"name": name}}).json()["project"]
+        user = self.admin.post(f"{self.auth_url}/users", json={"user": {
+            "name": name, "password": password}}).json()["user"]
+        role_id = self.admin.get(f"{self.auth_url}/roles?name={role}").json()["roles"][0]["id"]
+        self.admin.put(f"{self.auth_url}/projects/{project['id']}/users/{user['id']}/roles/{role_id}")
+        return session.Session(v3.Password(self.auth_url, username=name, password=password, project_name=name,
+                                           user_domain_name="Default", project_domain_name="Default"))
 
     def _make_image(self):
         file = self.directory / "image.squashfs"
         file.write_bytes(b"an image of a fake guest")
-        return self._admin.post(
+        return self.admin.post(
             f"{self._image_url}/v2/images",
             json={"name": "guest", "container_format": "bare", "disk_format": "raw", "visibility": "public",
                   "minicloud_file": str(file)}).json()["id"]

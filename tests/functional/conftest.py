@@ -16,11 +16,13 @@ from tests.fakes import cloud as fake_cloud
 from tests.fakes import guest, nova, swift
 from tests.functional.world import World
 from trove import rpc
-from trove.common import remote
+from trove.common import cached, remote
 from trove.datastore import models as datastore_models
-from trove.flavor import models as flavor_models
 
 SHIPPED = Path(__file__).parents[2] / "etc" / "trove" / "api-paste.ini"
+FAKE_CLIENTS = {"nova_client": "tests.fakes.nova.nova_client", "cinder_client": "tests.fakes.nova.cinder_client",
+                "swift_client": "tests.fakes.swift.swift_client",
+                "tenant_neutron_client": "tests.fakes.neutron.tenant_neutron_client"}
 KEYS = {400: "badRequest", 401: "unauthorized", 403: "forbidden", 404: "itemNotFound", 405: "badMethod",
         406: "notAcceptable", 409: "conflict", 413: "overLimit", 415: "badMediaType", 422: "unprocessableEntity",
         500: "instanceFault", 501: "notImplemented", 503: "serviceUnavailable"}
@@ -110,12 +112,12 @@ def options(conf):
         conf.set_override(f"http_{verb}_rate", 1_000_000)
     rpc.messaging.TransportURL.parse(conf)  # registers the option
     conf.set_override("transport_url", "fake://")
-    conf.set_override("remote_nova_client", "tests.fakes.nova.nova_client")
-    conf.set_override("remote_swift_client", "tests.fakes.swift.swift_client")
+    for name, path in FAKE_CLIENTS.items():
+        conf.set_override(f"remote_{name}", path)
     conf.set_override("backup_encryption_key", ["a key for tests, never for a deployment"])
     nova.Cloud.reset()
     swift.ETAGS.clear()
-    flavor_models.forget()
+    cached.forget()
     rpc.cleanup()
     yield conf
     rpc.cleanup()
@@ -132,7 +134,9 @@ def running_cloud(tmp_path_factory):
 @pytest.fixture
 def cloud(options, running_cloud):
     """minicloud behind all clients of the cloud: tests.fakes.cloud.Cloud."""
-    options.clear_override("remote_nova_client")
+    for name in FAKE_CLIENTS:
+        if name != "swift_client":
+            options.clear_override(f"remote_{name}")
     running_cloud.configure(options)
     yield running_cloud
     running_cloud.clear()

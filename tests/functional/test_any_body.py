@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.fakes import neutron
 from tests.functional.test_clusters import add as add_cluster
 from tests.functional.test_modules import add as add_module
 from tests.functional.test_security_groups import add_group
@@ -31,7 +32,8 @@ FITTING = {
         "name": "m1", "flavorRef": "1", "volume": {"size": 1, "type": None},
         "datastore": {"type": "mysql", "version": "5.7", "version_number": None},
         "databases": [{"name": "db1", "character_set": "utf8", "collate": "utf8_general_ci"}], "users": [USER],
-        "nics": [{"net-id": "n", "v4-fixed-ip": "10.0.0.1"}], "availability_zone": "nova", "replica_count": 1,
+        "nics": [{"net-id": None, "network_id": neutron.id_of("own"), "v4-fixed-ip": "10.0.0.1"}],
+        "availability_zone": "nova", "replica_count": 1,
         "restorePoint": None, "configuration": None, "replica_of": None, "slave_of": None, "modules": [],
         "locality": None, "region_name": "r", "access": {"is_public": False}}},
     "/{instance_id}": {"instance": {"name": "m2", "configuration": None}},

@@ -4,7 +4,7 @@ from tests.fakes import nova
 
 def test_list(alice):
     found = alice.get("/flavors").json["flavors"]
-    assert [flavor["str_id"] for flavor in found] == ["1", "2", "10", "m1.db"]
+    assert [flavor["str_id"] for flavor in found] == ["1", "2", "10", "m1.db", "p1"]
     assert found[0] == {
         "id": 1, "str_id": "1", "name": "db.tiny", "ram": 512, "vcpus": 1, "disk": 5, "ephemeral": 0,
         "links": [{"rel": "self", "href": "http://localhost/v1.0/tenant-a/flavors/1"},
@@ -33,7 +33,7 @@ def test_nova_is_asked_once(alice):
     for _ in range(3):
         alice.get("/flavors")
         alice.get("/flavors/1")
-    assert nova.Cloud.calls == ["flavors.list"]
+    assert nova.Cloud.calls == ["flavors.list", "flavor_access.list p1"]
 
 
 def test_1_32_without_nova_the_answer_is_503_until_it_is_back(alice):
@@ -48,4 +48,4 @@ def test_known_flavors_outlive_nova(alice, options):
     options.set_override("flavor_cache_time", 0.0)
     alice.get("/flavors")
     nova.Cloud.failure = OSError("connection refused")
-    assert len(alice.get("/flavors").json["flavors"]) == 4
+    assert len(alice.get("/flavors").json["flavors"]) == 5

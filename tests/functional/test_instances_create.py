@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from tests.fakes import nova
+from tests.fakes import neutron, nova
 from tests.functional.world import UNKNOWN, create, create_active, create_body
 from trove import rpc
 from trove.common.cfg import CONF
@@ -33,18 +33,19 @@ class TestReply:
 
     def test_the_task_manager_is_woken_with_ids_and_the_operation_has_the_rest(self, world, alice):
         instance_id = create(
-            alice, availability_zone="nova", nics=[{"net-id": "n1"}], volume={"size": "2", "type": "fast"},
+            alice, availability_zone="nova", nics=[{"net-id": OWN.upper()}], volume={"size": "2", "type": "fast"},
             databases=[{"name": "db1"}],
             users=[{"name": "bob", "password": "p%'"[:2], "databases": [{"name": "db1"}]}])
         [operation] = world.operations(instance_id)
         assert world.casts == [("create_instance", {"instance_id": instance_id, "operation_id": operation.id})]
         assert operation.args == {
             "name": "m1",
-            "flavor": {"id": "1", "name": "db.tiny", "ram": 512, "vcpus": 1, "disk": 5, "ephemeral": 0},
+            "flavor": {"id": "1", "name": "db.tiny", "ram": 512, "vcpus": 1, "disk": 5, "ephemeral": 0,
+                       "is_public": True},
             "image_id": "image-1",
             "datastore": {"name": "mysql", "manager": "mysql", "version": "5.7",
                           "version_id": world.catalog["mysql 5.7"].id, "packages": []},
-            "volume_size": 2, "volume_type": "fast", "availability_zone": "nova", "nics": [{"net-id": "n1"}],
+            "volume_size": 2, "volume_type": "fast", "availability_zone": "nova", "nics": [{"net-id": OWN}],
             "databases": [{"_name": "db1", "_character_set": "utf8", "_collate": "utf8_general_ci"}],
             "overrides": {}, "user_names": ["bob"], "configuration_id": None, "backup_id": None, "replica_of": None,
             "root": False,
@@ -72,19 +73,20 @@ class TestReply:
         assert "password" not in alice.get(f"/instances/{view['id']}").json["instance"]
 
 
+OWN, SHARED = neutron.id_of("own"), neutron.id_of("shared")
 # name of the client -> the instance object as it was recorded from it
 RECORDED = {
     "CLI 2.1.2": {"name": "m1", "flavorRef": 1, "volume": {"size": 1, "type": None}, "replica_count": 1,
                   "databases": [{"name": "dd", "character_set": "utf8mb4"}],
                   "users": [{"name": "u", "password": "p", "host": "10.0.%.%", "databases": [{"name": "dd"}]}],
                   "datastore": {"type": "mysql", "version": "5.7"},
-                  "nics": [{"net-id": "n", "v4-fixed-ip": "10.0.0.9"}]},
+                  "nics": [{"net-id": OWN, "v4-fixed-ip": "10.0.0.9"}]},
     "OSC": {"name": "m1", "flavorRef": 1, "volume": {"size": 1, "type": None}, "datastore": {
         "type": "mysql", "version": "5.7", "version_number": None}, "access": {"is_public": False},
-        "nics": [{"network_id": "n", "ip_address": "10.0.0.9"}]},
+        "nics": [{"network_id": OWN, "ip_address": "10.0.0.9"}]},
     "SDK": {"name": "m1", "flavor": {"id": "1"}, "volume": {"size": 1}, "datastore": {"type": "mysql"}},
     "SDK with a bare flavor": {"name": "m1", "flavor": "1", "volume": {"size": 1}, "datastore": {"type": "mysql"}},
-    "TT": {"name": "m1", "flavorRef": "1", "volume": {"size": "1"}, "nics": [{"net-id": "n"}],
+    "TT": {"name": "m1", "flavorRef": "1", "volume": {"size": "1"}, "nics": [{"net-id": OWN}],
            "access": {"is_public": True}, "datastore": {"type": "mysql", "version_number": "5.7"}},
     "HZ": {"name": "m1", "flavorRef": "http://nova/v2/flavors/1", "volume": {"size": 1}, "databases": [], "users": [],
            "restorePoint": None, "availability_zone": None, "datastore": {"type": "mysql"}, "nics": None,
@@ -101,10 +103,10 @@ def test_3_1a_what_clients_send(world, alice, client):
 
 
 def test_3_1a_nics_of_both_families_become_one(world, alice):
-    instance_id = create(alice, nics=[{"net-id": "n1", "v4-fixed-ip": "10.0.0.9"}, {"network_id": "n2"},
-                                      {"port_id": "p1", "net-id": None, "v4-fixed-ip": ""}])
+    instance_id = create(alice, nics=[{"net-id": OWN, "v4-fixed-ip": "10.0.0.9"},
+                                      {"network_id": SHARED, "net-id": None, "v4-fixed-ip": ""}])
     assert world.operations(instance_id)[0].args["nics"] == [
-        {"net-id": "n1", "v4-fixed-ip": "10.0.0.9"}, {"net-id": "n2"}, {"port-id": "p1"}]
+        {"net-id": OWN, "v4-fixed-ip": "10.0.0.9"}, {"net-id": SHARED}]
 
 
 def user(**more):
@@ -139,7 +141,6 @@ REFUSED = [
     ({"datastore": None}, 400, "name a datastore"),
     ({"datastore": "mysql"}, 400, "instance.datastore"),
     ({"nics": [{}]}, 400, "nics[0]: name a network"),
-    ({"nics": [{"net-id": "n", "subnet_id": "s"}]}, 400, "nics[0].subnet_id"),
     ({"nics": [{"net-id": 1}]}, 400, "instance.nics[0].net-id"),
     ({"databases": [{}]}, 400, "instance.databases[0]"),
     ({"databases": [{"name": "d"}]}, 400, "databases[0].name"),

@@ -6,9 +6,9 @@ import pytest
 from tests.fakes import nova
 from tests.functional.test_clusters import add as add_cluster
 from tests.functional.world import UNKNOWN, create, create_active
+from trove.common import cached
 from trove.common.instance import ServiceStatuses
 from trove.db.sqlalchemy import tables
-from trove.flavor import models as flavor_models
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 
@@ -120,7 +120,7 @@ def test_a_present_flavor_that_is_gone_could_not_be_gone_back_to(world, alice):
 
 def test_without_nova_nothing_is_begun(world, alice):
     instance_id = create_active(world, alice)
-    flavor_models.forget()
+    cached.forget()
     nova.Cloud.failure = ConnectionError("no Nova")
     refused(world, alice, instance_id, FLAVOR, 503)
 

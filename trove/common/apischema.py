@@ -24,9 +24,13 @@ uuid = {"type": "string", "pattern": r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a
 # An id, or a URI that ends in it.
 uuid_ref = {"type": "string", "maxLength": 1024,
             "pattern": r"^([^\s]*/)?[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}/?\Z"}
+# The id of a network, subnet or port of the cloud; null and an empty text stand for an absent one.
+cloud_id = {"anyOf": [uuid, {"enum": ["", None]}]}
 size = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^[0-9]{1,40}\Z"}]}
 # An id, or a URI that ends in it; openstacksdk sends an object with the id.
-flavor_ref = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "minLength": 1, "maxLength": 1024}]}
+flavor_ref = {"anyOf": [{"type": "integer", "minimum": 0}, {
+    "type": "string", "minLength": 1, "maxLength": 1024,
+    "pattern": r"\A([^\x00-\x20\x7f]*/)?[A-Za-z0-9_. -]{1,255}/?\Z"}]}
 host = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"\A[\w()\-.%:/]*\Z"}
 # Clients turn booleans into numbers.
 flag = {"anyOf": [{"type": "boolean"}, {"enum": [0, 1]}]}

@@ -93,6 +93,11 @@ def _http():
     return http
 
 
+@_once
+def _callers_http():
+    return _http()
+
+
 def _endpoint(url, separator="/"):
     """The keyword arguments that select an endpoint by its option, with the tenant appended, or by the catalog."""
     if not url:
@@ -156,6 +161,19 @@ def swift_client():
         session=swift_session(), timeout=CONF.cloud_request_timeout, retries=CONF.cloud_request_retries,
         os_options={"region_name": CONF.os_region_name, "service_type": CONF.swift_service_type,
                     "endpoint_type": CONF.swift_endpoint_type, **override})
+
+
+@_replaceable
+def tenant_neutron_client(token):
+    """Neutron, with the token of a request: it shows what the caller may see. Raises ServiceUnavailable without one."""
+    from keystoneauth1 import session, token_endpoint
+    from neutronclient.v2_0 import client
+    options = _adapter("neutron")
+    url = CONF.neutron_url or options.pop("session").get_endpoint(**options)
+    if not url:
+        raise exception.ServiceUnavailable("The network service of the cloud is not in its catalog.")
+    return client.Client(session=session.Session(auth=token_endpoint.Token(url, token), session=_callers_http(),
+                                                 timeout=CONF.cloud_request_timeout))
 
 
 def tenant_swift_client(token, project_id):

@@ -83,11 +83,15 @@ opts = [
     cfg.StrOpt("remote_nova_client", default="trove.common.remote.nova_client", help="Factory of Nova clients."),
     cfg.StrOpt("remote_neutron_client", default="trove.common.remote.neutron_client",
                help="Factory of Neutron clients."),
+    cfg.StrOpt("remote_tenant_neutron_client", default="trove.common.remote.tenant_neutron_client",
+               help="Factory of Neutron clients that act with the token of a request."),
     cfg.StrOpt("remote_cinder_client", default="trove.common.remote.cinder_client", help="Factory of Cinder clients."),
     cfg.StrOpt("remote_glance_client", default="trove.common.remote.glance_client", help="Factory of Glance clients."),
     cfg.StrOpt("remote_swift_client", default="trove.common.remote.swift_client", help="Factory of Swift clients."),
     cfg.StrOpt("remote_guest_client", default="trove.common.remote.guest_client", help="Factory of guest clients."),
-    cfg.FloatOpt("flavor_cache_time", default=60.0, help="Seconds for which the API keeps Nova's flavors."),
+    cfg.FloatOpt("flavor_cache_time", default=60.0,
+                 help="Seconds for which the API keeps Nova's flavors and availability zones, Cinder's volume types, "
+                      "and the lists of projects that may use private ones."),
 ]
 
 

@@ -66,8 +66,8 @@ class DatastoreController(wsgi.Controller):
         with get_db_api().reader() as session:
             row = models.find_version(session, models.find_datastore(session, datastore), version)
             bound = models.bound_flavors(session, row.id)
-        return {"flavors": [flavor_views.flavor(req, flavor) for flavor in flavor_models.list_flavors()
-                            if not bound or flavor.id in bound]}
+        flavors = flavor_models.list_flavors(req.context.project_id)
+        return {"flavors": [flavor_views.flavor(req, flavor) for flavor in flavors if not bound or flavor.id in bound]}
 
     @contract(answer=volume_type_views.LIST, errors=(503,))
     def index_version_volume_types(self, req, datastore, version):
@@ -75,7 +75,7 @@ class DatastoreController(wsgi.Controller):
         with get_db_api().reader() as session:
             models.find_version(session, models.find_datastore(session, datastore), version)
         return {"volume_types": [volume_type_views.volume_type(found)
-                                 for found in volume_type_models.list_volume_types()]}
+                                 for found in volume_type_models.list_volume_types(req.context.project_id)]}
 
     @contract(status=202)
     def delete(self, req, datastore):

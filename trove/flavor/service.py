@@ -9,10 +9,10 @@ class FlavorController(wsgi.Controller):
 
     @contract(answer=views.LIST, errors=(503,))
     def index(self, req):
-        """Every flavor."""
-        return {"flavors": [views.flavor(req, found) for found in models.list_flavors()]}
+        """Every flavor that the caller may use."""
+        return {"flavors": [views.flavor(req, found) for found in models.list_flavors(req.context.project_id)]}
 
     @contract(answer=views.SHOW, errors=(503,))
     def show(self, req, flavor):
         """The flavor with the id ``flavor``."""
-        return {"flavor": views.flavor(req, models.get_flavor(flavor))}
+        return {"flavor": views.flavor(req, models.get_flavor(flavor, req.context.project_id))}

@@ -18,9 +18,10 @@ from trove.datastore import models as datastore_models
 from trove.db import get_db_api, in_transaction, models
 from trove.flavor import models as flavor_models
 from trove.guestagent.db.models import MySQLDatabase, MySQLUser
-from trove.instance import replicas
+from trove.instance import placement, replicas
 from trove.instance.models import DBInstance, InstanceServiceStatus
 from trove.instance.tasks import InstanceTasks
+from trove.network import requested
 from trove.operation import models as operations
 from trove.quota import quota
 from trove.taskmanager import api as taskmanager
@@ -33,8 +34,8 @@ class Spec:
     """What a create request asks for, with all spellings of the clients made one; ids and names as the user gave them.
 
     flavor_id: None for that of the source of a replica;
-    volume_size: GB or None; nics: dicts of {"net-id", "port-id", "v4-fixed-ip", "v6-fixed-ip"}; databases, users: value
-    objects, not yet checked.
+    volume_size: GB or None; nics: ``network.requested.Nic``s, and in what ``_check`` returns those for Nova, dicts of
+    {"net-id", "port-id", "v4-fixed-ip", "v6-fixed-ip"}; databases, users: value objects, not yet checked.
     """
 
     name: str
@@ -52,22 +53,6 @@ class Spec:
     module_ids: tuple = ()
     source_id: str | None = None
     replica_count: int = 1
-
-
-# Both families of names that clients use for the parts of a network card.
-_NIC_KEYS = {"net-id": "net-id", "network_id": "net-id", "port-id": "port-id", "port_id": "port-id",
-             "v4-fixed-ip": "v4-fixed-ip", "ip_address": "v4-fixed-ip", "ip-address": "v4-fixed-ip",
-             "v6-fixed-ip": "v6-fixed-ip"}
-
-
-def _nic(number, given):
-    nic = {_NIC_KEYS[key]: value for key, value in given.items() if key in _NIC_KEYS and value}
-    if given.get("subnet_id") or given.get("subnet-id"):
-        raise exception.BadValue(field=f"nics[{number}].subnet_id",
-                                 reason="a subnet cannot be chosen; name the network or a port in the subnet.")
-    if not nic.get("net-id") and not nic.get("port-id"):
-        raise exception.BadValue(field=f"nics[{number}]", reason="name a network (net-id) or a port (port-id).")
-    return nic
 
 
 def _flavor_id(given):
@@ -97,6 +82,8 @@ def parse(given):
         raise exception.NotImplementedHere("locality: where the servers of replicas run cannot be chosen here.")
     restore = given.get("restorePoint") or {}
     configuration = given.get("configuration")
+    nics = requested.parse(given.get("nics") or ())
+    requested.check_count(nics, count)
     return Spec(
         name=given["name"],
         flavor_id=_flavor_id(given),
@@ -105,7 +92,7 @@ def parse(given):
         volume_size=int(volume["size"]) if volume else None,
         volume_type=volume.get("type"),
         availability_zone=given.get("availability_zone"),
-        nics=tuple(_nic(number, nic) for number, nic in enumerate(given.get("nics") or ())),
+        nics=nics,
         databases=tuple(MySQLDatabase(item["name"], item.get("character_set"), item.get("collate"))
                         for item in given.get("databases") or ()),
         users=tuple(MySQLUser(item["name"], item.get("host"), item["password"],
@@ -222,8 +209,11 @@ def _insert(session, context, spec, datastore, version, flavor, root_password):
     return begun, ids[-1]
 
 
-def _check(context, spec):
-    """What the request comes to with what is there: (Spec, datastore, version, settings, flavor)."""
+def _check(context, token, spec):
+    """What the request comes to with what is there: (Spec, datastore, version, settings, flavor).
+
+    Asks the cloud last, once everything else is right.
+    """
     with get_db_api().reader() as session:
         if spec.source_id:
             source = replicas.load_source(session, context, spec.source_id)
@@ -237,7 +227,7 @@ def _check(context, spec):
         if spec.module_ids:
             raise exception.NotFound(resource="module", id=spec.module_ids[0])
         bound = datastore_models.bound_flavors(session, version.id)
-    flavor = flavor_models.offered(spec.flavor_id, bound, settings, "instance.flavorRef")
+    flavor = flavor_models.offered(spec.flavor_id, context.project_id, bound, settings, "instance.flavorRef")
     if spec.source_id:
         replicas.check_flavor(flavor, flavor_models.get_flavor(source.row.flavor_id))
         store.check_service()
@@ -245,17 +235,18 @@ def _check(context, spec):
         with get_db_api().reader() as session:
             backup = backup_actions.restorable(session, context, spec.backup_id, version, spec.volume_size, flavor.disk)
         store.check(backup)
+    spec = dataclasses.replace(spec, nics=tuple(placement.check(context, token, spec)))
     return spec, datastore, version, settings, flavor
 
 
-def create(context, spec):
+def create(context, token, spec):
     """Make the rows of an instance, or of several replicas, and wake the task manager.
 
-    Returns (id of the instance, the last one of several; password of root or None). Raises BadRequest, Forbidden,
-    NotFound, Conflict, NotImplementedHere, OverLimit, UnprocessableEntity or ServiceUnavailable; then nothing was
-    written.
+    token: the caller's, with which Neutron is asked for the networks that spec names. Returns (id of the instance, the
+    last one of several; password of root or None). Raises BadRequest, Forbidden, NotFound, Conflict,
+    NotImplementedHere, OverLimit, UnprocessableEntity, Unauthorized or ServiceUnavailable; then nothing was written.
     """
-    spec, datastore, version, settings, flavor = _check(context, spec)
+    spec, datastore, version, settings, flavor = _check(context, token, spec)
     # A server that was restored or follows another has the root of that.
     keeps_root = spec.backup_id or spec.source_id
     root_password = utils.generate_random_password() if settings.root_on_create and not keeps_root else None

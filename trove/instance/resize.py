@@ -56,7 +56,7 @@ def _flavors(loaded, wanted, bound):
     if wanted == loaded.row.flavor_id:
         raise exception.BadValue(field=_FIELD, reason=f"the instance has the flavor '{wanted}' already.")
     settings = cfg.datastore_options(loaded.manager)
-    new = flavor_models.offered(wanted, bound, settings, _FIELD)
+    new = flavor_models.offered(wanted, loaded.row.tenant_id, bound, settings, _FIELD)
     if loaded.row.volume_size and new.ephemeral:
         raise exception.NotImplementedHere(
             f"{_FIELD}: flavor '{new.id}' has an ephemeral disk, which an instance with a volume cannot use.")

@@ -11,11 +11,11 @@ _volume = or_null({"type": "object", "required": ["size"],
 # openstacksdk sends flavor instead of flavorRef: an id, or an object with one.
 _flavor = {"anyOf": [apischema.flavor_ref,
                      {"type": "object", "required": ["id"], "properties": {"id": apischema.flavor_ref}}]}
-_short_text = or_null({"type": "string", "maxLength": 255})
 # Both families of names: of the trove client, and of the newest openstack client.
-_nic = {"type": "object", "properties": dict.fromkeys(
-    ("net-id", "port-id", "v4-fixed-ip", "v6-fixed-ip", "network_id", "port_id", "subnet_id", "subnet-id",
-     "ip_address", "ip-address"), _short_text)}
+_nic = {"type": "object", "additionalProperties": False, "properties": {
+    **dict.fromkeys(("net-id", "port-id", "network_id", "port_id", "subnet_id", "subnet-id"), apischema.cloud_id),
+    **dict.fromkeys(("v4-fixed-ip", "v6-fixed-ip", "ip_address", "ip-address"), or_null(
+        {"type": "string", "maxLength": 64}))}}
 
 databases_def = {"type": "array", "items": {
     "type": "object", "required": ["name"],
@@ -41,7 +41,7 @@ create = compiled(wrapped("instance", {
         "availability_zone": _text,
         "datastore": or_null({"type": "object", "properties": {
             "type": _text, "version": _text, "version_number": _text}}),
-        "nics": or_null({"type": "array", "items": _nic}),
+        "nics": or_null({"type": "array", "maxItems": 32, "items": _nic}),
         "configuration": or_null(apischema.uuid_ref),
         "slave_of": or_null(apischema.uuid_ref),
         "replica_of": or_null(apischema.uuid_ref),

@@ -56,7 +56,8 @@ class InstanceController(wsgi.Controller):
     @contract(body=schema.create, answer=views.SHOW, errors=(404, 409, 422, 501, 503))
     def create(self, req, body):
         """Begin to build an instance."""
-        instance_id, password = create.create(req.context, create.parse(body["instance"]))
+        instance_id, password = create.create(
+            req.context, req.headers.get("X-Auth-Token"), create.parse(body["instance"]))
         with get_db_api().reader() as session:
             details = loading.load_details(session, instance_id, req.context)
         return {"instance": views.detail(req, details, password=password)}

@@ -12,7 +12,7 @@ from tests.fakes.agent import GUESTS
 from trove import rpc
 from trove.backup import actions as backup_actions
 from trove.backup import models as backup_models
-from trove.common import remote
+from trove.common import cached, remote
 from trove.common.instance import ServiceStatuses
 from trove.conductor import models as conductor_models
 from trove.configuration import actions as configuration
@@ -54,7 +54,7 @@ def world(db, conf, context, running_cloud, tmp_path):
     broker = fake_broker.Broker()
     running_cloud.configure(conf)
     GUESTS.reset()
-    flavor_models.forget()
+    cached.forget()
     conf.set_override("remote_guest_client", "tests.fakes.agent.guest_client")
     conf.set_override("transport_url", "fake://")
     conf.set_override("backup_encryption_key", ["a key for tests, never for a deployment"])

@@ -25,7 +25,7 @@ def world(db_each, conf, monkeypatch):
     """A datastore, a flavor, and a task manager that is not there."""
     monkeypatch.setattr(taskmanager.API, "_cast", lambda *_args, **_kwargs: None)
     flavor = flavors.Flavor("1", "tiny", 512, 1, 5, 0)
-    monkeypatch.setattr(flavors, "get_flavor", lambda _flavor_id: flavor)
+    monkeypatch.setattr(flavors, "get_flavor", lambda _flavor_id, _project_id=None: flavor)
     with db_each.writer() as session:
         session.add(DBDatastore(id="d", name="mysql", default_version_id="v"))
         session.flush()
@@ -97,7 +97,7 @@ def test_a_restart_and_a_delete_end_as_a_delete(world, context):
 def test_many_creates_stay_within_the_quota(world, conf, context):
     conf.set_override("max_instances_per_tenant", 2)
     spec = create.Spec(name="i", flavor_id="1", datastore="mysql", volume_size=1)
-    outcomes = at_once(lambda: create.create(context, spec))
+    outcomes = at_once(lambda: create.create(context, None, spec))
     assert sorted(outcomes, key=str) == [exception.QuotaExceeded] * 2 + [None] * 2
     with world.reader() as session:
         for table in (tables.instances, tables.operations, tables.service_statuses):

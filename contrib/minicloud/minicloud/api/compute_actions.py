@@ -88,7 +88,7 @@ class Actions:
         self._begin(record, "os-start", "powering-on", "server.start")
 
     def _resize(self, request, record, arguments):
-        flavor = compute_flavors.find_flavor(self.cloud, str(arguments["flavorRef"]), 400)
+        flavor = compute_flavors.find_flavor(self.cloud, request.context, str(arguments["flavorRef"]), 400)
         if flavor["id"] == record["flavor"]["id"]:
             raise Fault(400, "When resizing, instances must change flavor!")
         compute_misc.require_quota(self.cloud, record["project_id"], 0, flavor, instead_of=record["flavor"])

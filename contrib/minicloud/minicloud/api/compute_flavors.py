@@ -7,10 +7,20 @@ from minicloud.api.web import Fault, next_link, page, sort
 from minicloud.store import new_id
 
 
-def find_flavor(cloud, reference, code=404):
-    """A flavor by id or URL. :raises Fault: with ``code`` when there is none."""
+def may_use(cloud, context, flavor):
+    """Whether a token's project may have a flavor: a public one, one that it was given, or an administrator's."""
+    return context.is_admin or flavor["is_public"] or context.project_id in projects_of(cloud, flavor)
+
+
+def projects_of(cloud, flavor):
+    """Ids of the projects that were given a private flavor."""
+    return (cloud.store.find("flavor_access", flavor["id"]) or {}).get("projects", [])
+
+
+def find_flavor(cloud, context, reference, code=404):
+    """A flavor that a token may use, by id or URL. :raises Fault: with ``code`` when there is none."""
     flavor = cloud.store.find("flavor", reference.rsplit("/", 1)[-1])
-    if not flavor:
+    if not flavor or not may_use(cloud, context, flavor):
         raise Fault(code, f"Flavor {reference} could not be found.")
     return flavor
 
@@ -30,18 +40,22 @@ class Flavors:
             ("POST", "/flavors", self.create),
             ("GET", flavor, self.show),
             ("DELETE", flavor, self.delete),
+            ("GET", f"{flavor}/os-flavor-access", self.access),
+            ("POST", f"{flavor}/action", self.change_access),
             ("GET", f"{flavor}/os-extra_specs", self.extra_specs),
             ("POST", f"{flavor}/os-extra_specs", self.set_extra_specs),
         ]
 
     def _visible(self, request):
         wanted = request.args.get("is_public", "").lower()
-        if not request.context.is_admin or wanted not in ("none", "false", "0"):
+        if not request.context.is_admin:
+            return [f for f in self.store.list("flavor") if may_use(self.cloud, request.context, f)]
+        if wanted not in ("none", "false", "0"):
             return [f for f in self.store.list("flavor") if f["is_public"]]
         return [f for f in self.store.list("flavor") if wanted == "none" or not f["is_public"]]
 
     def list(self, request, detail=False):
-        """All public ones; is_public=None shows an administrator all."""
+        """The public ones and what the project was given; is_public=None shows an administrator all."""
         found = [
             f
             for f in self._visible(request)
@@ -71,10 +85,7 @@ class Flavors:
         return {"flavors": body, **next_link(request, following, "flavors", base, request.path)}
 
     def _visible_one(self, request, id):
-        flavor = find_flavor(self.cloud, id)
-        if not flavor["is_public"] and not request.context.is_admin:
-            raise Fault(404, f"Flavor {id} could not be found.")
-        return flavor
+        return find_flavor(self.cloud, request.context, id)
 
     def show(self, request, id):
         """One."""
@@ -113,9 +124,51 @@ class Flavors:
     def delete(self, request, id):
         """202; servers keep what they were made with."""
         request.context.require_admin("os_compute_api:os-flavor-manage:delete")
-        find_flavor(self.cloud, id)
+        find_flavor(self.cloud, request.context, id)
         self.store.remove("flavor", id)
+        self.store.remove("flavor_access", id)
         return 202, None
+
+    def _access_view(self, flavor):
+        return {
+            "flavor_access": [
+                {"flavor_id": flavor["id"], "tenant_id": project} for project in projects_of(self.cloud, flavor)
+            ]
+        }
+
+    def access(self, request, id):
+        """For administrators: who may use a private flavor. 404 for a public one."""
+        request.context.require_admin("os_compute_api:os-flavor-access")
+        flavor = find_flavor(self.cloud, request.context, id)
+        if flavor["is_public"]:
+            raise Fault(404, "Access list not available for public flavors.")
+        return self._access_view(flavor)
+
+    def change_access(self, request, id):
+        """For administrators: addTenantAccess and removeTenantAccess of a private flavor."""
+        request.context.require_admin("os_compute_api:os-flavor-access:add_tenant_access")
+        tenant = schema.fields(("tenant",), tenant=schema.ID)
+        schema.check(request.body, schema.fields(addTenantAccess=tenant, removeTenantAccess=tenant))
+        if len(request.body) != 1:
+            raise Fault(400, "There must be exactly one action.")
+        ((action, arguments),) = request.body.items()
+        with self.store.transaction():
+            flavor = find_flavor(self.cloud, request.context, id)
+            projects = projects_of(self.cloud, flavor)
+            given = arguments["tenant"] in projects
+            if action == "addTenantAccess":
+                if flavor["is_public"]:
+                    raise Fault(409, "Can not add access to a public flavor.")
+                if given:
+                    raise Fault(409, f"Flavor access already exists for flavor {id} and project {arguments['tenant']}.")
+                projects = [*projects, arguments["tenant"]]
+            else:
+                if not given:
+                    raise Fault(404, f"Flavor access not found for {id} / {arguments['tenant']} combination.")
+                projects = [project for project in projects if project != arguments["tenant"]]
+            self.store.remove("flavor_access", id)
+            self.store.add("flavor_access", {"id": id, "projects": projects})
+        return self._access_view(flavor)
 
     def extra_specs(self, request, id):
         """Extra specs of a flavor."""

@@ -29,7 +29,7 @@ def create(cloud, context, body):
 
     :raises Fault: 400 for what does not exist or cannot be, 403 quota, 409 network and port conflicts.
     """
-    flavor = compute_flavors.find_flavor(cloud, str(body["flavorRef"]), 400)
+    flavor = compute_flavors.find_flavor(cloud, context, str(body["flavorRef"]), 400)
     image = _image(cloud, context, body, flavor)
     count = _count(body)
     _check_files(body)
@@ -221,6 +221,9 @@ def _reserve_port(cloud, context, body, record, add):
         port = cloud.store.find("port", nic["port"])
         if not port or not context.owns(port):
             raise Fault(400, f"Port id {nic['port']} could not be found.")
+        # Nova finds this out while it builds, and the server goes into ERROR; an administrator is no exception.
+        if port["project_id"] != context.project_id:
+            raise Fault(400, f"Port {port['id']} not usable for instance {record['id']}.")
         if port["device_id"]:
             raise Fault(409, f"Port {port['id']} is still in use.")
         if not port["fixed_ips"]:

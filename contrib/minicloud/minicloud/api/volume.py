@@ -239,7 +239,7 @@ class Volume(Service):
                 400, f"Invalid input received: Availability zone '{body['availability_zone']}' is invalid."
             )
         volume_type = (
-            self.misc.type(body["volume_type"])
+            self.misc.type(request.context, body["volume_type"])
             if body.get("volume_type")
             else self.store.list("volume_type")[0]
         )

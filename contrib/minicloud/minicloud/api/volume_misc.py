@@ -26,6 +26,8 @@ class VolumeMisc:
             ("POST", "/types", self.create_type),
             ("GET", kind, self.show_type),
             ("DELETE", kind, self.delete_type),
+            ("GET", f"{kind}/os-volume-type-access", self.access),
+            ("POST", f"{kind}/action", self.change_access),
             ("GET", f"{kind}/extra_specs", self.extra_specs),
             ("GET", "/limits", self.limits),
             ("GET", quota, self.quota),
@@ -42,10 +44,19 @@ class VolumeMisc:
             ),
         ]
 
-    def type(self, name):
-        """A volume type by id or name. :raises Fault: 404"""
+    def _projects_of(self, volume_type):
+        return (self.store.find("type_access", volume_type["id"]) or {}).get("projects", [])
+
+    def _may_use(self, context, volume_type):
+        """Whether it is public, or the token's project was given it."""
+        return volume_type["is_public"] or context.project_id in self._projects_of(volume_type)
+
+    def type(self, context, name):
+        """A volume type that a token may use, by id or name. :raises Fault: 404"""
         for volume_type in self.store.list("volume_type"):
-            if name in (volume_type["id"], volume_type["name"]):
+            if name in (volume_type["id"], volume_type["name"]) and (
+                context.is_admin or self._may_use(context, volume_type)
+            ):
                 return volume_type
         raise Fault(404, f"Volume type {name} could not be found.")
 
@@ -62,10 +73,12 @@ class VolumeMisc:
         }
 
     def types(self, request):
-        """All volume types; is_public=None or False shows the private ones to an administrator."""
+        """Public types and what the project was given; is_public=None or False shows an administrator private ones."""
         found = self.store.list("volume_type")
         wanted = request.args.get("is_public", "true").lower()
-        if not request.context.is_admin or wanted in ("true", "1"):
+        if not request.context.is_admin:
+            found = [t for t in found if self._may_use(request.context, t)]
+        elif wanted in ("true", "1"):
             found = [t for t in found if t["is_public"]]
         elif wanted != "none":
             found = [t for t in found if not t["is_public"]]
@@ -73,7 +86,7 @@ class VolumeMisc:
 
     def show_type(self, request, id):
         """One by id; ``default`` is the first."""
-        found = self.store.list("volume_type")[0] if id == "default" else self.type(id)
+        found = self.store.list("volume_type")[0] if id == "default" else self.type(request.context, id)
         return {"volume_type": self._type_view(found)}
 
     def create_type(self, request):
@@ -111,15 +124,59 @@ class VolumeMisc:
     def delete_type(self, request, id):
         """202, 400 while a volume has it."""
         request.context.require_admin("volume_extension:type_delete")
-        volume_type = self.type(id)
+        volume_type = self.type(request.context, id)
         if any(v["volume_type"] == volume_type["name"] for v in self.store.list("volume")):
             raise Fault(400, "Target volume type is still in use.")
         self.store.remove("volume_type", volume_type["id"])
+        self.store.remove("type_access", volume_type["id"])
+        return 202, None
+
+    def _private_type(self, request, id):
+        volume_type = self.type(request.context, id)
+        if volume_type["is_public"]:
+            raise Fault(404, "Access list not available for public volume types.")
+        return volume_type
+
+    def access(self, request, id):
+        """For administrators: who may use a private type. 404 for a public one."""
+        request.context.require_admin("volume_extension:volume_type_access:get_all_for_type")
+        volume_type = self._private_type(request, id)
+        return {
+            "volume_type_access": [
+                {"volume_type_id": volume_type["id"], "project_id": project}
+                for project in self._projects_of(volume_type)
+            ]
+        }
+
+    def change_access(self, request, id):
+        """For administrators: addProjectAccess and removeProjectAccess of a private type; 202."""
+        request.context.require_admin("volume_extension:volume_type_access:addProjectAccess")
+        project = fields(("project",), project=schema.ID)
+        schema.check(request.body, fields(addProjectAccess=project, removeProjectAccess=project))
+        if len(request.body) != 1:
+            raise Fault(400, "There must be exactly one action.")
+        ((action, arguments),) = request.body.items()
+        with self.store.transaction():
+            volume_type = self.type(request.context, id)
+            if volume_type["is_public"]:
+                raise Fault(409, "Type access modification is not applicable to public volume type.")
+            projects = self._projects_of(volume_type)
+            given = arguments["project"] in projects
+            if action == "addProjectAccess":
+                if given:
+                    raise Fault(409, f"Volume type access for {id} / {arguments['project']} already exists.")
+                projects = [*projects, arguments["project"]]
+            else:
+                if not given:
+                    raise Fault(404, f"Volume type access not found for {id} / {arguments['project']} combination.")
+                projects = [each for each in projects if each != arguments["project"]]
+            self.store.remove("type_access", volume_type["id"])
+            self.store.add("type_access", {"id": volume_type["id"], "projects": projects})
         return 202, None
 
     def extra_specs(self, request, id):
         """Extra specs of a type."""
-        return {"extra_specs": self.type(id)["extra_specs"]}
+        return {"extra_specs": self.type(request.context, id)["extra_specs"]}
 
     def limits(self, request):
         """Absolute limits and what is used of them."""
