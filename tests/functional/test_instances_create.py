@@ -46,7 +46,7 @@ class TestReply:
             "datastore": {"name": "mysql", "manager": "mysql", "version": "5.7",
                           "version_id": world.catalog["mysql 5.7"].id, "packages": []},
             "volume_size": 2, "volume_type": "fast", "availability_zone": "nova", "nics": [{"net-id": OWN}],
-            "databases": [{"_name": "db1", "_character_set": "utf8", "_collate": "utf8_general_ci"}],
+            "allowed_cidrs": None, "databases": [{"_name": "db1", "_character_set": "utf8", "_collate": "utf8_general_ci"}],
             "overrides": {}, "user_names": ["bob"], "configuration_id": None, "backup_id": None, "replica_of": None,
             "root": False,
         }
@@ -87,7 +87,8 @@ RECORDED = {
     "SDK": {"name": "m1", "flavor": {"id": "1"}, "volume": {"size": 1}, "datastore": {"type": "mysql"}},
     "SDK with a bare flavor": {"name": "m1", "flavor": "1", "volume": {"size": 1}, "datastore": {"type": "mysql"}},
     "TT": {"name": "m1", "flavorRef": "1", "volume": {"size": "1"}, "nics": [{"net-id": OWN}],
-           "access": {"is_public": True}, "datastore": {"type": "mysql", "version_number": "5.7"}},
+           "access": {"is_public": False, "allowed_cidrs": ["10.0.0.0/8"]},
+           "datastore": {"type": "mysql", "version_number": "5.7"}},
     "HZ": {"name": "m1", "flavorRef": "http://nova/v2/flavors/1", "volume": {"size": 1}, "databases": [], "users": [],
            "restorePoint": None, "availability_zone": None, "datastore": {"type": "mysql"}, "nics": None,
            "replica_of": None, "replica_count": None, "modules": None, "locality": None, "configuration": None},

@@ -9,14 +9,14 @@ from trove.common.instance import ServiceStatuses
 from trove.configuration import actions as configuration
 from trove.configuration import models as configuration_models
 from trove.db import get_db_api, in_transaction
-from trove.instance import loading, models, replicas, states
+from trove.instance import loading, models, placement, replicas, states
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 from trove.taskmanager import api as taskmanager
 
 LOG = logging.getLogger(__name__)
 
-KIND_DELETE = "instance.delete"
+KIND_DELETE, KIND_ACCESS = "instance.delete", "instance.access"
 
 
 @in_transaction
@@ -141,14 +141,15 @@ def reset_task(context, instance_id):
 
 @in_transaction
 def _update(session, context, instance_id, changes, attached):
-    """Returns [(instance id, operation id)] of what the configuration group has begun, and the id of the operation
-    that makes an instance of its own of a replica, or None.
+    """Returns [(instance id, operation id)] of what the configuration group has begun, the id of the operation that
+    makes an instance of its own of a replica, and that of the one that changes who may connect, or None.
 
     attached: id of the group that was seen attached; groups are locked before instances.
     """
     wanted = changes.get("configuration")
     wanted = last_segment(wanted) if wanted else None
     touched = not changes or "configuration" in changes
+    accessed = None
     groups = {}
     for group_id in sorted({attached, wanted} - {None}) if touched else ():
         groups[group_id] = configuration_models.lock(session, group_id, context if group_id == wanted else None)
@@ -159,13 +160,27 @@ def _update(session, context, instance_id, changes, attached):
     if "name" in changes:
         LOG.info("instance %s: renamed from '%s' to '%s'", instance_id, row.name, changes["name"])
         row.name = changes["name"]
+    if changes.get("access"):
+        accessed = _begin_access(session, context, row, changes["access"])
     if not touched:
-        return [], detached
+        return [], detached, accessed
     if row.configuration_id != attached:
         raise exception.UnprocessableEntity(f"Instance {instance_id}: another request changed its configuration.")
     if wanted:
-        return [_attach(session, context, row, groups[wanted])], detached
-    return [_detach(session, context, row)] if attached else [], detached
+        return [_attach(session, context, row, groups[wanted])], detached, accessed
+    return [_detach(session, context, row)] if attached else [], detached, accessed
+
+
+def _begin_access(session, context, row, access):
+    """Begin to let other networks connect to an instance (locked row). Returns the operation's id, None for nothing."""
+    manager = loading.load(session, row.id).manager
+    cidrs = placement.check_access(access, manager)
+    if cidrs is None:
+        return None
+    if _live_delete(session, row.id) is not None:
+        raise exception.UnprocessableEntity(f"Instance {row.id} is being deleted.")
+    return operations.begin(session, KIND_ACCESS, "instance", row.id, context,
+                            {"manager": manager, "allowed_cidrs": cidrs}).id
 
 
 def _attach(session, context, row, group):
@@ -208,8 +223,14 @@ def update(context, instance_id, changes):
     """
     with get_db_api().reader() as session:
         attached = models.DBInstance.get(session, instance_id, context).configuration_id
-    configured, detached = _update(context, instance_id, changes, attached)
+    if changes.get("access") and len({"configuration", "replica_of", "slave_of"} & changes.keys()):
+        raise exception.BadValue(field="instance.access", reason=(
+            "cannot be changed together with the configuration group or the source; send them one after the other."))
+    configured, detached, accessed = _update(context, instance_id, changes, attached)
     configuration.wake(context, configured)
+    if accessed:
+        LOG.info("instance %s: who may connect is being changed (operation %s)", instance_id, accessed)
+        taskmanager.API(context).update_access(instance_id, accessed)
     if detached:
         LOG.info("instance %s: -> DETACHING (operation %s)", instance_id, detached)
         taskmanager.API(context).detach_replica(instance_id, detached)

@@ -35,7 +35,8 @@ class Spec:
 
     flavor_id: None for that of the source of a replica;
     volume_size: GB or None; nics: ``network.requested.Nic``s, and in what ``_check`` returns those for Nova, dicts of
-    {"net-id", "port-id", "v4-fixed-ip", "v6-fixed-ip"}; databases, users: value objects, not yet checked.
+    {"net-id", "port-id", "v4-fixed-ip", "v6-fixed-ip"}; access: the object of the request, and in what ``_check``
+    returns the CIDRs that may connect, None for the default; databases, users: value objects, not yet checked.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Spec:
     volume_type: str | None = None
     availability_zone: str | None = None
     nics: tuple = ()
+    access: dict | list | None = None
     databases: tuple = ()
     users: tuple = ()
     backup_id: str | None = None
@@ -93,6 +95,7 @@ def parse(given):
         volume_type=volume.get("type"),
         availability_zone=given.get("availability_zone"),
         nics=nics,
+        access=given.get("access"),
         databases=tuple(MySQLDatabase(item["name"], item.get("character_set"), item.get("collate"))
                         for item in given.get("databases") or ()),
         users=tuple(MySQLUser(item["name"], item.get("host"), item["password"],
@@ -196,6 +199,7 @@ def _insert(session, context, spec, datastore, version, flavor, root_password):
             "volume_type": spec.volume_type,
             "availability_zone": spec.availability_zone,
             "nics": list(spec.nics),
+            "allowed_cidrs": spec.access,
             "databases": [database.serialize() for database in spec.databases],
             "user_names": [user.name for user in spec.users],
             "overrides": overrides,
@@ -224,6 +228,7 @@ def _check(context, token, spec):
         settings = cfg.datastore_options(version.manager)
         check_volume(spec, settings)
         check_users_and_databases(spec, version.manager)
+        allowed_cidrs = placement.check_access(spec.access, version.manager)
         if spec.module_ids:
             raise exception.NotFound(resource="module", id=spec.module_ids[0])
         bound = datastore_models.bound_flavors(session, version.id)
@@ -235,7 +240,7 @@ def _check(context, token, spec):
         with get_db_api().reader() as session:
             backup = backup_actions.restorable(session, context, spec.backup_id, version, spec.volume_size, flavor.disk)
         store.check(backup)
-    spec = dataclasses.replace(spec, nics=tuple(placement.check(context, token, spec)))
+    spec = dataclasses.replace(spec, nics=tuple(placement.check(context, token, spec)), access=allowed_cidrs)
     return spec, datastore, version, settings, flavor
 
 

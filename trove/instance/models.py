@@ -47,6 +47,15 @@ class DBInstance(models.Row):
     def address_list(self, value):
         self.addresses = json.dumps(value)
 
+    @property
+    def cidr_list(self):
+        """The networks that may connect, as the rules of its security group say: list of texts."""
+        return json.loads(self.allowed_cidrs) if self.allowed_cidrs else []
+
+    @cidr_list.setter
+    def cidr_list(self, value):
+        self.allowed_cidrs = json.dumps(value)
+
 
 @models.registry.mapped
 class InstanceServiceStatus(models.Row):

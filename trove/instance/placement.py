@@ -1,11 +1,26 @@
-"""What of the cloud a request to create an instance names, looked at with the caller's eyes before a row is written.
+"""What of the cloud a request for an instance names, looked at with the caller's eyes before a row is written.
 
 Flavors are checked by ``trove.flavor.models.offered``.
 """
 from trove.common import cached, exception, remote
 from trove.common.cfg import CONF
-from trove.network import requested
+from trove.network import base, requested
 from trove.volume_type import models as volume_types
+
+
+def check_access(access, manager):
+    """Return the networks that may connect as a request says: sorted CIDRs, or None when it says nothing of them.
+
+    access: the ``access`` object or None; manager: name of the datastore's option group. Raises BadValue, OverLimit,
+    NotImplementedHere.
+    """
+    access = access or {}
+    if access.get("is_public"):
+        raise exception.NotImplementedHere(
+            "instance.access.is_public: there are no public addresses in this cloud. Put the instance on a network "
+            "that its clients reach (nics), and name them in allowed_cidrs.")
+    cidrs = access.get("allowed_cidrs")
+    return None if cidrs is None else base.checked_cidrs(cidrs, manager)
 
 
 def _load_zones():

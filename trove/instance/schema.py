@@ -17,6 +17,11 @@ _nic = {"type": "object", "additionalProperties": False, "properties": {
     **dict.fromkeys(("v4-fixed-ip", "v6-fixed-ip", "ip_address", "ip-address"), or_null(
         {"type": "string", "maxLength": 64}))}}
 
+# A CIDR is at most 43 characters; each is checked by ``network.base``.
+_access = or_null({"type": "object", "additionalProperties": False, "properties": {
+    "is_public": or_null({"type": "boolean"}),
+    "allowed_cidrs": or_null({"type": "array", "maxItems": 1000, "items": {"type": "string", "maxLength": 64}})}})
+
 databases_def = {"type": "array", "items": {
     "type": "object", "required": ["name"],
     "properties": {"name": apischema.text255, "character_set": _text, "collate": _text}}}
@@ -50,16 +55,14 @@ create = compiled(wrapped("instance", {
             "type": "object", "required": ["id"], "properties": {"id": apischema.uuid}}}),
         "locality": or_null({"enum": ["affinity", "anti-affinity"]}),
         "region_name": _text,
-        "access": or_null({"type": "object", "properties": {
-            "is_public": {"type": "boolean"},
-            "allowed_cidrs": or_null({"type": "array", "items": {"type": "string", "maxLength": 64}})}}),
+        "access": _access,
     },
 }))
 
 # A source or group to detach is given as null or as an empty text.
 _detachable = {"anyOf": [apischema.uuid_ref, {"type": "null"}, {"type": "string", "maxLength": 0}]}
 _changes = {"name": apischema.text255, "configuration": _detachable, "replica_of": _detachable,
-            "slave_of": _detachable}
+            "slave_of": _detachable, "access": _access}
 put = compiled(wrapped("instance", {"type": "object", "properties": _changes}))
 patch = compiled(wrapped("instance", {"type": "object", "properties": _changes, "additionalProperties": False}))
 

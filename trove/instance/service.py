@@ -65,8 +65,6 @@ class InstanceController(wsgi.Controller):
     @contract(body=schema.put, status=202, errors=(422, 501))
     def update(self, req, instance_id, body):
         """PUT: change what is named; an empty object detaches the configuration group."""
-        if "access" in body["instance"]:
-            raise exception.NotImplementedHere("access: public access cannot be changed in this cloud.")
         actions.update(req.context, instance_id, body["instance"])
 
     @contract(body=schema.patch, status=202, errors=(422, 501))

@@ -81,7 +81,7 @@ def item(req, loaded):
         "flavor": {"id": row.flavor_id, "links": wsgi.object_links(req, "flavors", row.flavor_id)},
         "datastore": {"type": loaded.datastore, "version": loaded.version, "version_number": loaded.version},
         "region": CONF.region,
-        "access": {"is_public": False, "allowed_cidrs": []},
+        "access": {"is_public": False, "allowed_cidrs": row.cidr_list},
         "addresses": visible_addresses(row.address_list),
         "created": models.iso(row.created),
         "updated": models.iso(row.updated),

@@ -1,7 +1,9 @@
 """What the task manager asks of a network service. The class is named by the option ``network_driver``."""
 import abc
+import ipaddress
 from dataclasses import dataclass
 
+from trove.common import exception
 from trove.common.cfg import CONF
 from trove.common.strategies import strategy
 
@@ -31,6 +33,13 @@ class NetworkDriver(abc.ABC):
         """Make those of the rules (list of Rule) that the group lacks. Returns {Rule: id of the rule}."""
 
     @abc.abstractmethod
+    def set_rules(self, group_id, rules):
+        """Make those of the rules (list of Rule) that the group lacks, then delete all other ingress rules of it.
+
+        Returns {Rule: id of the rule}.
+        """
+
+    @abc.abstractmethod
     def delete_rule(self, rule_id):
         """Delete a rule; one that is gone is fine."""
 
@@ -42,6 +51,42 @@ class NetworkDriver(abc.ABC):
 def driver():
     """A driver of the configured class. Raises ValueError naming the option."""
     return strategy.load(CONF.network_driver, base=NetworkDriver, option="network_driver")()
+
+
+def checked_cidr(field, text):
+    """Return a network in its usual spelling. Raises BadValue naming the field of the request."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise exception.BadValue(field=field, reason=f"must be address/length: {error}") from None
+
+
+def checked_cidrs(given, manager):
+    """Return the networks of a request that may connect to a datastore, sorted, each once; with none nobody may.
+
+    given: list of texts; manager: name of the datastore's option group. Raises BadValue naming the entry,
+    NotImplementedHere without security groups, OverLimit.
+    """
+    if not CONF.trove_security_groups_support:
+        raise exception.NotImplementedHere(
+            "instance.access.allowed_cidrs: instances have no security groups in this cloud; leave it out.")
+    cidrs = sorted({checked_cidr(f"instance.access.allowed_cidrs[{number}]", text)
+                    for number, text in enumerate(given)})
+    number = len(cidrs) * len(datastore_rules(manager))
+    if number > CONF.max_security_group_rules:
+        raise exception.OverLimit(f"instance.access.allowed_cidrs: {number} rules are needed, and a security group may "
+                                  f"have {CONF.max_security_group_rules}.")
+    return cidrs
+
+
+def rules_for(manager, cidrs):
+    """Return the rules that let networks reach a datastore's ports.
+
+    manager: name of the datastore's option group; cidrs: None for the option trove_security_group_rule_cidr.
+    """
+    if cidrs is None:
+        return datastore_rules(manager)
+    return [rule for cidr in cidrs for rule in datastore_rules(manager, cidr)]
 
 
 def datastore_rules(manager, cidr=None):

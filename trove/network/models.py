@@ -42,6 +42,24 @@ def keep_group(session, instance, group_id, name, description, rule_ids):
     keep_rules(session, group_id, rule_ids)
 
 
+def allow(session, instance):
+    """Keep in an instance's row who may connect, as its live rules say; call it wherever rules were changed."""
+    session.flush()
+    instance.cidr_list = sorted({rule.cidr for _, _, rules in load_groups(session, None, instance.id)
+                                 for rule in rules})
+
+
+def set_rules(session, group_id, rule_ids):
+    """Write the rows of rules of a group, and mark those of its other rules deleted.
+
+    rule_ids: {network.base.Rule: id}.
+    """
+    keep_rules(session, group_id, rule_ids)
+    for row in session.execute(SecurityGroupRule.live().where(SecurityGroupRule.group_id == group_id)).scalars():
+        if row.id not in rule_ids.values():
+            row.soft_delete()
+
+
 def load_groups(session, tenant_id=None, group_or_instance_id=None):
     """Live groups with what their views show: [(SecurityGroup, instance id, [SecurityGroupRule])] by id.
 
@@ -96,6 +114,12 @@ def load_rule(session, rule_id, context):
     if row is None:
         raise exception.NotFound(resource=SecurityGroupRule.label, id=rule_id)
     return row
+
+
+def instance_of(session, rule):
+    """Return the id of the instance to whose group a SecurityGroupRule belongs."""
+    return session.execute(sqlalchemy.select(SecurityGroupInstanceAssociation.instance_id).where(
+        SecurityGroupInstanceAssociation.security_group_id == rule.group_id)).scalar_one()
 
 
 def delete_groups(session, instance_id):

@@ -34,6 +34,14 @@ class NeutronDriver(base.NetworkDriver):
                 {"security_group_rule": body})["security_group_rule"]["id"]
         return ids
 
+    def set_rules(self, group_id, rules):
+        group = self._client.show_security_group(group_id)["security_group"]
+        ids = self._ensure_rules(group, rules)
+        for rule in group["security_group_rules"]:
+            if rule["direction"] == "ingress" and rule["id"] not in ids.values():
+                self.delete_rule(rule["id"])
+        return ids
+
     def delete_rule(self, rule_id):
         try:
             self._client.delete_security_group_rule(rule_id)

@@ -65,6 +65,7 @@ OPERATIONS = {
     "instance.reboot": ("instance_reboot", _instance),
     "instance.start": ("instance_start", _instance),
     "instance.stop": ("instance_stop", _instance),
+    "instance.access": ("instance_access", _instance),
     "instance.migrate": ("instance_migrate", _instance),
 }
 

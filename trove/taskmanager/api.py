@@ -46,6 +46,10 @@ class API:
         """Stop the database server of an instance."""
         self._cast("stop", instance_id=instance_id, operation_id=operation_id)
 
+    def update_access(self, instance_id, operation_id):
+        """Let other networks connect to an instance."""
+        self._cast("update_access", instance_id=instance_id, operation_id=operation_id)
+
     def resize_flavor(self, instance_id, operation_id):
         """Give an instance another flavor."""
         self._cast("resize_flavor", instance_id=instance_id, operation_id=operation_id)

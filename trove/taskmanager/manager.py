@@ -51,6 +51,11 @@ class Manager:
         self._wake(operation_id)
 
     @rpc.expose
+    def update_access(self, context, instance_id, operation_id):
+        """Let other networks connect to an instance."""
+        self._runner.wake(operation_id)
+
+    @rpc.expose
     def resize_flavor(self, context, instance_id, operation_id):
         """Give an instance another flavor."""
         self._wake(operation_id)

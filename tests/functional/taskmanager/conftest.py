@@ -26,6 +26,7 @@ from trove.network import models as network_models
 from trove.operation import models as operations
 from trove.quota import quota
 from trove.taskmanager import flow, flows, reconcile, revival
+from trove.taskmanager.steps import network as network_steps
 
 # World.counts of nothing at all, and of one instance that was built.
 NOTHING = {"servers": 0, "volumes": 0, "ports": 0, "groups": 0, "guests": 0, "accounts": 0, "group rows": 0}
@@ -189,6 +190,19 @@ class World:
         """What the API writes when the database of an instance is stopped. Returns the operation id."""
         with self.db.writer() as session:
             return operations.begin(session, "instance.stop", "instance", instance_id, self.context).id
+
+    def allow(self, instance_id, *cidrs):
+        """What the API writes when other networks may connect to an instance. Returns the operation id."""
+        with self.db.writer() as session:
+            return operations.begin(session, actions.KIND_ACCESS, "instance", instance_id, self.context,
+                                    {"manager": "mysql", "allowed_cidrs": list(cidrs)}).id
+
+    def cidrs(self, instance_id):
+        """Who may connect to an instance: (as its row says, as the rules of its group in the cloud say)."""
+        [group] = remote.neutron_client().list_security_groups(
+            name=network_steps.group_name(instance_id))["security_groups"]
+        rules = [rule for rule in group["security_group_rules"] if rule["direction"] == "ingress"]
+        return self.instance(instance_id).cidr_list, sorted(rule["remote_ip_prefix"] or "0.0.0.0/0" for rule in rules)
 
     def crash(self, instance_id):
         """The guest of an instance dies, and that is seen."""

@@ -471,6 +471,17 @@ def check_stopped(world, instance_id, operation):
     assert world.counts() == ONE
 
 
+def allow(world):
+    """A change of who may connect to an instance that is ACTIVE."""
+    instance_id = world.built()
+    return instance_id, world.allow(instance_id, "198.51.100.7/32", "203.0.113.0/24")
+
+
+def check_allowed(world, instance_id, operation):
+    check_built(world, instance_id, operation)
+    assert world.cidrs(instance_id) == (["198.51.100.7/32", "203.0.113.0/24"],) * 2
+
+
 def check_configured(world, instance_id, operation):
     check_built(world, instance_id, operation)
     assert GUESTS.overrides[instance_id] == {"max_connections": 100}
@@ -535,6 +546,7 @@ SCENARIOS = {
     "instance.restart": Scenario(restart_configured, check_restarted),
     "instance.reboot": Scenario(reboot_configured, check_restarted),
     "instance.stop": Scenario(stop, check_stopped),
+    "instance.access": Scenario(allow, check_allowed),
     "instance.delete": Scenario(delete, check_deleted),
     "instance.resize_flavor": Scenario(resize_flavor, check_resized),
     "instance.resize_volume": Scenario(resize_volume, check_grown),
@@ -846,7 +858,8 @@ def test_a_step_that_never_ends_meets_its_deadline(world, conf, kind, step, verb
     assert f"did not happen within 0 s (option {option})" in text
     expected = {"instance.configure": InstanceTasks.RESTART_REQUIRED,
                 "instance.restart": InstanceTasks.RESTART_REQUIRED, "instance.reboot": InstanceTasks.RESTART_REQUIRED,
-                "instance.stop": InstanceTasks.NONE, "instance.delete": InstanceTasks.DELETING_ERROR}
+                "instance.stop": InstanceTasks.NONE, "instance.access": InstanceTasks.NONE,
+                "instance.delete": InstanceTasks.DELETING_ERROR}
     assert world.instance(instance_id).task is expected.get(kind, world.instance(instance_id).task)
     assert (world.fault(instance_id) is not None) == kind.startswith("instance.")
     world.check_quota()

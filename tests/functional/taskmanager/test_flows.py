@@ -17,6 +17,7 @@ from trove.db import models as db_models
 from trove.db.sqlalchemy import tables
 from trove.instance import models
 from trove.instance.tasks import InstanceTasks
+from trove.network import models as network_models
 from trove.operation import models as operations
 from trove.taskmanager import reconcile
 from trove.taskmanager.flows import create
@@ -74,6 +75,21 @@ def test_stop_tells_the_guest_and_says_so_when_it_fails(world):
     GUESTS.answer = refuse
     world.run(world.stop(instance_id))
     assert "did not answer" in world.fault(instance_id).message
+
+
+def test_other_networks_may_connect_than_before(world, conf):
+    instance_id = world.built()
+    assert world.cidrs(instance_id) == (["0.0.0.0/0"],) * 2
+    for wanted in (["203.0.113.0/24", "2001:db8::/64"], ["203.0.113.0/24"], [], ["0.0.0.0/0"]):
+        world.run(world.allow(instance_id, *wanted))
+        assert world.cidrs(instance_id) == (sorted(wanted),) * 2
+    conf.set_override("security_group_time_out", 1)
+    group = world.cidrs
+    with world.db.writer() as session:
+        network_models.delete_groups(session, instance_id)
+    world.run(world.allow(instance_id, "203.0.113.0/24"))
+    assert "no security group" in world.fault(instance_id).message
+    assert group(instance_id)[1] == ["0.0.0.0/0"]
 
 
 def fail_host(world, verb, times=1):

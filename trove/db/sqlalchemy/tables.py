@@ -143,6 +143,8 @@ instances = _table(
     Column("type", String(64)),
     # Ours: the addresses that Nova last gave, as JSON [{"address", "network", "type"}], so that lists ask nobody.
     Column("addresses", Text),
+    # Ours: the networks that the rules of its security group let in, as JSON, so that lists read no rules.
+    Column("allowed_cidrs", Text),
     # Ours: when the task manager last saw the server, UTC.
     Column("server_seen", DateTime),
     # Ours: the name of the operation_key that the guest's first key is made from; NULL: made before that was kept.

@@ -3,8 +3,6 @@
 Rules are changed in the cloud at once, by this process: that takes one short request, and may be repeated when the
 rows could not be written after it.
 """
-import ipaddress
-
 from oslo_log import log as logging
 
 from trove.common import exception, remote, wsgi
@@ -12,8 +10,10 @@ from trove.common.apischema import contract
 from trove.common.cfg import CONF
 from trove.db import get_db_api, in_transaction
 from trove.extensions.security_group import schema, views
-from trove.instance import loading
+from trove.instance import actions, loading
+from trove.instance import models as instances
 from trove.network import base, models
+from trove.operation import models as operations
 
 LOG = logging.getLogger(__name__)
 
@@ -33,12 +33,18 @@ def _load_group(req, group_or_instance_id):
     return found[0]
 
 
-def _checked_cidr(text):
-    """A network in its usual spelling. Raises BadValue."""
-    try:
-        return str(ipaddress.ip_network(text))
-    except ValueError as error:
-        raise exception.BadValue(field="security_group_rule.cidr", reason=f"must be address/length: {error}") from None
+def _require_turn(session, instance_id):
+    """Refuse while an operation sets all rules of the instance: it might take away what is added now."""
+    if any(live.kind == actions.KIND_ACCESS for live in operations.live_for(session, "instance", instance_id)):
+        raise exception.UnprocessableEntity(f"Who may connect to instance {instance_id} is being changed.")
+
+
+@in_transaction
+def _keep_rules(session, context, instance_id, group_id, rule_ids):
+    instance = instances.lock(session, instance_id, context)
+    rows = models.keep_rules(session, group_id, rule_ids)
+    models.allow(session, instance)
+    return rows
 
 
 class SecurityGroupController(wsgi.Controller):
@@ -62,30 +68,31 @@ class SecurityGroupController(wsgi.Controller):
 class SecurityGroupRuleController(wsgi.Controller):
     """/security-group-rules."""
 
-    @contract(body=schema.create_rule, answer=views.RULES, status=201, errors=(404, 503))
+    @contract(body=schema.create_rule, answer=views.RULES, status=201, errors=(404, 422, 503))
     def create(self, req, body):
         """Let a network reach every port of the datastore; what it may reach already is the same rule."""
         _require_support()
         given = body["security_group_rule"]
-        cidr = _checked_cidr(given["cidr"])
+        cidr = base.checked_cidr("security_group_rule.cidr", given["cidr"])
         group, instance_id, present = _load_group(req, given["group_id"])
         with get_db_api().reader() as session:
             manager = loading.load(session, instance_id, req.context).manager
+            _require_turn(session, instance_id)
         if len(present) >= CONF.max_security_group_rules and cidr not in {rule.cidr for rule in present}:
             raise exception.OverLimit(f"The security group {group.id} has {len(present)} rules already, and may have "
                                       f"{CONF.max_security_group_rules}.")
         with remote.answering("network"):
             rule_ids = base.driver().ensure_rules(group.id, base.datastore_rules(manager, cidr))
-        rows = in_transaction(models.keep_rules)(group.id, rule_ids)
+        rows = _keep_rules(req.context, instance_id, group.id, rule_ids)
         LOG.info("instance %s: %s may connect (rules %s)", instance_id, cidr, ", ".join(rule_ids.values()))
         return {"security_group_rule": [views.new_rule(row) for row in rows]}
 
-    @contract(status=204, errors=(503,))
+    @contract(status=204, errors=(422, 503))
     def delete(self, req, rule_id):
         """Take a rule away, in the cloud first."""
         _require_support()
         with get_db_api().reader() as session:
-            models.load_rule(session, rule_id, req.context)
+            _require_turn(session, models.instance_of(session, models.load_rule(session, rule_id, req.context)))
         with remote.answering("network"):
             base.driver().delete_rule(rule_id)
         self._forget(rule_id, req.context)
@@ -94,4 +101,7 @@ class SecurityGroupRuleController(wsgi.Controller):
     @staticmethod
     @in_transaction
     def _forget(session, rule_id, context):
-        models.load_rule(session, rule_id, context).soft_delete()
+        row = models.load_rule(session, rule_id, context)
+        instance = instances.lock(session, models.instance_of(session, row), context)
+        row.soft_delete()
+        models.allow(session, instance)
