@@ -1,10 +1,7 @@
 """``access``: who may connect to an instance, at create and by an update; and what each key of each body does."""
-import importlib
-import pkgutil
 
 import pytest
 
-import trove
 from tests.functional.world import create, create_active, create_body
 from trove.db.sqlalchemy import tables
 from trove.instance import actions
@@ -35,7 +32,8 @@ class TestCreate:
 
     @pytest.mark.parametrize(("access", "code", "text"), [
         ({"is_public": True}, 501, "instance.access.is_public: there are no public addresses"),
-        ({"is_public": "yes"}, 400, "instance.access.is_public"), ({"public": False}, 400, "'public' is not known here"),
+        ({"is_public": "yes"}, 400, "instance.access.is_public"),
+        ({"public": False}, 400, "'public' is not known here"),
         ({"allowed_cidrs": "10.0.0.0/8"}, 400, "instance.access.allowed_cidrs"), ([], 400, "instance.access"),
         ({"allowed_cidrs": [f"10.{n}.0.0/16" for n in range(101)]}, 413, "a security group may have 100")])
     def test_what_is_refused(self, world, alice, options, access, code, text):

@@ -35,7 +35,7 @@ FITTING = {
         "nics": [{"net-id": None, "network_id": neutron.id_of("own"), "v4-fixed-ip": "10.0.0.1"}],
         "availability_zone": "nova", "replica_count": 1,
         "restorePoint": None, "configuration": None, "replica_of": None, "slave_of": None, "modules": [],
-        "locality": None, "region_name": "r", "access": {"is_public": False}}},
+        "locality": None, "region_name": "RegionOne", "access": {"is_public": False}}},
     "/{instance_id}": {"instance": {"name": "m2", "configuration": None}},
     "/mgmt/instances/{instance_id}/action": {"reset-task-status": {}},
     "/mgmt/clusters/{cluster_id}/action": {"reset-task": {}},

@@ -46,7 +46,8 @@ class TestReply:
             "datastore": {"name": "mysql", "manager": "mysql", "version": "5.7",
                           "version_id": world.catalog["mysql 5.7"].id, "packages": []},
             "volume_size": 2, "volume_type": "fast", "availability_zone": "nova", "nics": [{"net-id": OWN}],
-            "allowed_cidrs": None, "databases": [{"_name": "db1", "_character_set": "utf8", "_collate": "utf8_general_ci"}],
+            "allowed_cidrs": None,
+            "databases": [{"_name": "db1", "_character_set": "utf8", "_collate": "utf8_general_ci"}],
             "overrides": {}, "user_names": ["bob"], "configuration_id": None, "backup_id": None, "replica_of": None,
             "root": False,
         }
@@ -97,7 +98,7 @@ RECORDED = {
 
 @pytest.mark.parametrize("client", RECORDED)
 def test_3_1a_what_clients_send(world, alice, client):
-    view = alice.post("/instances", {"instance": RECORDED[client], "unknown": 1}).json["instance"]
+    view = alice.post("/instances", {"instance": RECORDED[client]}).json["instance"]
     assert view["flavor"]["id"] == "1"
     assert view["volume"] == {"size": 1}
     assert len(world.operations(view["id"])) == 1

@@ -26,7 +26,7 @@ create = compiled(wrapped("cluster", {
         "configuration": or_null(apischema.uuid_ref),
     }}))
 
-_empty = or_null({"type": "object"})
+_empty = or_null({"type": "object", "properties": {}})
 ACTIONS = {
     "add_shard": _empty,
     "grow": _members,

@@ -85,8 +85,25 @@ def page(key, items):
             "properties": {key: array(items), "links": links}}
 
 
+def _closed(schema):
+    """The same schema in which each object that says what it has takes nothing else."""
+    if isinstance(schema, list):
+        return [_closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {key: {name: _closed(each) for name, each in value.items()} if key == "properties" else
+              value if key in ("enum", "const", "required") else _closed(value) for key, value in schema.items()}
+    if "properties" in result:
+        result.setdefault("additionalProperties", False)
+    return result
+
+
 def compiled(schema):
-    """A validator of ``schema``, made once at import of a schema module."""
+    """Return a validator of the schema of a body, made once at import of a schema module.
+
+    An object with ``properties`` takes no other keys: what a body names has an effect or is refused by its name.
+    """
+    schema = _closed(schema)
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 

@@ -74,6 +74,15 @@ def parse(given):
     """The Spec of the ``instance`` object of a body that fits the schema. Raises BadRequest for what cannot be."""
     volume = given.get("volume") or {}
     datastore = given.get("datastore") or {}
+    for field, one, other in (
+            ("instance.flavor", given.get("flavorRef"), given.get("flavor")),
+            ("instance.slave_of", given.get("replica_of"), given.get("slave_of")),
+            ("instance.datastore.version_number", datastore.get("version"), datastore.get("version_number"))):
+        if one is not None and other is not None and one != other:
+            raise exception.BadValue(field=field, reason="another key says something else; leave one of them out.")
+    if given.get("region_name") not in (None, CONF.region, CONF.os_region_name):
+        raise exception.BadValue(field="instance.region_name", reason=(
+            f"instances are made in the region '{CONF.os_region_name}' here; ask the API of the other region."))
     source = given.get("replica_of") or given.get("slave_of")
     count = given.get("replica_count") or 1
     if count > 1 and not source:

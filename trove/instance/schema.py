@@ -1,6 +1,6 @@
 """JSON schemas of the bodies of instance requests (contract/rest-api.md 2c, 3.1a, 3.1b, 2e).
 
-Unknown keys are ignored, except in PATCH. null stands for an absent value: clients send it.
+Unknown keys are refused (``apischema.compiled``). null stands for an absent value: clients send it.
 """
 from trove.common import apischema
 from trove.common.apischema import compiled, or_null, wrapped
@@ -64,9 +64,9 @@ _detachable = {"anyOf": [apischema.uuid_ref, {"type": "null"}, {"type": "string"
 _changes = {"name": apischema.text255, "configuration": _detachable, "replica_of": _detachable,
             "slave_of": _detachable, "access": _access}
 put = compiled(wrapped("instance", {"type": "object", "properties": _changes}))
-patch = compiled(wrapped("instance", {"type": "object", "properties": _changes, "additionalProperties": False}))
+patch = put
 
-_empty = or_null({"type": "object"})
+_empty = or_null({"type": "object", "properties": {}})
 _resize = {"anyOf": [
     {"type": "object", "required": ["flavorRef"], "not": {"required": ["volume"]},
      "properties": {"flavorRef": apischema.flavor_ref}},

@@ -5,7 +5,7 @@ from trove.instance.schema import databases_def, user_databases, users_def
 
 # openstacksdk sends one database alone, under the key "database".
 create_databases = compiled({
-    "type": "object", "anyOf": [{"required": ["databases"]}, {"required": ["database"]}],
+    "type": "object", "anyOf": [{"required": ["databases"]}, {"required": ["database"]}], "maxProperties": 1,
     "properties": {"databases": {**databases_def, "minItems": 1}, "database": databases_def["items"]}})
 create_users = compiled(wrapped("users", {**users_def, "minItems": 1}))
 # The address has the name, too.

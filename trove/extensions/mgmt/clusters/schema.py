@@ -2,4 +2,4 @@
 from trove.common.apischema import compiled, or_null
 
 action = compiled({"type": "object", "required": ["reset-task"], "additionalProperties": False,
-                   "properties": {"reset-task": or_null({"type": "object"})}})
+                   "properties": {"reset-task": or_null({"type": "object", "properties": {}})}})

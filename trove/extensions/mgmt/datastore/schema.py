@@ -12,6 +12,7 @@ _properties = {
     "packages": _packages,
     "image": _image,
     "image_tags": or_null({"type": "array", "maxItems": 20, "items": {"type": "string", "maxLength": 255}}),
+    "version": or_null(apischema.text255),  # the newest clients' number of a version: it is its name here
     "active": or_null(apischema.flag),
     "default": or_null(apischema.flag),
 }

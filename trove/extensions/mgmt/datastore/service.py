@@ -25,6 +25,8 @@ def _changes(given):
     Raises BadValue for an unknown manager, image or set of tags, ServiceUnavailable.
     """
     values = {"name": given["name"]} if given.get("name") is not None else {}
+    if given.get("version") not in (None, given.get("name")):
+        raise exception.BadValue(field="version", reason="must be the name, or be left out: versions are told by name.")
     if given.get("active") is not None:
         values["active"] = bool(given["active"])
     if given.get("datastore_manager"):

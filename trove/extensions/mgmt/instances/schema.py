@@ -1,7 +1,7 @@
 """The actions of administrators on an instance; the value of each is an object or null."""
 from trove.common.apischema import compiled, or_null, text255, wrapped
 
-_value = or_null({"type": "object"})
+_value = or_null({"type": "object", "properties": {}})
 _migrate = or_null({"type": "object", "properties": {"host": or_null(text255)}, "additionalProperties": False})
 ACTIONS = {"stop": _value, "reboot": _value, "migrate": _migrate, "reset-task-status": _value, "rebuild": _value}
 action = compiled({"type": "object", "minProperties": 1, "maxProperties": 1, "properties": ACTIONS,
