@@ -76,7 +76,7 @@ stop: stops the database
 reboot: reboots the server
 migrate.host: where the server goes
 reset-task-status: resets the task
-rebuild: refused, 501
+rebuild.image_id: refused, 501
 upgrade.instance_version: refused, 501
 upgrade.location: refused, 501""",
     "extensions.mgmt.quota": "quotas: each limit by its resource; others are refused",

@@ -3,7 +3,8 @@ from trove.common.apischema import compiled, or_null, text255, wrapped
 
 _value = or_null({"type": "object", "properties": {}})
 _migrate = or_null({"type": "object", "properties": {"host": or_null(text255)}, "additionalProperties": False})
-ACTIONS = {"stop": _value, "reboot": _value, "migrate": _migrate, "reset-task-status": _value, "rebuild": _value}
+_rebuild = or_null({"type": "object", "properties": {"image_id": or_null(text255)}})
+ACTIONS = {"stop": _value, "reboot": _value, "migrate": _migrate, "reset-task-status": _value, "rebuild": _rebuild}
 action = compiled({"type": "object", "minProperties": 1, "maxProperties": 1, "properties": ACTIONS,
                    "additionalProperties": False})
 upgrade = compiled(wrapped("upgrade", {
