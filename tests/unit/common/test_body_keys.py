@@ -87,6 +87,7 @@ databases[].collate: of the database
 database.name: the same, for one
 database.character_set: the same
 database.collate: the same
+database.instance_id: refused unless the address says the same
 users[].name: the user
 users[].host: where the user connects from
 users[].password: of the user

@@ -3,10 +3,12 @@ from trove.common import apischema
 from trove.common.apischema import compiled, or_null, wrapped
 from trove.instance.schema import databases_def, user_databases, users_def
 
-# openstacksdk sends one database alone, under the key "database".
+# openstacksdk sends one database alone, under the key "database", with the instance that the address names.
+_database = {**databases_def["items"], "properties": {
+    **databases_def["items"]["properties"], "instance_id": or_null(apischema.uuid)}}
 create_databases = compiled({
     "type": "object", "anyOf": [{"required": ["databases"]}, {"required": ["database"]}], "maxProperties": 1,
-    "properties": {"databases": {**databases_def, "minItems": 1}, "database": databases_def["items"]}})
+    "properties": {"databases": {**databases_def, "minItems": 1}, "database": _database}})
 create_users = compiled(wrapped("users", {**users_def, "minItems": 1}))
 # The address has the name, too.
 _user = {**users_def["items"], "required": ["password"]}

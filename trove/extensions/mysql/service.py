@@ -62,6 +62,8 @@ class SchemaController(wsgi.Controller):
     def create(self, req, instance_id, body):
         """Make databases; openstacksdk sends one alone, under the key ``database``."""
         given = body["databases"] if "databases" in body else [body["database"]]
+        if given[0].get("instance_id") not in (None, instance_id):
+            raise exception.BadValue(field="database.instance_id", reason="must be the instance of the address.")
         loaded = load_writable(req.context, instance_id)
         wanted = [MySQLDatabase(item["name"], item.get("character_set"), item.get("collate")).validate(
             loaded.manager, f"databases[{number}]") for number, item in enumerate(given)]
