@@ -93,7 +93,9 @@ class TestDatabases:
         alice.delete(f"{instance}/databases/db2", status=202)
 
     def test_the_body_of_the_sdk(self, alice, instance, guest):
-        alice.post(f"{instance}/databases", {"database": {"name": "db1", "instance_id": "x"}}, status=202)
+        own = instance.rpartition("/")[2]
+        alice.post(f"{instance}/databases", {"database": {"name": "db1", "instance_id": own}}, status=202)
+        alice.post(f"{instance}/databases", {"database": {"name": "db2", "instance_id": UNKNOWN}}, status=400)
         assert list(guest.databases) == ["db1"]
 
     def test_a_single_one_cannot_be_shown(self, alice, instance):
