@@ -23,10 +23,11 @@ WRITING = sorted({(route.method, route.path) for route in ROUTES if route.method
                   and not route.path.endswith("/{backup_id}")})
 CODES = {200, 201, 202, 400, 403, 404, 409, 413, 422, 501}
 USER = {"name": "bob", "password": "secret", "host": "10.0.%.%", "databases": [{"name": "db1"}]}
+PASSWORD = {key: USER[key] for key in ("name", "password", "host")}
 MODULE = {"name": "m1", "module_type": "ping", "type": None, "contents": "bWVzc2FnZT1oaQ==", "description": "d",
           "datastore": {"type": "mysql", "version": "5.7"}, "auto_apply": False, "all_tenants": False, "visible": 1,
           "live_update": 0, "all_datastores": None, "all_datastore_versions": None}
-# End of a path -> a body that fits, which is then spoilt somewhere.
+# End of a method and path -> a body that fits, which is then spoilt somewhere.
 FITTING = {
     "/instances": {"instance": {
         "name": "m1", "flavorRef": "1", "volume": {"size": 1, "type": None},
@@ -48,12 +49,14 @@ FITTING = {
         "instance_id": None, "swift_container": "database_backups", "storage_driver": "swift"}},
     "/root": {"password": "secret"},
     "/databases": {"databases": [{"name": "db1", "character_set": "utf8", "collate": "utf8_general_ci"}]},
+    "PUT /{tenant_id}/instances/{instance_id}/users": {"users": [PASSWORD]},
     "/users": {"users": [USER]},
     "/parameters": {"configuration-parameter": {
         "name": "wait_timeout", "restart_required": 0, "data_type": "integer", "max_size": 9, "min_size": 1}},
     "/parameters/{name}": {"configuration-parameter": {
         "name": "max_connections", "restart_required": 0, "data_type": "integer", "max": 9, "min": 1}},
-    "/{name}": {"user": {"name": "bob", "password": "secret", "host": "10.1.%.%"}, "users": USER},
+    "PUT /{tenant_id}/instances/{instance_id}/users/{name}": {"user": {**PASSWORD, "host": "10.1.%.%"}},
+    "/users/{name}": {"users": USER},
     "/upgrade": {"upgrade": {"instance_version": "1", "location": "http://h/x"}},
     "/log": {"name": "general", "enable": 1, "disable": 0, "publish": None, "discard": 0},
     "/instances/{instance_id}/modules": {"modules": [{"id": UNKNOWN}]},
@@ -132,10 +135,12 @@ def bodies(draw, fitting):
 def test_any_body(world, cloud, options, alice, admin, method, path):
     for resource in ("instances", "volumes", "backups"):
         options.set_override(f"max_{resource}_per_tenant", -1)
+    # The callers' tokens are not minicloud's.
+    options.set_override("remote_tenant_neutron_client", "tests.fakes.neutron.tenant_neutron_client")
     instance_id = create_active(world, alice)
     caller = admin if "/mgmt" in path else alice
     group_id = caller.post("/configurations", FITTING["/configurations"]).json["configuration"]["id"]
-    fitting = copy.deepcopy(next(body for end, body in FITTING.items() if path.endswith(end)))
+    fitting = copy.deepcopy(next(body for end, body in FITTING.items() if f"{method} {path}".endswith(end)))
     if path.endswith("/backups"):
         fitting["backup"]["instance"] = instance_id
     cluster_id, module_id = add_cluster(world)[0], add_module(alice, name="m0")["id"]

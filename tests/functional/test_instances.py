@@ -456,10 +456,20 @@ class TestChange:
         alice(method, f"/instances/{instance_id}", {"instance": change}, status=code)
         assert world.row(instance_id) == before
 
-    def test_unknown_keys_matter_only_in_patch(self, world, alice):
+    @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+    @pytest.mark.parametrize(("more", "code", "words"), [
+        ({"datastore_version": UNKNOWN}, 501, "instance.datastore_version"), ({"flavor": "2"}, 400, "'flavor'")])
+    def test_what_cannot_be_changed_is_refused_by_its_name(self, world, alice, method, more, code, words):
         instance_id = create_active(world, alice)
-        alice.patch(f"/instances/{instance_id}", {"instance": {"datastore_version": UNKNOWN}}, status=400)
-        alice.put(f"/instances/{instance_id}", {"instance": {"datastore_version": UNKNOWN}}, status=202)
+        before = world.row(instance_id)
+        answer = alice(method, f"/instances/{instance_id}", {"instance": {"name": "new", **more}}, status=code)
+        assert words in answer.text
+        assert world.row(instance_id) == before
+
+    @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+    def test_a_version_that_is_null_changes_nothing(self, world, alice, method):
+        instance_id = create_active(world, alice)
+        alice(method, f"/instances/{instance_id}", {"instance": {"datastore_version": None}}, status=202)
 
     def test_public_access_is_not_silently_ignored(self, world, alice):
         instance_id = create_active(world, alice)

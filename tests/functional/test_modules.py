@@ -52,7 +52,8 @@ class TestCreate:
     @pytest.mark.parametrize(("change", "code"), [
         ({"name": None}, 400), ({"name": ""}, 400), ({"contents": None}, 400), ({"contents": ""}, 400),
         ({"contents": "not base64!"}, 400), ({"contents": "YQ"}, 400), ({"module_type": None}, 400),
-        ({"module_type": "magic"}, 404), ({"auto_apply": 2}, 400), ({"description": "d" * 256}, 400),
+        ({"module_type": "magic"}, 404), ({"type": "magic"}, 400), ({"auto_apply": 2}, 400),
+        ({"description": "d" * 256}, 400),
         ({"datastore": {"type": "nothing"}}, 404), ({"datastore": {"type": "mysql", "version": "9"}}, 404),
         ({"datastore": {"version": "5.7"}}, 400), ({"auto_apply": 1}, 403), ({"all_tenants": True}, 403),
         ({"visible": 0}, 403)])

@@ -160,3 +160,14 @@ def check(validator, body):
 def last_segment(ref):
     """The id out of an id or a URI that ends in it."""
     return str(ref).rstrip("/").rpartition("/")[2]
+
+
+def one_of(given, key, other, path):
+    """Return what an object of a body says under one of two keys that mean the same; None when it says nothing.
+
+    path: the path of the object, for the error. Raises BadValue when the two keys say different things.
+    """
+    first, second = given.get(key), given.get(other)
+    if first is not None and second is not None and first != second:
+        raise exception.BadValue(field=f"{path}.{other}", reason=f"{key} says something else; leave one of them out.")
+    return second if first is None else first

@@ -219,8 +219,11 @@ def update(context, instance_id, changes):
 
     changes: the ``instance`` object of a body that fits the schema.
     Raises NotFound (instance or configuration group), BadRequest (detach of what is no replica, attaching what cannot
-    be attached), UnprocessableEntity (another request was first).
+    be attached), NotImplementedHere (another version), UnprocessableEntity (another request was first).
     """
+    if changes.get("datastore_version") is not None:
+        raise exception.NotImplementedHere("instance.datastore_version: an instance keeps its version. To change it, "
+                                           "make an instance of the new version and copy the data into it.")
     with get_db_api().reader() as session:
         attached = models.DBInstance.get(session, instance_id, context).configuration_id
     if changes.get("access") and len({"configuration", "replica_of", "slave_of"} & changes.keys()):

@@ -10,7 +10,7 @@ from oslo_log import log as logging
 from trove.backup import actions as backup_actions
 from trove.backup import store
 from trove.common import cfg, crypto, exception, utils
-from trove.common.apischema import last_segment
+from trove.common.apischema import last_segment, one_of
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.configuration import models as configuration_models
@@ -58,9 +58,7 @@ class Spec:
 
 
 def _flavor_id(given):
-    ref = given.get("flavorRef")
-    if ref is None:
-        ref = given.get("flavor")
+    ref = one_of(given, "flavorRef", "flavor", "instance")
     if isinstance(ref, dict):
         ref = ref["id"]
     if ref is None:
@@ -74,16 +72,10 @@ def parse(given):
     """The Spec of the ``instance`` object of a body that fits the schema. Raises BadRequest for what cannot be."""
     volume = given.get("volume") or {}
     datastore = given.get("datastore") or {}
-    for field, one, other in (
-            ("instance.flavor", given.get("flavorRef"), given.get("flavor")),
-            ("instance.slave_of", given.get("replica_of"), given.get("slave_of")),
-            ("instance.datastore.version_number", datastore.get("version"), datastore.get("version_number"))):
-        if one is not None and other is not None and one != other:
-            raise exception.BadValue(field=field, reason="another key says something else; leave one of them out.")
     if given.get("region_name") not in (None, CONF.region, CONF.os_region_name):
         raise exception.BadValue(field="instance.region_name", reason=(
             f"instances are made in the region '{CONF.os_region_name}' here; ask the API of the other region."))
-    source = given.get("replica_of") or given.get("slave_of")
+    source = one_of(given, "replica_of", "slave_of", "instance")
     count = given.get("replica_count") or 1
     if count > 1 and not source:
         raise exception.Forbidden("replica_count: more than one instance can only be made as replicas (replica_of).")
@@ -99,7 +91,7 @@ def parse(given):
         name=given["name"],
         flavor_id=_flavor_id(given),
         datastore=datastore.get("type"),
-        version=datastore.get("version") or datastore.get("version_number"),
+        version=one_of(datastore, "version", "version_number", "instance.datastore"),
         volume_size=int(volume["size"]) if volume else None,
         volume_type=volume.get("type"),
         availability_zone=given.get("availability_zone"),

@@ -62,7 +62,8 @@ create = compiled(wrapped("instance", {
 # A source or group to detach is given as null or as an empty text.
 _detachable = {"anyOf": [apischema.uuid_ref, {"type": "null"}, {"type": "string", "maxLength": 0}]}
 _changes = {"name": apischema.text255, "configuration": _detachable, "replica_of": _detachable,
-            "slave_of": _detachable, "access": _access}
+            "slave_of": _detachable, "access": _access,
+            "datastore_version": _text}  # refused: the openstack client's ``database instance upgrade`` sends it
 put = compiled(wrapped("instance", {"type": "object", "properties": _changes}))
 patch = put
 

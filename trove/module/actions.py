@@ -5,7 +5,7 @@ import hashlib
 
 from oslo_log import log as logging
 
-from trove.common import crypto, exception
+from trove.common import apischema, crypto, exception
 from trove.common.cfg import CONF
 from trove.datastore import models as datastore_models
 from trove.db import in_transaction
@@ -59,7 +59,7 @@ def _columns(session, given):
     values = {key: given[key] for key in ("name", "description") if given.get(key) is not None}
     values.update({key: bool(given[key]) for key in ("auto_apply", "visible", "live_update")
                    if given.get(key) is not None})
-    kind = given.get("module_type") or given.get("type")
+    kind = apischema.one_of(given, "module_type", "type", "module")
     if kind:
         values["type"] = _check_type(kind)
     if given.get("contents") is not None:

@@ -49,9 +49,9 @@ configuration-parameter.name: the parameter; in an update the one of the address
 configuration-parameter.restart_required: kept and obeyed
 configuration-parameter.data_type: kept and obeyed
 configuration-parameter.max_size: the largest value
-configuration-parameter.max: the same
+configuration-parameter.max: the same; refused if it says something else
 configuration-parameter.min_size: the smallest value
-configuration-parameter.min: the same""",
+configuration-parameter.min: the same; refused if it says something else""",
     "extensions.mgmt.datastore": """
 version.name: the name of the version
 version.datastore_name: its datastore, made if it is new
@@ -139,6 +139,7 @@ instance.locality: refused, 501
 instance.region_name: refused unless it is this region
 instance.access.is_public: refused when true, 501
 instance.access.allowed_cidrs: who may connect
+instance.datastore_version: refused in an update, 501
 restart: restarts the database
 resize.flavorRef: the new flavor
 resize.volume.size: the new size
@@ -149,7 +150,7 @@ reset_status: resets the task""",
     "module": """
 module.name: kept and shown
 module.module_type: the type
-module.type: the same
+module.type: the same; refused if it says something else
 module.contents: kept, encrypted
 module.description: kept and shown
 module.datastore.type: which datastore it is for

@@ -102,7 +102,11 @@ class TestNetworks:
     def network(self, tenant):
         made = neutron(tenant).create_network({"network": {"name": "own"}})["network"]
         neutron(tenant).create_subnet({"subnet": {"network_id": made["id"], "ip_version": 4, "cidr": "10.99.0.0/24"}})
-        return made
+        yield made
+        # With two networks to choose from, later tests could not make servers without naming one.
+        for port in neutron(tenant).list_ports(network_id=made["id"])["ports"]:
+            neutron(tenant).delete_port(port["id"])
+        neutron(tenant).delete_network(made["id"])
 
     def test_filters_by_id_show_own_and_shared_ones_only(self, tenant, new_tenant, network):
         shared = neutron(tenant).list_networks(shared=True)["networks"][0]["id"]

@@ -1,7 +1,7 @@
 """Controller of /mgmt/datastores/versions/{id}/parameters."""
 from oslo_log import log as logging
 
-from trove.common import exception, wsgi
+from trove.common import apischema, exception, wsgi
 from trove.common.apischema import contract
 from trove.datastore import models, registration
 from trove.db import get_db_api, in_transaction
@@ -11,12 +11,10 @@ LOG = logging.getLogger(__name__)
 
 
 def _rule(given):
-    """What a body says, as registration takes it. Raises BadValue for bounds that cannot be."""
+    """What a body says, as registration takes it. Raises BadValue for bounds that cannot be or are given twice."""
     bounds = {}
     for key in ("max", "min"):
-        bounds[key] = given.get(f"{key}_size")
-        if bounds[key] is None:
-            bounds[key] = given.get(key)
+        bounds[key] = apischema.one_of(given, f"{key}_size", key, "configuration-parameter")
         if bounds[key] is None and given["data_type"] == "integer":
             raise exception.BadValue(field=f"configuration-parameter.{key}_size", reason="is required for an integer")
     if None not in bounds.values() and bounds["min"] > bounds["max"]:
