@@ -1,8 +1,8 @@
 """The configuration files of a database server: one base file, and layers of overrides beside it as files of their own.
 
-Layers live in a directory that the base file includes. Names sort in the order in which they win: the user's group
-first, then the system's; inside a group later ones win. Applying a layer replaces its file as a whole, so that a
-value taken out of it is really gone.
+Layers live in a directory that the base file includes. Names sort in the order in which they win: defaults that the
+base file may lack first, then the user's group, then the system's; inside a group later ones win. Applying a layer
+replaces its file as a whole, so that a value taken out of it is really gone.
 """
 import re
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from trove.common import exception
 from trove.guestagent.common import operating_system
 
+DEFAULT_GROUP = "10-default"
 USER_GROUP = "20-user"
 SYSTEM_GROUP = "50-system"
 # Change id of the configuration group that is attached to an instance.
@@ -78,6 +79,6 @@ class ConfigurationManager:
             path.unlink()
 
     def _layers(self, group, change_id="*"):
-        groups = (USER_GROUP, SYSTEM_GROUP) if group == "*" else (group,)
+        groups = (DEFAULT_GROUP, USER_GROUP, SYSTEM_GROUP) if group == "*" else (group,)
         return sorted(path for name in groups
                       for path in self.overrides.glob(f"{name}-[0-9][0-9][0-9]-{change_id}.{self.extension}"))

@@ -19,6 +19,14 @@ class Dialect:
     engine: str
     version: tuple
 
+    def variable(self, option):
+        """The global variable of a running server that an option of its files (name with underscores) begins with."""
+        if option == "default_time_zone":
+            return "time_zone"
+        if option == "transaction_isolation" and self.engine == MARIADB and self.version < (11, 1):
+            return "tx_isolation"
+        return option
+
     @property
     def can_clone(self):
         """Whether the server can copy its own data into a directory (CLONE LOCAL DATA DIRECTORY)."""

@@ -3,6 +3,7 @@
 Values are always parameters of the driver. Names of databases cannot be parameters and go through ``quote``, the only
 place where text becomes part of a statement.
 """
+import contextlib
 import re
 
 from oslo_log import log as logging
@@ -103,8 +104,15 @@ class Session:
         return self.cursor.fetchall()
 
     def set_global(self, name, value):
-        """Set a global variable; value: bool, number, text as in an option file (16M), None for its own default."""
-        if value is None:
+        """Set the global variable of an option.
+
+        value: bool, number, text as in an option file (16M), None for the server's own default.
+        """
+        name = self.dialect.variable(name)
+        if value is None and name == "collation_server":
+            # Its default is that of the start; this gives the one of the present character set.
+            self.execute("SET GLOBAL character_set_server = @@GLOBAL.character_set_server")
+        elif value is None:
             self.execute("SET GLOBAL {} = DEFAULT", names=(name,))
         else:
             self.execute("SET GLOBAL {} = %s", (as_variable(value),), names=(name,))
@@ -123,6 +131,19 @@ class Session:
             return False
         self.execute("FLUSH SSL")
         return True
+
+    @contextlib.contextmanager
+    def opened(self):
+        """Let the administrator write to a read-only server meanwhile; everybody else stays shut out."""
+        # Only MySQL shuts out the administrator too.
+        shut = self.dialect.engine == dialect.MYSQL and self.execute("SELECT @@super_read_only")[0][0]
+        if shut:
+            self.set_global("super_read_only", 0)
+        try:
+            yield
+        finally:
+            if shut:
+                self.set_global("super_read_only", 1)
 
     def user_exists(self, name, host):
         """Whether there is such an account."""

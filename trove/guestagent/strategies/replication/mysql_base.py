@@ -17,7 +17,7 @@ from trove.common import exception
 from trove.common.cfg import CONF
 from trove.guestagent.backup.backupagent import used_gb
 from trove.guestagent.common import operating_system
-from trove.guestagent.common.configuration import SYSTEM_GROUP
+from trove.guestagent.common.configuration import DEFAULT_GROUP, SYSTEM_GROUP
 from trove.guestagent.datastore.mysql_common import dialect
 from trove.guestagent.db.models import REPLICATION_USERS
 from trove.guestagent.strategies.replication.base import Replication
@@ -27,6 +27,8 @@ LOG = logging.getLogger(__name__)
 
 # Change ids of the layers over the configuration.
 _ROLE, _READ_ONLY, _STILL = "replication", "readonly", "still"
+# What of a role's settings a configuration group may change.
+_OF_USERS = ("sync_binlog", "binlog_expire_logs_seconds", "max_binlog_size")
 _LOCK_WAIT_TIMEOUT, _NO_SUCH_THREAD, _ACCESS_DENIED = 1205, 1094, 1045
 # Seconds that writers have to finish before they are cut off, when the server becomes read-only.
 _PATIENCE = 5
@@ -115,7 +117,12 @@ class MysqlReplicationBase(Replication):
         parser = configparser.ConfigParser(interpolation=None, allow_no_value=True, strict=False)
         parser.read_string(config)
         values = {name: "1" if value is None else value for name, value in parser.items("mysqld")}
+        # Base files of earlier releases do not say these. With a log of changes users could not make triggers and
+        # functions any more without the first.
+        defaults = {"loose_log_bin_trust_function_creators": 1,
+                    **{name: values.pop(name) for name in _OF_USERS if name in values}}
         self.app.configuration.apply_override(values, SYSTEM_GROUP, _ROLE)
+        self.app.configuration.apply_override(defaults, DEFAULT_GROUP, _ROLE)
 
     def _take_role(self, config):
         self._write_role(config)
@@ -168,16 +175,8 @@ class MysqlReplicationBase(Replication):
     @contextlib.contextmanager
     def _own_session(self):
         """A session whose changes are not logged, and which may write to a read-only server."""
-        with self.app.own_session() as session:
-            # Only MySQL shuts out the administrator too; others stay shut out meanwhile.
-            shut = self.words is MYSQL and session.execute("SELECT @@super_read_only")[0][0]
-            if shut:
-                session.set_global("super_read_only", 0)
-            try:
-                yield session
-            finally:
-                if shut:
-                    session.set_global("super_read_only", 1)
+        with self.app.own_session() as session, session.opened():
+            yield session
 
     # Reading and writing
 
