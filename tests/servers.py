@@ -2,6 +2,7 @@
 
 A server refuses to run as root, so root starts it as ``nobody``. Needs Debian's mariadb-server-core or postgresql.
 """
+import hashlib
 import os
 import shutil
 import signal
@@ -16,7 +17,8 @@ from onebox.settings import locate, making
 
 START_TIMEOUT = 60
 # What is taken out of a guest image: programs that the tests run, what they load, and their messages.
-_MYSQL_FILES = ("usr/sbin/mysqld", "usr/bin/mysql", "usr/bin/mysqldump", "usr/lib64", "usr/lib/*-linux-gnu",
+_MYSQL_FILES = ("usr/sbin/mysqld", "usr/bin/mysql", "usr/bin/mysqldump",
+                "usr/bin/mysql_tzinfo_to_sql", "usr/lib64", "usr/lib/*-linux-gnu",
                 "usr/lib/mysql", "usr/share/mysql")
 _LOADER = """#!/bin/bash
 exec -a "$0" {root}/usr/lib64/ld-linux-x86-64.so.2 --library-path {libraries} --argv0 {program} {root}/usr/{path} "$@"
@@ -33,13 +35,14 @@ def _program(name, package):
 
 
 def mysql_programs():
-    """A directory with mysqld, mysql and mysqldump of the guest image of MySQL, which is built if it is not there.
+    """A directory with mysqld, its clients and its time zone program, of the guest image of MySQL, which is built if
+    it is not there.
 
     Debian 12 has no MySQL. They run here with the libraries of their own system.
     """
     cache = locate()[1]
     packed = image.root(cache, "mysql")
-    root = cache / f"{packed.stem}-programs"
+    root = cache / f"{packed.stem}-programs-{hashlib.sha256(repr(_MYSQL_FILES).encode()).hexdigest()[:8]}"
     with making(root):
         if not (root / "bin").exists():
             shutil.rmtree(root, ignore_errors=True)
@@ -49,7 +52,8 @@ def mysql_programs():
             new.mkdir()
             [libraries] = (root / "usr/lib").glob("*-linux-gnu")
             for path, more in (("sbin/mysqld", f" --basedir={root}/usr --plugin-dir={root}/usr/lib/mysql/plugin"
-                                               " --secure-file-priv=NULL"), ("bin/mysql", ""), ("bin/mysqldump", "")):
+                                               " --secure-file-priv=NULL"), ("bin/mysql", ""), ("bin/mysqldump", ""),
+                               ("bin/mysql_tzinfo_to_sql", "")):
                 program = new / Path(path).name
                 text = _LOADER.format(root=root, libraries=libraries, program=program.name, path=path)
                 program.write_text(text.replace('"$@"', f'"$@"{more}'))

@@ -96,6 +96,9 @@ def datadir_template(engine, directory):
         app = service.MySqlApp(guest.layout)
         app.write_configuration(guest.config_contents(), {})
         app.prepare_data()
+        app.start()
+        app.complete(user="root")
+        app.stop()
         shutil.copytree(guest.layout.data, directory)
         directory.chmod(0o755)
     finally:

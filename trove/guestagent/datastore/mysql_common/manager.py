@@ -58,18 +58,20 @@ class MySqlManager(manager.Manager):
         if request.cluster_config:
             raise exception.DatastoreOperationNotSupported(operation="prepare with cluster_config",
                                                            datastore=self.manager)
-        snapshot = request.snapshot
+        snapshot, info = request.snapshot, request.backup_info
         pkg.install(request.packages)
         app = self.app
         app.service.leave_to_agent()
         app.stop()
         if request.device_path:
             app.prepare_volume(request.device_path)
-        app.write_configuration(request.config_contents, request.overrides)
+        # With the data of a server that knows no named time zones it would not start.
+        held = info and "default_time_zone" in request.overrides
+        app.write_configuration(request.config_contents, {
+            name: value for name, value in request.overrides.items() if not held or name != "default_time_zone"})
         certificate = secrets.first_server_certificate()
         if certificate:
             app.write_certificate(certificate)
-        info = request.backup_info
         if snapshot:
             self._call(self.replication, "configure", snapshot["config"])
             if self.backups.needs_server(info):
@@ -87,6 +89,10 @@ class MySqlManager(manager.Manager):
             self.backups.restore(info)
             # The dump has brought the administrator of the server that was backed up.
             app.secure(keep_root=True)
+        app.complete()
+        if held:
+            app.update_overrides(request.overrides)
+            app.restart()
         if snapshot:
             self.replication.attach_replica(snapshot, snapshot["config"])
         elif info and self.replication:

@@ -20,7 +20,7 @@ from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.guestagent import volume
 from trove.guestagent.common import configuration, host_service, operating_system
-from trove.guestagent.datastore.mysql_common import sql
+from trove.guestagent.datastore.mysql_common import sql, timezones
 from trove.guestagent.datastore.service import BaseDbStatus
 
 LOG = logging.getLogger(__name__)
@@ -464,3 +464,14 @@ class MySqlApp:
         """Start the server unless it was to stay down or runs already."""
         if not self._stay_down.exists() and self.status.get_actual_db_status() != ServiceStatuses.RUNNING:
             self.start()
+            self.complete()
+
+    def complete(self, **kwargs):
+        """Give the running server what a distribution's would have: named time zones. kwargs: of ``session``.
+
+        What fails is logged: the server does without.
+        """
+        try:
+            timezones.load(self, PROGRAMS, **kwargs)
+        except (pymysql.err.MySQLError, exception.TroveError) as error:
+            LOG.error("%s: could not fill the server's tables of time zones: %s", CONF.guest_id, error)
