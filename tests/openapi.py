@@ -17,7 +17,9 @@ NOT_FOUND, NOT_ALLOWED = 404, 405
 
 def _pattern(path):
     """What paths a template stands for; templates with fewer variables come first."""
-    return re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)) + r"\Z")
+    # The host of a user may be a network, whose mask stands behind a slash.
+    with_users = re.sub(r"(?<=/users/)\\{\w+\\}", "[^/]+(?:@[0-9a-fA-F.:]+/[0-9.]+)?", re.escape(path))
+    return re.compile(re.sub(r"\\{\w+\\}", "[^/]+", with_users) + r"\Z")
 
 
 class Document:

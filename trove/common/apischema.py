@@ -16,6 +16,8 @@ _PRINTABLE = r"\A[^\x00-\x1f\x7f]*\Z"
 # 1..255 characters with at least one letter or digit, no control character.
 text255 = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": _PRINTABLE,
            "allOf": [{"pattern": _ALPHANUMERIC}]}
+# 1..255 characters, no control character; what else a name may have is checked by the datastore's own rules.
+printable = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": _PRINTABLE}
 # The name of a database user: its length is limited by the datastore's own rules.
 name = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"[^\W_]"}
 # What a password may contain is checked by the datastore's own rules; a message never shows it.

@@ -11,6 +11,9 @@ from trove.common import exception, policy, wsgi
 from trove.common.cfg import CONF
 from trove.common.strategies import strategy
 
+# A user may come from a network, whose mask stands behind a slash: carol@10.0.0.0/255.255.240.0.
+_USER = r"[^/]+(?:@[0-9A-Fa-f.:]+/[0-9.]+)?"
+
 
 class Route(NamedTuple):
     """One row of a route table.
@@ -50,7 +53,8 @@ class Router:
                 raise ValueError(f"route {row.method} {row.path}: {row.controller} has no method {row.action}")
             if row.path not in self._methods:
                 self._methods[row.path] = {}
-                self._mapper.connect(row.path, template=row.path)
+                variable = row.path.partition("/users/{")[2].partition("}")[0]
+                self._mapper.connect(row.path, template=row.path, requirements={variable: _USER} if variable else {})
             self._methods[row.path][row.method] = (controller, row)
         self._mapper.create_regs()
 

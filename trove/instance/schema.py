@@ -24,9 +24,9 @@ _access = or_null({"type": "object", "additionalProperties": False, "properties"
 
 databases_def = {"type": "array", "items": {
     "type": "object", "required": ["name"],
-    "properties": {"name": apischema.text255, "character_set": _text, "collate": _text}}}
+    "properties": {"name": apischema.printable, "character_set": _text, "collate": _text}}}
 user_databases = {"type": "array", "uniqueItems": True, "items": {
-    "type": "object", "required": ["name"], "properties": {"name": apischema.text255}}}
+    "type": "object", "required": ["name"], "properties": {"name": apischema.printable}}}
 users_def = {"type": "array", "items": {
     "type": "object", "required": ["name", "password"],
     "properties": {"name": apischema.name, "password": apischema.password, "host": or_null(apischema.host),

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.functional.guestagent.conftest import end, make_guest, options
+from tests.functional.guestagent.conftest import end, free_port, make_guest, options
 from trove.common import exception
 from trove.common.cfg import CONF
 from trove.guestagent.common import host_service
 from trove.guestagent.datastore.mysql_common.admin import MySqlAdmin
 from trove.guestagent.datastore.mysql_common.service import MySqlApp
+from trove.guestagent.db import models
+from trove.guestagent.db.charsets import charset_of
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +28,9 @@ def server(engine, packaged_data):
         patch.setattr(host_service, "runs_systemd", lambda: False)
         options(CONF, guest)
         app = MySqlApp(guest.layout)
-        app.write_configuration(guest.config_contents(), {})
+        app.tcp_port = free_port()
+        app.write_configuration(guest.config_contents().replace("skip_networking", "bind_address = 127.0.0.1").replace(
+            "port = 3306", f"port = {app.tcp_port}"), {})
         app.prepare_data()
         app.start()
         app.secure()
@@ -106,7 +110,7 @@ def test_nasty_user_names_and_passwords(admin, login, name):
     assert login(name, password) == f"{name}@%"
     assert names(admin.list_users()) == [name]
     assert admin.get_user(name, "%")["_databases"] == [
-        {"_name": "db1", "_character_set": "utf8", "_collate": "utf8_general_ci"}]
+        {"_name": "db1", "_character_set": None, "_collate": None}]
     admin.change_passwords([{"name": name, "host": "%", "password": password + "2"}])
     assert login(name, password + "2") == f"{name}@%"
     admin.update_attributes(name, "%", {"name": name + "n", "password": password})
@@ -141,11 +145,80 @@ def test_whatever_is_stored_is_found_and_dropped(admin, login, name, password, d
     assert (names(admin.list_users()), names(admin.list_databases())) == ([], [])
 
 
-def test_character_sets(admin):
+def test_character_sets(admin, server):
     admin.create_database([{"_name": "a1", "_character_set": "latin1", "_collate": "latin1_german1_ci"},
-                           {"_name": "a2", "_character_set": "utf8mb4"}, {"_name": "a3"}])
+                           {"_name": "a2", "_character_set": "utf8"}, {"_name": "a3"}, {"_name": "a4", "_collate":
+                                                                                       "utf8mb4_bin"}])
+    own = "utf8mb4_general_ci" if server.guest.engine == "mariadb" else "utf8mb4_0900_ai_ci"
     assert [(d["_character_set"], d["_collate"]) for d in admin.list_databases()[0]] == [
-        ("latin1", "latin1_german1_ci"), ("utf8mb4", "utf8mb4_general_ci"), ("utf8mb3", "utf8mb3_general_ci")]
+        ("latin1", "latin1_german1_ci"), ("utf8mb3", "utf8mb3_general_ci"), ("utf8mb4", own),
+        ("utf8mb4", "utf8mb4_bin")]
+
+
+def test_a_database_without_a_character_set_takes_what_people_write(admin, server):
+    admin.create_database([{"_name": "db1"}])
+    with server.session() as session:
+        session.execute("CREATE TABLE db1.t (v VARCHAR(20))")
+        session.execute("INSERT INTO db1.t VALUES (%s)", ["\U0001f600"])
+        assert session.execute("SELECT v FROM db1.t") == (("\U0001f600",),)
+
+
+def test_the_collations_are_those_of_the_server(admin, server):
+    with server.session() as session:
+        if server.guest.engine == "mariadb":  # some are for several character sets, under a name for each
+            rows = session.execute("SELECT FULL_COLLATION_NAME, CHARACTER_SET_NAME "
+                                   "FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY")
+        else:
+            rows = session.execute("SELECT COLLATION_NAME, CHARACTER_SET_NAME FROM information_schema.COLLATIONS")
+        known = charset_of(server.guest.engine)
+        old = {name for name, charset in known.items() if charset == "utf8"}
+        assert {name: charset for name, charset in known.items() if name not in old} == dict(rows)
+        session.execute("CREATE DATABASE db1")
+        for name in old:
+            session.execute(f"ALTER DATABASE db1 CHARACTER SET utf8 COLLATE {name}")
+
+
+@pytest.mark.parametrize("name", ["名" * 51, "é" * 64, "x" * 64, "a", "$", "Ж" * 64, "ệ" * 64, "a-b" * 17 + "-" * 13])
+def test_names_that_are_taken_by_the_rules_can_be_made(admin, server, name):
+    models.check_database_name(name, server.guest.engine)
+    admin.create_database([{"_name": name}])
+    assert names(admin.list_databases()) == [name]
+
+
+@pytest.mark.parametrize("name", ["名" * 52, "x" * 65, "#mysql50#a", "a "])
+def test_names_that_are_not_cannot(admin, server, name):
+    with pytest.raises(exception.BadValue):
+        models.check_database_name(name, server.guest.engine)
+    if server.guest.engine == "mariadb" or not name.startswith("#"):
+        with pytest.raises(pymysql.err.MySQLError):
+            admin.create_database([{"_name": name}])
+
+
+@pytest.mark.parametrize(("host", "inside", "outside"), [
+    ("127.%", True, False), ("127.0.0.0/255.255.240.0", True, False), ("127.0.0.1/255.255.255.255", True, False),
+    ("10.%", False, True), ("127.0.16.0/255.255.240.0", False, True), ("127.0.0._", True, False),
+    ("127.0.0.0/8", None, None)])
+def test_hosts_let_in_whom_they_mean(admin, server, host, inside, outside):
+    if inside is None:
+        inside = server.guest.engine == "mysql"  # MariaDB stores it, and nobody matches
+        outside = not inside
+    else:
+        models.check_host(host, server.guest.engine)
+    admin.create_user([user("visitor", "pw", host=host)])
+    assert [u["_host"] for u in admin.list_users()[0]] == [host]
+    if inside:
+        pymysql.connect(host="127.0.0.1", port=server.tcp_port, user="visitor", password="pw").close()
+    if outside:
+        with pytest.raises(pymysql.err.OperationalError, match="denied|not allowed"):
+            pymysql.connect(host="127.0.0.1", port=server.tcp_port, user="visitor", password="pw")
+
+
+def test_the_longest_names_of_users(admin, server, login):
+    longest = models.MAX_USER_NAME[server.guest.engine]
+    admin.create_user([user("x" * longest)])
+    assert login("x" * longest, "pw") == "x" * longest + "@%"
+    with pytest.raises(pymysql.err.MySQLError):
+        admin.create_user([user("x" * (longest + 1))])
 
 
 def test_pages_of_databases(admin):

@@ -23,7 +23,8 @@ def here(monkeypatch):
 def test_paths(here):
     rows = [Route(path, "GET", here, "show") for path in (
         "/{tenant_id}/things", "/{tenant_id}/things/detail", "/{tenant_id}/things/{thing_id}",
-        "/{tenant_id}/things/{thing_id}/names/{name}")]
+        "/{tenant_id}/things/{thing_id}/names/{name}", "/{tenant_id}/users/{name}",
+        "/{tenant_id}/users/{user}/databases")]
     router = routing.Router(rows)
     for path, expected in (
             ("/t/things", (0, {})), ("/t/things.json", (0, {})), ("/t/things/", None), ("/t/things.xml", None),
@@ -32,7 +33,10 @@ def test_paths(here):
             ("/t/things/7.xml", (2, {"thing_id": "7.xml"})),
             ("/t/things/7/names/u.json", (3, {"thing_id": "7", "name": "u.json"})),
             ("/t/things/7.json/names/.json", (3, {"thing_id": "7.json", "name": ".json"})),
-            ("/t/things/7/names/a/b", None), ("/", None), ("", None)):
+            ("/t/things/7/names/a/b", None), ("/", None), ("", None),
+            ("/t/users/a@10.0.0.0/255.255.240.0", (4, {"name": "a@10.0.0.0/255.255.240.0"})),
+            ("/t/users/a@10.0.0.0/20/databases", (5, {"user": "a@10.0.0.0/20"})),
+            ("/t/users/a@b/databases", (5, {"user": "a@b"})), ("/t/users/a/b", None), ("/t/users/a@b/c", None)):
         found = router.match(path)
         if expected is None:
             assert found is None, path

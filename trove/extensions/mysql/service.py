@@ -166,7 +166,7 @@ class UserController(wsgi.Controller):
         if "password" in changes:
             models.check_password(changes["password"], "user.password")
         if "host" in changes:
-            models.check_host(changes["host"], "user.host")
+            models.check_host(changes["host"], loaded.manager, "user.host")
         if "name" in changes:
             models.check_user_name(changes["name"], loaded.manager, "user.name")
         guest = client(req.context, loaded)

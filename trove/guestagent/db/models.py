@@ -3,24 +3,28 @@
 Used by the API (which calls ``validate``) and by the guest (which takes what the bus brings and quotes it). Imports
 nothing but ``trove.common``.
 """
+import ipaddress
 import re
 from dataclasses import dataclass, field
 
 from trove.common import exception
 from trove.common.cfg import CONF
-from trove.guestagent.db.charsets import CHARSET_OF, CHARSETS
+from trove.guestagent.db.charsets import charset_of
 
-DEFAULT_CHARSET = "utf8"
-DEFAULT_COLLATION = "utf8_general_ci"
-MAX_USER_NAME = 16
+# Characters; the limits of the servers.
+MAX_USER_NAME = {"mariadb": 128, "mysql": 32, "percona": 32}
 MAX_DATABASE_NAME = 64
+MAX_HOST = 255
 ANY_HOST = "%"
 
 # What the names of the accounts begin with by which replicas follow a source.
 REPLICATION_USERS = "os_replica_"
 
-_FORBIDDEN = "'\";`,/\\"
-_DATABASE_NAME = re.compile(r"[A-Za-z0-9_-]+[ ?#@]*[A-Za-z0-9_-]+")
+# Bytes that the name of a database may have as the name of its directory.
+_LONGEST_DIRECTORY = 255
+_PLAIN = re.compile(r"[0-9A-Za-z_]")
+# Letters of which the servers make three bytes there; they make five of everything else.
+_SHORT = re.compile("[\u00c0-\u05ff\u1e00-\u1fff]")
 
 
 def _refuse(name, reason):
@@ -38,20 +42,25 @@ def _check_text(value, name):
     return value
 
 
-def _check_characters(value, name):
-    found = sorted(set(value) & set(_FORBIDDEN))
-    if found:
-        _refuse(name, f"must not contain {' '.join(found)} (none of ' \" ; ` , / \\ is allowed).")
+def _check_name(value, name, longest):
+    """Refuse what a name in an address and in a server of the family cannot be, whatever it is the name of."""
+    _check_text(value, name)
+    if len(value) > longest:
+        _refuse(name, f"has {len(value)} characters, at most {longest} are allowed.")
+    if value != value.strip():
+        _refuse(name, "must not begin or end with a blank.")
+    if value in (".", "..") or "/" in value:
+        _refuse(name, "must not contain / nor be . or .., as no address could have it; everything else that can be "
+                      "printed is allowed.")
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        _refuse(name, "must be one line of text without control characters.")
+    if any(character > "\uffff" for character in value):
+        _refuse(name, "must not contain characters beyond U+FFFF, such as emoji: the servers store no such names.")
 
 
 def check_user_name(value, manager="mysql", name="name"):
     """Refuse a user name that cannot be: BadValue naming the field ``name``."""
-    _check_text(value, name)
-    if len(value) > MAX_USER_NAME:
-        _refuse(name, f"has {len(value)} characters, at most {MAX_USER_NAME} are allowed.")
-    if value != value.strip():
-        _refuse(name, "must not begin or end with a blank.")
-    _check_characters(value, name)
+    _check_name(value, name, MAX_USER_NAME[manager])
     if is_ignored_user(value, manager):
         _refuse(name, f"'{value}' is reserved.")
 
@@ -59,23 +68,61 @@ def check_user_name(value, manager="mysql", name="name"):
 def check_password(value, name="password"):
     """Refuse a password that cannot be. The message never contains it."""
     _check_text(value, name)
-    if set(value) & set(_FORBIDDEN):
-        _refuse(name, "must contain none of ' \" ; ` , / \\.")
 
 
-def check_host(value, name="host"):
-    """Refuse a host that is neither % nor an IPv4 address with % wildcards (with hostname_require_valid_ip)."""
+def check_host(value, manager="mysql", name="host"):
+    """Refuse a host that no server of the datastore manager could match.
+
+    With hostname_require_valid_ip: %, an address in which % and _ are wildcards, or an address with a network mask.
+    """
     _check_text(value, name)
     if not CONF.hostname_require_valid_ip:
-        _check_characters(value, name)
-        if len(value) > 60 or value != value.strip():
-            _refuse(name, "must have at most 60 characters and no blanks at its ends.")
+        if len(value) > MAX_HOST or not value.isascii() or any(character <= " " for character in value):
+            _refuse(name, f"must have at most {MAX_HOST} ASCII characters and no blanks.")
         return
-    if value == ANY_HOST:
+    if "/" in value:
+        _check_network(value, manager, name)
+    elif not (_is_pattern_of_ipv4(value) or _is_pattern_of_ipv6(value)):
+        _refuse(name, f"'{value}' must be %, an address in which % and _ are wildcards, such as 10.0.% or 10.0.0.1, or "
+                      "a network with its mask, such as 10.0.0.0/255.255.240.0.")
+
+
+def _is_pattern_of_ipv4(text):
+    parts = text.split(".")
+    if not all(re.fullmatch("[0-9%_]+", part) and ("%" in part or "_" in part or _is_octet(part)) for part in parts):
+        return False
+    return len(parts) == 4 or (len(parts) < 4 and any("%" in part for part in parts))
+
+
+def _is_pattern_of_ipv6(text):
+    if "%" in text or "_" in text:
+        return re.fullmatch("[0-9A-Fa-f:%_]{2,39}", text) is not None and ":" in text
+    return _address(text, 6) is not None
+
+
+def _address(text, version):
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return address if address.version == version else None
+
+
+def _check_network(text, manager, name):
+    base, _, mask = text.partition("/")
+    if (address := _address(base, 4)) and (bits := _address(mask, 4)):
+        if int(address) & ~int(bits):
+            _refuse(name, f"'{text}' matches nobody, as the address has bits outside of the mask: "
+                          f"{ipaddress.ip_address(int(address) & int(bits))}/{mask} is right.")
         return
-    octets = value.split(".")
-    if len(octets) != 4 or not all(octet == "%" or _is_octet(octet) for octet in octets):
-        _refuse(name, f"'{value}' must be % or an IPv4 address in which % may stand for a number, such as 10.0.%.%.")
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        _refuse(name, f"'{text}' must be a network with its mask, such as 10.0.0.0/255.255.240.0.")
+    if manager == "mariadb":
+        mask = "255.255.240.0" if network.version == 6 else network.netmask
+        _refuse(name, f"'{text}': this server knows networks only as IPv4 with a mask, such as "
+                      f"{'10.0.0.0' if network.version == 6 else network.network_address}/{mask}.")
 
 
 def _is_octet(text):
@@ -84,14 +131,18 @@ def _is_octet(text):
 
 def check_database_name(value, manager="mysql", name="name"):
     """Refuse a database name that cannot be: BadValue naming the field ``name``."""
-    _check_text(value, name)
-    if len(value) > MAX_DATABASE_NAME:
-        _refuse(name, f"has {len(value)} characters, at most {MAX_DATABASE_NAME} are allowed.")
-    if not _DATABASE_NAME.fullmatch(value):
-        _refuse(name, f"'{value}' must have at least 2 characters: letters, digits, _ and - at both ends; between "
-                      "them one run of blanks, ?, # and @ is allowed.")
+    _check_name(value, name, MAX_DATABASE_NAME)
+    if value.lower().startswith("#mysql50#"):
+        _refuse(name, "must not begin with #mysql50#, which has a meaning of its own to the servers.")
+    if _directory_length(value) > _LONGEST_DIRECTORY:
+        _refuse(name, f"is too long for the name of its directory: a character that is no letter, digit or _ takes up "
+                      f"to five of {_LONGEST_DIRECTORY} bytes.")
     if is_ignored_database(value, manager):
         _refuse(name, f"'{value}' is reserved.")
+
+
+def _directory_length(name):
+    return sum(1 if _PLAIN.match(character) else 3 if _SHORT.match(character) else 5 for character in name)
 
 
 def is_ignored_user(value, manager):
@@ -122,36 +173,30 @@ def _text_of(values, key, what, default=None):
 
 @dataclass(frozen=True)
 class MySQLDatabase:
-    """A database. character_set and collate: names, or None for what belongs to the other, or for the default."""
+    """A database. character_set and collate: names, or None for what belongs to the other, or for the server's own."""
 
     name: str
     character_set: str | None = None
     collate: str | None = None
 
-    def charset_and_collation(self):
-        """The pair that is meant: (character set, collation). No check."""
-        charset = self.character_set or CHARSET_OF.get(self.collate or DEFAULT_COLLATION, DEFAULT_CHARSET)
-        collation = self.collate
-        if not collation:
-            collation = CHARSETS.get(charset, (f"{charset}_general_ci",))[0]
-        return charset, collation
-
     def validate(self, manager="mysql", name="databases"):
         """Refuse what cannot be: BadValue naming the field under ``name``. Returns the database."""
         check_database_name(self.name, manager, f"{name}.name")
-        charset, collation = self.charset_and_collation()
-        if charset not in CHARSETS:
-            _refuse(f"{name}.character_set", f"'{charset}' is unknown, for example utf8mb4 is right.")
-        if collation not in CHARSET_OF:
-            _refuse(f"{name}.collate", f"'{collation}' is unknown, for example {CHARSETS[charset][0]} is right.")
-        if CHARSET_OF[collation] != charset:
-            _refuse(f"{name}.collate", f"'{collation}' does not belong to the character set '{charset}'.")
+        known = charset_of(manager)
+        if self.character_set is not None and self.character_set.lower() not in known.values():
+            _refuse(f"{name}.character_set", f"'{self.character_set}' is unknown, for example utf8mb4 is right.")
+        if self.collate is not None:
+            charset = known.get(self.collate.lower())
+            if charset is None:
+                _refuse(f"{name}.collate", f"'{self.collate}' is unknown, for example utf8mb4_bin is right.")
+            if self.character_set is not None and self.character_set.lower() != charset:
+                _refuse(f"{name}.collate", f"'{self.collate}' belongs to the character set '{charset}', not to "
+                                           f"'{self.character_set}'.")
         return self
 
     def serialize(self):
         """The dict that crosses the bus."""
-        charset, collation = self.charset_and_collation()
-        return {"_name": self.name, "_character_set": charset, "_collate": collation}
+        return {"_name": self.name, "_character_set": self.character_set, "_collate": self.collate}
 
     @classmethod
     def deserialize(cls, values):
@@ -184,7 +229,7 @@ class MySQLUser:
     def validate(self, manager="mysql", name="users"):
         """Refuse what cannot be: BadValue naming the field under ``name``. Returns the user."""
         check_user_name(self.name, manager, f"{name}.name")
-        check_host(self.host, f"{name}.host")
+        check_host(self.host, manager, f"{name}.host")
         if self.password is not None:
             check_password(self.password, f"{name}.password")
         seen = set()

@@ -34,8 +34,11 @@ class MySqlAdmin:
         wanted = [self._database(values) for values in databases]
         with self.open_session() as session:
             for database in wanted:
-                session.execute("CREATE DATABASE IF NOT EXISTS {} CHARACTER SET %s COLLATE %s",
-                                database.charset_and_collation(), [database.name])
+                # What is not said is the server's own, which a configuration group may have changed.
+                said = [(words, value) for words, value in ((" CHARACTER SET %s", database.character_set),
+                                                            (" COLLATE %s", database.collate)) if value]
+                session.execute("CREATE DATABASE IF NOT EXISTS {}" + "".join(words for words, _ in said),
+                                [value for _, value in said], [database.name])
 
     def delete_database(self, database):
         """Drop a database (dict) and what was granted on it; none is fine."""
