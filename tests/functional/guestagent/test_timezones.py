@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from tests.functional.guestagent.conftest import end, make_guest
-from tests.functional.guestagent.test_backup import Machine
+from tests.functional.guestagent.test_backup import FULL, Backups, Machine, container, running_cloud  # noqa: F401
 from trove.guestagent.common import operating_system
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -64,6 +64,22 @@ def test_a_server_of_an_old_backup_gets_them_once_and_its_replicas_nothing(machi
     machine.manager.app.complete()
     with machine.manager.app.session() as session:
         assert session.execute("SELECT 1 FROM mysql.time_zone_name WHERE Name = 'Europe/Berlin'") == ()
+
+
+def test_an_old_backup_with_a_group_that_names_a_zone(machine, reports, container):  # noqa: F811
+    empty(machine)
+    taken = Backups(reports).take(machine, FULL[machine.guest.engine][0])
+    guest = make_guest(machine.guest.engine)
+    restored = Machine(machine.conf, guest)
+    try:
+        restored.prepare(databases=[], users=[], overrides={"default_time_zone": "Europe/Berlin"},
+                         backup_info={"id": taken["id"], "type": taken["type"], "chain": [taken]})
+        assert reports.statuses[-1] == "running", reports.causes
+        assert ask(restored, "SELECT @@GLOBAL.time_zone") == "Europe/Berlin"
+    finally:
+        end(restored.manager.app)
+        shutil.rmtree(guest.root)
+        machine.enter()
 
 
 def test_a_boot_of_the_guest_fills_them(machine):

@@ -11,7 +11,7 @@ from trove.guestagent.datastore.mysql_common import dialect
 
 LOG = logging.getLogger(__name__)
 
-# The engines' own programs turn these files into SQL. "posix" has each zone once, where the system has such a directory.
+# The engines' own programs turn these files into SQL. "posix" has each zone once, where the system has that directory.
 _ZONES = (Path("/usr/share/zoneinfo/posix"), Path("/usr/share/zoneinfo"))
 _PROGRAMS = {dialect.MARIADB: "mariadb-tzinfo-to-sql", dialect.MYSQL: "mysql_tzinfo_to_sql"}
 # Is there while the tables are being filled: one engine's cannot be filled in one transaction.
