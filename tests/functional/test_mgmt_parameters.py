@@ -38,7 +38,7 @@ class TestCreate:
 
     @pytest.mark.parametrize("change", [
         {"name": None}, {"name": ""}, {"name": "a b"}, {"name": "n" * 129}, {"restart_required": None},
-        {"restart_required": 2}, {"data_type": None}, {"data_type": "float"}, {"max_size": None}, {"min_size": None},
+        {"restart_required": 2}, {"data_type": None}, {"data_type": "list"}, {"max_size": None}, {"min_size": None},
         {"min_size": 101}, {"max": 99}, {"min": 2}, {"max_size": "100"}, {"max_size": 10**40}, {"name": "AutoCommit"}])
     def test_400(self, admin, base, change):
         before = admin.get(base).json

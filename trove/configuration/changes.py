@@ -4,17 +4,29 @@ Called by the actions of groups and instances (what is stored, whether a restart
 it to a guest (what is set there and what goes back to its default). No I/O.
 """
 import dataclasses
+import math
+import re
 
 from trove.common import exception
 
 # Widths of the columns that hold a parameter.
 LONGEST_VALUE = 128
-_TYPES = {"boolean": bool, "integer": int, "string": str}
+# Type of a parameter -> how a refusal says what is right.
+_RIGHT = {"boolean": 'true or false; 1, 0, "ON" and "OFF" are taken too',
+          "integer": 'a whole number such as 100; "100" and sizes such as "64M" are taken too',
+          "float": 'a number such as 0.5; "0.5" is taken too', "string": "a text, a number, true or false"}
+_BOOLEANS = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
+# As in option files.
+_SIZE = re.compile(r"([+-]?[0-9]{1,40})([kmgtpe]?)", re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """What a parameter of a datastore version may be. type: boolean, integer or string; smallest, largest: or None."""
+    """What a parameter of a datastore version may be.
+
+    type: boolean, integer, float or string; smallest, largest: whole numbers or None.
+    """
 
     name: str
     type: str
@@ -24,7 +36,7 @@ class Rule:
 
 
 def check(values, rules):
-    """The values with the parameters' own spelling of their names, all of them checked.
+    """The values with the types of their parameters and the parameters' own spelling of their names, all checked.
 
     values: {name: value} as a client sent them; rules: {name: Rule}. Names are compared without case.
     Raises UnprocessableEntity naming the parameter and what would be right, BadRequest for a rule of an unknown type.
@@ -40,26 +52,59 @@ def check(values, rules):
             raise exception.UnprocessableEntity(f"values.{name}: this datastore version has no such parameter.")
         if rule.name in checked:
             raise exception.UnprocessableEntity(f"values.{name}: the parameter {rule.name} is given twice.")
-        _check_value(rule, value)
-        checked[rule.name] = value
+        checked[rule.name] = _checked_value(rule, value)
     return checked
 
 
-def _check_value(rule, value):
-    kind = _TYPES.get(rule.type)
-    if kind is None:
+def _checked_value(rule, value):
+    if rule.type not in _RIGHT:
         raise exception.BadRequest(f"values.{rule.name}: the parameter has the unknown type '{rule.type}'.")
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise exception.UnprocessableEntity(f"values.{rule.name}: must be of the type {rule.type}.")
-    if rule.type == "integer":
-        if rule.smallest is not None and value < rule.smallest:
+    typed = _READERS[rule.type](value)
+    if typed is None:
+        raise exception.UnprocessableEntity(f"values.{rule.name}: must be of the type {rule.type}: "
+                                            f"{_RIGHT[rule.type]}.")
+    if rule.type in ("integer", "float"):
+        if rule.smallest is not None and typed < rule.smallest:
             raise exception.UnprocessableEntity(f"values.{rule.name}: must be at least {rule.smallest}.")
-        if rule.largest is not None and value > rule.largest:
+        if rule.largest is not None and typed > rule.largest:
             raise exception.UnprocessableEntity(f"values.{rule.name}: must be at most {rule.largest}.")
-    if len(to_text(value)) > LONGEST_VALUE:
+    if len(to_text(typed)) > LONGEST_VALUE:
         raise exception.UnprocessableEntity(f"values.{rule.name}: must have at most {LONGEST_VALUE} characters.")
-    if rule.type == "string" and any(ord(character) < 32 or ord(character) == 127 for character in value):
+    if rule.type == "string" and any(ord(character) < 32 or ord(character) == 127 for character in typed):
         raise exception.UnprocessableEntity(f"values.{rule.name}: must be one line of text.")
+    return typed
+
+
+# A value as a client sent it with the type of its parameter, None if it cannot have that.
+
+def _boolean(value):
+    return _BOOLEANS.get(str(value).lower()) if isinstance(value, (bool, int, str)) else None
+
+
+def _integer(value):
+    if isinstance(value, str) and (found := _SIZE.fullmatch(value)):
+        return int(found[1]) << 10 * " kmgtpe".index(found[2].lower() or " ")
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _float(value):
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def _string(value):
+    if isinstance(value, bool):
+        return "ON" if value else "OFF"
+    return str(value) if isinstance(value, (str, int, float)) else None
+
+
+_READERS = {"boolean": _boolean, "integer": _integer, "float": _float, "string": _string}
 
 
 def to_text(value):
@@ -72,7 +117,7 @@ def from_text(text, rule):
     kind = rule.type if rule else "string"
     if kind == "boolean":
         return text.lower() in ("true", "1")
-    return int(text) if kind == "integer" else text
+    return {"integer": int, "float": float}.get(kind, str)(text)
 
 
 def removed(old, new):

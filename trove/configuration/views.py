@@ -7,7 +7,7 @@ _SHORT = {"id": apischema.uuid, "name": _string, "description": _nothing, "creat
           "updated": apischema.timestamp, "project_id": _string, **dict.fromkeys(
               ("datastore_name", "datastore_version_id", "datastore_version_name", "datastore_version_number"),
               _string)}
-_VALUES = {"type": "object", "additionalProperties": {"type": ["boolean", "integer", "string"]}}
+_VALUES = {"type": "object", "additionalProperties": {"type": ["boolean", "number", "string"]}}
 LIST = apischema.page("configurations", apischema.view("ConfigurationInList", _SHORT))
 SHOW = apischema.answer("configuration", apischema.view(
     "Configuration", {**_SHORT, "values": _VALUES, "instance_count": apischema.integer}))

@@ -238,7 +238,7 @@ def _known_parameter(session, version_id, name):
 def create_parameter(session, version_id, name, rule):
     """Make a parameter of a version, or bring one back that was deleted; returns its row.
 
-    rule: dict with type (boolean, integer or string), restart_required, max and min (numbers or None).
+    rule: dict with type (boolean, float, integer or string), restart_required, max and min (numbers or None).
     Raises NotFound for an unknown version, BadValue for a name that is taken or an impossible value.
     """
     version, row = _find_parameter(session, version_id, name, deleted=True)

@@ -21,6 +21,34 @@ from trove.guestagent.common import host_service
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
+# Options of files that a running server has under another name.
+OPTIONS = ("default_time_zone", "transaction_isolation")
+# What people set, in the spelling in which they do, and how the server shows it.
+FLOOR = {
+    "mariadb": {
+        "long_query_time": (0.5, "0.500000"), "max_statement_time": ("1.5", "1.500000"), "slow_query_log": (1, "ON"),
+        "max_connections": ("77", "77"), "character_set_server": ("latin1", "latin1"),
+        "collation_server": ("latin1_german1_ci", "latin1_german1_ci"), "autocommit": (0, "OFF"),
+        "sync_binlog": (0, "0"), "expire_logs_days": (2, "2.000000"), "max_user_connections": (5, "5"),
+        "transaction_isolation": ("READ-COMMITTED", "READ-COMMITTED"),
+        "default_time_zone": ("Europe/Berlin", "Europe/Berlin"), "log_bin_trust_function_creators": ("OFF", "OFF"),
+        "max_allowed_packet": ("32M", "33554432"), "event_scheduler": (True, "ON"),
+        "binlog_row_image": ("MINIMAL", "MINIMAL"), "innodb_max_dirty_pages_pct": (70.5, "70.500000"),
+        "lower_case_table_names": (1, "1"), "explicit_defaults_for_timestamp": ("off", "OFF")},
+    "mysql": {
+        "long_query_time": (0.5, "0.500000"), "slow_query_log": (1, "ON"), "max_connections": ("77", "77"),
+        "character_set_server": ("latin1", "latin1"), "collation_server": ("latin1_german1_ci", "latin1_german1_ci"),
+        "autocommit": (0, "OFF"), "sync_binlog": (0, "0"), "binlog_expire_logs_seconds": (3600, "3600"),
+        "max_user_connections": (5, "5"), "transaction_isolation": ("READ-COMMITTED", "READ-COMMITTED"),
+        "default_time_zone": ("Europe/Berlin", "Europe/Berlin"), "log_bin_trust_function_creators": ("OFF", "OFF"),
+        "max_allowed_packet": ("32M", "33554432"), "event_scheduler": (False, "OFF"),
+        "binlog_row_image": ("MINIMAL", "MINIMAL"), "innodb_max_dirty_pages_pct": (70.5, "70.500000"),
+        "explicit_defaults_for_timestamp": ("off", "OFF")},
+}
+# MariaDB says of these that no option sets them; the test that starts a server with all of them knows better.
+ALSO_IN_FILES = {"autocommit", "character_set_server", "collation_server", "default_storage_engine", *OPTIONS}
+
+
 def packaged_rules(manager):
     """The packaged rules of a manager: {name: Rule}."""
     path = template.PACKAGED / manager / "validation-rules.json"
@@ -70,9 +98,10 @@ def agent(running, conf, monkeypatch):
 
 
 def shown(manager):
-    """SHOW GLOBAL VARIABLES as a dict."""
+    """SHOW GLOBAL VARIABLES as a dict, with the names of options of files, too."""
     with manager.app.session() as session:
-        return dict(session.execute("SHOW GLOBAL VARIABLES"))
+        found = dict(session.execute("SHOW GLOBAL VARIABLES"))
+        return {**found, **{option: found[session.dialect.variable(option)] for option in OPTIONS}}
 
 
 def server_variables(session):
@@ -80,15 +109,17 @@ def server_variables(session):
     if session.dialect.engine == "mariadb":
         columns = ("VARIABLE_TYPE, NUMERIC_MIN_VALUE, NUMERIC_MAX_VALUE, VARIABLE_SCOPE, READ_ONLY, "
                    "COMMAND_LINE_ARGUMENT")
-        return {name.lower(): ("boolean" if kind == "BOOLEAN" else "integer" if "INT" in kind or kind == "DOUBLE" else
-                               "string", smallest, largest, read_only == "NO", scope != "SESSION ONLY" and argument)
+        kinds = {"BOOLEAN": "boolean", "DOUBLE": "float"}
+        return {name.lower(): (kinds.get(kind, "integer" if "INT" in kind else "string"), smallest, largest,
+                               read_only == "NO",
+                               scope != "SESSION ONLY" and (argument or name.lower() in ALSO_IN_FILES))
                 for name, kind, smallest, largest, scope, read_only, argument in session.execute(
                     f"SELECT VARIABLE_NAME, {columns} FROM information_schema.SYSTEM_VARIABLES")}
     known = {}
     for name, kind, smallest, largest, scope in session.execute(
             "SELECT VARIABLE_NAME, DATA_TYPE, MIN_VALUE, MAX_VALUE, VARIABLE_SCOPE "
             "FROM performance_schema.variables_metadata"):
-        kind = {"Boolean": "boolean", "Integer": "integer", "Numeric": "integer"}.get(kind, "string")
+        kind = {"Boolean": "boolean", "Integer": "integer", "Numeric": "float"}.get(kind, "string")
         known[name] = (kind, smallest, largest, can_be_set(session, name), scope != "SESSION_ONLY")
     return known
 
@@ -109,14 +140,16 @@ def check_rules(rules, known):
         assert in_file, f"{name} cannot stand in an option file"
         assert rule.restart_required or dynamic, f"{name} needs a restart"
         assert rule.type == kind, name
-        if rule.type == "integer":
+        if rule.type in ("integer", "float"):
             assert float(smallest) <= rule.smallest < rule.largest <= float(largest), name
 
 
 def test_the_rules_are_those_of_the_server(agent, engine, rules):
     with agent.app.session() as session:
         known = server_variables(session)
-    assert len(rules) >= 100
+        for option in OPTIONS:
+            known[option] = known[session.dialect.variable(option)][:4] + (True,)
+    assert len(rules) >= 200
     assert set(rules) <= set(known)
     check_rules(rules, known)
     if engine == "mysql":  # Percona Server has what MySQL has, and more
@@ -132,13 +165,35 @@ def test_every_dynamic_parameter_goes_back_to_what_the_server_starts_with(agent,
     dynamic = [name for name, rule in rules.items() if not rule.restart_required]
     before = shown(agent)
     assert agent.apply_overrides(None, {
-        name: rules[name].smallest + 1 if rules[name].type == "integer" else before[name] != "ON"
+        name: rules[name].smallest + 1 if rules[name].type in ("integer", "float") else before[name] != "ON"
         for name in dynamic if rules[name].type != "string"}) == {}
     changed = {name for name, value in shown(agent).items() if value != before[name]}
     assert len(changed & set(dynamic)) > 90
     assert agent.apply_overrides(None, changes.dynamic({}, dynamic, defaults)) == {}
     after = shown(agent)
     assert {name: (after[name], before[name]) for name in dynamic if after[name] != before[name]} == {}
+
+
+def test_what_people_set_is_taken_running_and_at_a_start_and_leaves_nothing_behind(agent, running, engine, rules):
+    guest, _ = running
+    defaults = template.parse_options(guest.config_contents(), "mysqld")
+    wanted = {name: shows for name, (_, shows) in FLOOR[engine].items()}
+    dynamic = {name: value for name, (value, _) in FLOOR[engine].items() if not rules[name].restart_required}
+    before = shown(agent)
+    values = changes.check(dynamic, rules)
+    assert agent.apply_overrides(None, values) == {}
+    assert {name: shown(agent)[name] for name in dynamic} == {name: wanted[name] for name in dynamic}
+    values = changes.check({name: value for name, (value, _) in FLOOR[engine].items()}, rules)
+    agent.update_overrides(None, values)
+    agent.restart(None)
+    try:
+        after = shown(agent)
+        assert {name: after[name] for name in wanted} == wanted
+        assert agent.apply_overrides(None, changes.dynamic({}, sorted(dynamic), defaults)) == {}
+        assert {name: shown(agent)[name] for name in dynamic} == {name: before[name] for name in dynamic}
+    finally:
+        agent.update_overrides(None, {}, remove=True)
+        agent.restart(None)
 
 
 def test_rpc_9_14_a_value_that_is_not_taken_is_told(agent):

@@ -7,7 +7,7 @@ _bound = or_null({"type": "integer", "minimum": -10**38, "maximum": 10**38})
 _properties = {
     "name": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": r"^[\w.-]+\Z"},
     "restart_required": apischema.flag,
-    "data_type": {"enum": ["boolean", "integer", "string"]},
+    "data_type": {"enum": ["boolean", "float", "integer", "string"]},
     **dict.fromkeys(("max_size", "min_size", "max", "min"), _bound),
 }
 
