@@ -1,4 +1,6 @@
 """/backups and restorePoint: the conversations and refusals of contract/rest-api.md 3.4 and contract/states.md 5-7."""
+import datetime
+
 import pytest
 
 from tests.fakes import swift
@@ -150,9 +152,10 @@ def test_parents_that_cannot_be(world, alice, instance_id):
 def test_2_6_lists(world, alice, bob, admin, instance_id, statements):
     ids = {take(world, alice, instance_id) for _ in range(3)}
     first = alice.get("/backups?limit=2").json
-    assert "marker=2" in first["links"][0]["href"]
-    rest = alice.get("/backups?limit=2&marker=2").json
+    assert f"marker={first['backups'][1]['id']}" in first["links"][0]["href"]
+    rest = alice.get(first["links"][0]["href"].removeprefix("http://localhost")).json
     assert "links" not in rest
+    assert alice.get("/backups?limit=2&marker=2").json == rest  # as links of earlier releases say
     assert {row["id"] for row in first["backups"] + rest["backups"]} == ids
     assert "links" in alice.get("/backups?limit=3").json  # the next page is empty
     assert len(alice.get("/backups?limit=1000").json["backups"]) == 3
@@ -160,7 +163,9 @@ def test_2_6_lists(world, alice, bob, admin, instance_id, statements):
     assert alice.get("/backups?datastore=mariadb").json["backups"] == []
     assert len(alice.get("/backups?datastore=mysql").json["backups"]) == 3
     alice.get("/backups?datastore=nosuch", status=404)
-    alice.get("/backups?marker=x", status=400)
+    for marker in ("x", "2147483648", "99999999999"):
+        assert "marker" in check_fault(alice.get(f"/backups?marker={marker}", status=400))
+    bob.get(f"/backups?marker={next(iter(ids))}", status=400)
     assert bob.get("/backups?all_projects=1&project_id=tenant-a").json["backups"] == []
     assert len(admin.get("/backups?all_projects=true").json["backups"]) == 3
     assert len(admin.get("/backups?project_id=tenant-a").json["backups"]) == 3
@@ -168,6 +173,21 @@ def test_2_6_lists(world, alice, bob, admin, instance_id, statements):
     statements.clear()
     alice.get("/backups")
     assert len(statements) == 2
+
+
+def test_2_6_the_newest_comes_first_and_pages_stay_so(world, alice, instance_id):
+    ids = [take(world, alice, instance_id) for _ in range(4)]
+    with world.db.writer() as session:
+        for day, backup_id in enumerate(ids, 1):
+            session.execute(tables.backups.update().where(tables.backups.c.id == backup_id).values(
+                created=datetime.datetime(2026, 1, day)))
+    first = alice.get("/backups?limit=2").json
+    assert [row["id"] for row in first["backups"]] == ids[:1:-1]
+    take(world, alice, instance_id)
+    end_backup(world, ids[0])  # a change does not move it
+    alice.delete(f"/backups/{ids[2]}")  # the marker
+    rest = alice.get(first["links"][0]["href"].removeprefix("http://localhost")).json
+    assert [row["id"] for row in rest["backups"]] == ids[1::-1]
 
 
 def test_delete(world, alice, bob, instance_id):

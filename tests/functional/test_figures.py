@@ -2,6 +2,7 @@
 
 Every GET of the route table is tried, on a database that has everything which comes with instances.
 """
+import datetime
 import re
 
 import pytest
@@ -83,7 +84,11 @@ def test_what_was_deleted_costs_nothing(world, admin, monkeypatch, grow, costs, 
     monkeypatch.setattr(service, "LARGEST_PAGE", 20)
     admin.tenant = "tenant-b"
     admin.headers["X-Auth-Token"] = "tenant-b:u:admin"
-    found = []
+    [marker], found = grow(1), []
+    with world.db.writer() as session:
+        session.execute(tables.instances.update().where(tables.instances.c.id == marker).values(
+            created=datetime.datetime(2026, 1, 1)))
+    path = path.replace("marker=0", f"marker={marker}")
     for _ in range(3):
         for table in (tables.instances, tables.backups, tables.configurations):
             with world.db.writer() as session:

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from tests.functional.conftest import check_fault
 from tests.functional.world import UNKNOWN, create, create_active
 from trove.common import exception
 from trove.common.instance import ServiceStatuses
@@ -90,7 +91,26 @@ class TestList:
         expected = world.add_instances("tenant-a", 2)
         answer = alice.get(f"/instances?limit=2&marker={expected[1]}")
         assert answer.json == {"instances": []}
-        assert alice.get("/instances?marker=zzz").json == {"instances": []}
+        assert alice.get("/instances?limit=2&marker=").json == alice.get("/instances?limit=2").json
+
+    def test_the_order_is_that_of_creation_and_pages_stay_so(self, world, alice):
+        """Instances that are made or deleted between two pages change nothing about the others."""
+        expected = world.add_instances("tenant-a", 6)[::-1]
+        for day, instance_id in enumerate(expected, 1):
+            world.set(instance_id, created=datetime.datetime(2026, 1, day))
+        assert ids(alice.get("/instances")) == expected
+        first = alice.get("/instances?limit=3").json["links"][0]["href"].removeprefix("http://localhost")
+        world.set(expected[2], deleted=True)  # the marker
+        world.set(expected[0], deleted=True)
+        [new] = world.add_instances("tenant-a", 1)
+        assert ids(alice.get(first)) == expected[3:]
+        assert ids(alice.get("/instances")) == [expected[1], *expected[3:], new]
+        assert ids(alice.get("/instances?include_clustered=true&limit=2")) == [expected[1], expected[3]]
+
+    def test_a_marker_that_is_unknown_is_refused(self, world, alice, bob):
+        [foreign] = world.add_instances("tenant-b", 1)
+        for marker in (UNKNOWN, "zzz", foreign):
+            assert "marker" in check_fault(alice.get(f"/instances?marker={marker}", status=400))
 
     def test_a_marker_that_is_no_text(self, world, alice):
         for marker in ("%FF", "%00", "%F0%9F%8D%8B"):

@@ -31,19 +31,28 @@ def lock(session, backup_id, context):
     return row if row is not None else DBBackup.get(session, backup_id, context)
 
 
-def page(session, limit, offset, tenant_id=None, instance_id=None, version_ids=None):
-    """Rows from ``offset`` on, those last changed first; tenant_id, instance_id: None for all; version_ids: of the
-    datastore versions that are wanted, None for all.
+def page(session, limit, marker, tenant_id=None, instance_id=None, version_ids=None):
+    """Return one page of backups, the newest first.
+
+    marker: id of the last backup of the page before, number (int) of backups before the page, or None; tenant_id,
+    instance_id: None for all; version_ids: of the datastore versions that are wanted, None for all.
+    Raises BadValue for an unknown marker.
     """
-    query = DBBackup.live()
+    query, values = DBBackup.live(), {}
+    if isinstance(marker, int):
+        query = query.offset(marker)
+    elif marker is not None:
+        own = (DBBackup.tenant_id == tenant_id,) if tenant_id is not None else ()
+        values = models.find_marker(session, DBBackup, marker, *own)
+        query = query.where(models.beyond_marker(DBBackup, newest_first=True))
     if tenant_id is not None:
         query = query.where(DBBackup.tenant_id == tenant_id)
     if instance_id is not None:
         query = query.where(DBBackup.instance_id == instance_id)
     if version_ids is not None:
         query = query.where(DBBackup.datastore_version_id.in_(version_ids))
-    return session.execute(query.order_by(DBBackup.updated.desc(), DBBackup.id.desc()).offset(offset).limit(
-        limit)).scalars().all()
+    order = [column.desc() for column in models.oldest_first(DBBackup)]
+    return session.execute(query.order_by(*order).limit(limit), values).scalars().all()
 
 
 def chain(session, backup):

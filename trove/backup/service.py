@@ -2,6 +2,8 @@
 
 Each method reads the request, calls one function of the domain, and answers.
 """
+import re
+
 from trove.backup import actions, models, schema, views
 from trove.common import apischema, exception, wsgi
 from trove.common.apischema import contract
@@ -14,30 +16,28 @@ from trove.operation import models as operations
 _QUERY = {**apischema.PAGE, "datastore": apischema.string}
 
 
-def _offset(marker):
-    """The number of backups before the page. Raises BadValue."""
-    try:
-        offset = int(marker or 0)
-    except ValueError:
-        offset = -1
-    if not 0 <= offset < 2 ** 31:
-        raise exception.BadValue(field="marker", reason="must be the number of backups before the page.")
-    return offset
+def _marker(text):
+    """Return a number of backups as int; links of earlier releases have one. Other markers stay as they are."""
+    if text is None or not re.fullmatch("[0-9]{1,10}", text):
+        return text
+    if int(text) >= 2 ** 31:
+        raise exception.BadValue(field="marker", reason="must be the id of a backup or a number below 2147483648.")
+    return int(text)
 
 
 def _list(req, **filters):
     """One page: the next link is there whenever the page is full."""
     limit, marker = req.page(CONF.backups_page_size, cap=False)
-    limit, offset = min(limit, 2 ** 31 - 1), _offset(marker)
+    limit = min(limit, 2 ** 31 - 1)
     with get_db_api().reader() as session:
         datastore = req.GET.get("datastore")
         if datastore:
             found = datastore_models.find_datastore(session, datastore)
             filters["version_ids"] = [version.id for version in datastore_models.load_versions(session, found, False)]
-        rows = models.page(session, limit, offset, **filters)
+        rows = models.page(session, limit, _marker(marker), **filters)
         names = datastore_models.version_names(session)
     return {"backups": [views.item(row, names) for row in rows],
-            **wsgi.next_links(req, offset + limit if len(rows) == limit else None)}
+            **wsgi.next_links(req, rows[-1].id if len(rows) == limit else None)}
 
 
 class BackupController(wsgi.Controller):
@@ -46,7 +46,7 @@ class BackupController(wsgi.Controller):
     @contract(query=_QUERY | {"instance_id": apischema.string, "all_projects": apischema.boolean,
                               "project_id": apischema.string}, answer=views.LIST, errors=(404,))
     def index(self, req):
-        """The tenant's backups, those last changed first; an administrator may ask for those of others."""
+        """The tenant's backups, the newest first; an administrator may ask for those of others."""
         tenant_id = req.context.project_id
         if req.context.is_admin:
             tenant_id = req.GET.get("project_id") or (None if req.flag("all_projects") else tenant_id)

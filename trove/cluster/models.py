@@ -26,7 +26,7 @@ class DBCluster(models.Row):
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """row: DBCluster; datastore, version: names; members: instance.loading.Loaded, by id."""
+    """row: DBCluster; datastore, version: names; members: instance.loading.Loaded, oldest first."""
 
     row: DBCluster
     datastore: str
@@ -46,9 +46,9 @@ class Cluster:
 
 
 def _select(context, deleted):
-    query = sqlalchemy.select(DBCluster, DBDatastore.name, DBDatastoreVersion.name).join(
-        DBDatastoreVersion, DBDatastoreVersion.id == DBCluster.datastore_version_id).join(
-        DBDatastore, DBDatastore.id == DBDatastoreVersion.datastore_id).order_by(DBCluster.id)
+    query = sqlalchemy.select(DBCluster, DBDatastore.name, DBDatastoreVersion.name).outerjoin(
+        DBDatastoreVersion, DBDatastoreVersion.id == DBCluster.datastore_version_id).outerjoin(
+        DBDatastore, DBDatastore.id == DBDatastoreVersion.datastore_id)
     if deleted is not None:
         query = query.where(DBCluster.deleted.is_(deleted))
     return query if context is None else query.where(DBCluster.tenant_id == context.project_id)
@@ -74,17 +74,19 @@ def load(session, cluster_id, context, deleted=False):
 
 
 def load_page(session, context, limit, marker):
-    """One page of a tenant's clusters by id: (list of Cluster, marker of the next page or None). Two statements."""
-    query = _select(context, deleted=False).limit(limit + 1)
-    if marker is not None:
-        query = query.where(DBCluster.id > marker)
-    found = session.execute(query).all()
-    return _with_members(session, found[:limit]), found[limit - 1][0].id if len(found) > limit else None
+    """One page of a tenant's clusters, the oldest first: (list of Cluster, marker of the next page or None).
+
+    marker: id of the last cluster of the page before, or None. Raises BadValue for an unknown one.
+    """
+    found, following = models.page(session, _select(context, deleted=False), DBCluster, limit, marker,
+                                   DBCluster.tenant_id == context.project_id)
+    return _with_members(session, found), following
 
 
 def load_all(session, deleted):
-    """The clusters of all tenants; deleted: True, False, or None for both. Two statements."""
-    return _with_members(session, session.execute(_select(None, deleted)).all())
+    """The clusters of all tenants, the oldest first; deleted: True, False, or None for both. Two statements."""
+    query = _select(None, deleted).order_by(*models.oldest_first(DBCluster))
+    return _with_members(session, session.execute(query).all())
 
 
 def reset_task(session, cluster_id, context):

@@ -95,17 +95,20 @@ class Request(webob.Request):
         raise exception.BadRequest("The query string is not valid text.")
 
     def page(self, maximum, cap=True):
-        """(limit, marker) of the query string; limit is cut down to ``maximum`` unless ``cap`` is false."""
-        limit = self.GET.get("limit")
+        """(limit, marker) of the query string; limit is cut down to ``maximum`` unless ``cap`` is false.
+
+        An empty marker counts as none. Raises BadValue for a limit that is not a whole number above 0.
+        """
+        limit, marker = self.GET.get("limit"), self.GET.get("marker") or None
         if limit is None:
-            return maximum, self.GET.get("marker")
+            return maximum, marker
         try:
             number = int(limit)
         except ValueError:
             number = 0
         if number <= 0:
             raise exception.BadValue(field="limit", reason="must be a whole number above 0")
-        return min(number, maximum) if cap else number, self.GET.get("marker")
+        return min(number, maximum) if cap else number, marker
 
     def flag(self, name, default=False):
         """A boolean of the query string: true, 1 (any case) are true, everything else is false."""

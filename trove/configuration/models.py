@@ -33,18 +33,19 @@ class Loaded:
 
 
 def _select():
-    return sqlalchemy.select(DBConfiguration, DBDatastore.name, DBDatastoreVersion.name).join(
-        DBDatastoreVersion, DBDatastoreVersion.id == DBConfiguration.datastore_version_id).join(
+    return sqlalchemy.select(DBConfiguration, DBDatastore.name, DBDatastoreVersion.name).outerjoin(
+        DBDatastoreVersion, DBDatastoreVersion.id == DBConfiguration.datastore_version_id).outerjoin(
         DBDatastore, DBDatastore.id == DBDatastoreVersion.datastore_id).where(DBConfiguration.deleted.is_(False))
 
 
 def load_page(session, tenant_id, limit, marker):
-    """One page of a tenant's groups by id, in one statement: (list of Loaded, marker of the next page or None)."""
-    query = _select().where(DBConfiguration.tenant_id == tenant_id)
-    if marker is not None:
-        query = query.where(DBConfiguration.id > marker)
-    found = [Loaded(*row) for row in session.execute(query.order_by(DBConfiguration.id).limit(limit + 1))]
-    return found[:limit], found[limit - 1].row.id if len(found) > limit else None
+    """One page of a tenant's groups, the oldest first: (list of Loaded, marker of the next page or None).
+
+    marker: id of the last group of the page before, or None. Raises BadValue for an unknown one.
+    """
+    own = DBConfiguration.tenant_id == tenant_id
+    found, following = models.page(session, _select().where(own), DBConfiguration, limit, marker, own)
+    return [Loaded(*row) for row in found], following
 
 
 def load(session, configuration_id, context):
@@ -119,9 +120,16 @@ def _attached(configuration_id):
 
 
 def attached_page(session, configuration_id, limit, marker):
-    """One page of the instances that a group is attached to: (list of DBInstance, marker of the next page or None)."""
-    return models.page(session, sqlalchemy.select(DBInstance).where(*_attached(configuration_id)), DBInstance, limit,
-                       marker)
+    """One page of the instances that a group is attached to, the oldest first.
+
+    marker: id of the last instance of the page before, or None; it must be of the group's tenant.
+    Returns (list of DBInstance, marker of the next page or None). Raises BadValue for an unknown marker.
+    """
+    tenant_id = sqlalchemy.select(DBConfiguration.tenant_id).where(
+        DBConfiguration.id == configuration_id).scalar_subquery()
+    found, following = models.page(session, sqlalchemy.select(DBInstance).where(*_attached(configuration_id)),
+                                   DBInstance, limit, marker, DBInstance.tenant_id == tenant_id)
+    return [row for row, in found], following
 
 
 def lock_attached(session, configuration_id):

@@ -1,10 +1,12 @@
-"""What the row classes of all resources share: the declarative base, times, soft deletion, paging by id."""
+"""What the row classes of all resources share: declarative base, times, soft deletion, pages in order of creation."""
 import datetime
 import uuid
 
 import sqlalchemy
 from oslo_utils import timeutils
 from sqlalchemy import orm
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from trove.common import exception
 
@@ -87,16 +89,70 @@ def _changed(row):
                if attribute.key not in row.notes)
 
 
-def page(session, query, row_class, limit, marker):
-    """One page of ``query`` ordered by id.
+class _Beyond(FunctionElement):
+    """``(first, second) > (third, fourth)``, in the form that each database answers from an index."""
 
-    limit: rows at most; marker: id after which the page starts, or None.
-    Returns (rows, marker of the next page or None).
+    type = sqlalchemy.Boolean()
+    name = "beyond"
+    inherit_cache = True
+
+
+@compiles(_Beyond)
+def _row_values(element, compiler, **kwargs):
+    first, second, third, fourth = (compiler.process(clause, **kwargs) for clause in element.clauses)
+    return f"({first}, {second}) > ({third}, {fourth})"
+
+
+@compiles(_Beyond, "mysql")
+def _two_ranges(element, compiler, **kwargs):
+    # MariaDB looks at every row for a comparison of row values, and reads two ranges of an index for this.
+    first, second, third, fourth = (compiler.process(clause, **kwargs) for clause in element.clauses)
+    return f"({first} > {third} OR ({first} = {third} AND {second} > {fourth}))"
+
+
+def oldest_first(row_class):
+    """Return the columns of the order of lists: time of creation, then id."""
+    return row_class.created, row_class.id
+
+
+def beyond_marker(row_class, newest_first=False):
+    """Return the condition that a row comes after the marker of a page.
+
+    Its parameters ``marker_created`` and ``marker`` are the values that ``find_marker`` returns. newest_first: for
+    lists in the opposite order.
     """
-    if marker is not None:
-        query = query.where(row_class.id > marker)
-    rows = session.execute(query.order_by(row_class.id).limit(limit + 1)).scalars().all()
-    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+    row = [row_class.created, row_class.id]
+    marker = [sqlalchemy.bindparam("marker_created", type_=sqlalchemy.DateTime),
+              sqlalchemy.bindparam("marker", type_=sqlalchemy.String)]
+    return _Beyond(*marker, *row) if newest_first else _Beyond(*row, *marker)
+
+
+def find_marker(session, row_class, marker, *conditions):
+    """Return the parameters of ``beyond_marker``: {} without a marker (None).
+
+    marker: id of the last row of the page before; the row may have been deleted since. conditions: what else the row
+    must fulfil, such as the tenant. Raises BadValue if there is no such row.
+    """
+    if marker is None:
+        return {}
+    created = session.execute(sqlalchemy.select(row_class.created).where(
+        row_class.id == marker, *conditions)).scalar_one_or_none()
+    if created is None:
+        raise exception.BadValue(field="marker", reason=f"there is no {row_class.label} with this id.")
+    return {"marker_created": created, "marker": marker}
+
+
+def page(session, query, row_class, limit, marker, *conditions):
+    """One page of ``query``, the oldest rows first.
+
+    limit: rows at most; marker: id of the last row of the page before, or None; conditions: see ``find_marker``.
+    Returns (rows as the query gives them, marker of the next page or None). Raises BadValue for an unknown marker.
+    """
+    values = find_marker(session, row_class, marker, *conditions)
+    if values:
+        query = query.where(beyond_marker(row_class))
+    rows = session.execute(query.order_by(*oldest_first(row_class)).limit(limit + 1), values).all()
+    return rows[:limit], rows[limit - 1][0].id if len(rows) > limit else None
 
 
 def iso(moment):

@@ -53,7 +53,7 @@ def _select(context):
         DBDatastore, DBDatastore.id == DBModule.datastore_id).outerjoin(
         DBDatastoreVersion, DBDatastoreVersion.id == DBModule.datastore_version_id).where(
         DBModule.deleted.is_(False), _visible_to(context)).options(
-        sqlalchemy.orm.defer(DBModule.contents)).order_by(DBModule.id)
+        sqlalchemy.orm.defer(DBModule.contents))
 
 
 def load(session, module_id, context):
@@ -65,18 +65,17 @@ def load(session, module_id, context):
 
 
 def load_page(session, context, limit, marker, datastore_id=None):
-    """One page of the modules that the caller sees, by id: (list of Module, marker of the next page or None).
+    """One page of the modules that the caller sees, oldest first: (list of Module, marker of the next page or None).
 
-    datastore_id: of those wanted, ALL for those that are for all datastores, None for every module. One statement.
+    marker: id of the last module of the page before, or None; datastore_id: of those wanted, ALL for those that are
+    for all datastores, None for every module. Raises BadValue for an unknown marker.
     """
-    query = _select(context).limit(limit + 1)
-    if marker is not None:
-        query = query.where(DBModule.id > marker)
+    query = _select(context)
     if datastore_id is not None:
         query = query.where(DBModule.datastore_id.is_(None) if datastore_id == ALL
                             else DBModule.datastore_id == datastore_id)
-    found = [Module(*each) for each in session.execute(query)]
-    return found[:limit], found[limit - 1].row.id if len(found) > limit else None
+    found, following = models.page(session, query, DBModule, limit, marker, _visible_to(context))
+    return [Module(*each) for each in found], following
 
 
 def load_applied(session, instance_id):

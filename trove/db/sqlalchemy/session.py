@@ -6,13 +6,18 @@ import sqlite3
 import threading
 import time
 
+import pymysql
 import sqlalchemy
 from oslo_log import log as logging
+from pymysql.constants import SERVER_STATUS
 from sqlalchemy import event, exc, orm, text
 
 from trove.common.cfg import CONF
 
 LOG = logging.getLogger(__name__)
+
+# Seconds after its last use for which a connection is taken to be sound.
+_UNCHECKED = 1.0
 
 _lock = threading.Lock()
 _engine = None
@@ -24,7 +29,7 @@ def create_engine(url, future=True):
     future: False gives SQLAlchemy's old style, for migrations only.
     """
     options = CONF.database
-    args = {"future": future, "pool_recycle": options.idle_timeout, "pool_pre_ping": True}
+    args = {"future": future, "pool_recycle": options.idle_timeout}
     backend = sqlalchemy.engine.make_url(url).get_backend_name()
     if backend == "sqlite":
         args["connect_args"] = {"timeout": options.lock_timeout, "check_same_thread": False}
@@ -33,12 +38,14 @@ def create_engine(url, future=True):
         # As PostgreSQL: who waited for a lock sees what its holder committed. MySQL's own default would show the
         # state at the transaction's first SELECT, and checks made under the lock would be worth nothing.
         args["isolation_level"] = "READ COMMITTED"
+        args["connect_args"] = {"autocommit": True}  # transactions are begun by us, below
     for name, key in (("max_pool_size", "pool_size"), ("max_overflow", "max_overflow"),
                       ("pool_timeout", "pool_timeout")):
         if options[name] is not None:
             args[key] = options[name]
     engine = sqlalchemy.create_engine(url, **args)
     _prepare_connections(engine, backend)
+    _check_idle_connections(engine)
     if options.query_log:
         std_logging.getLogger("sqlalchemy.engine").setLevel(std_logging.INFO)
     return engine
@@ -60,6 +67,18 @@ def _prepare_connections(engine, backend):
             writing = connection.get_execution_options().get("trove_write", False)
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
     elif backend == "mysql":
+        if engine.dialect.driver == "pymysql":
+            @event.listens_for(engine, "do_connect")
+            def connect(_dialect, _record, args, kwargs):
+                return _Connection(*args, **kwargs)
+
+        @event.listens_for(engine, "begin")
+        def begin(connection):
+            # A block that only reads needs no transaction: with READ COMMITTED each statement sees what is committed
+            # when it begins.
+            if connection.get_execution_options().get("trove_write", True):
+                connection.exec_driver_sql("BEGIN")
+
         @event.listens_for(engine, "connect")
         def set_mode(connection, _record):
             with connection.cursor() as cursor:
@@ -73,6 +92,34 @@ def _prepare_connections(engine, backend):
                 cursor.execute("SET TIME ZONE 'UTC'")
                 cursor.execute("SELECT set_config('lock_timeout', %s, false)", (f"{CONF.database.lock_timeout}s",))
             connection.commit()
+
+
+class _Connection(pymysql.connections.Connection):
+    """A connection that asks the server for a rollback only during a transaction.
+
+    SQLAlchemy asks for one twice at the end of each block, also after a commit; each would be a round trip.
+    """
+
+    def rollback(self):
+        """See the class."""
+        if self.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
+            super().rollback()
+
+
+def _check_idle_connections(engine):
+    """Replace a connection that broke while the pool kept it.
+
+    A connection that was in use within the last second is not checked: a round trip for each request.
+    """
+    @event.listens_for(engine, "connect")
+    @event.listens_for(engine, "checkin")
+    def note(_connection, record):
+        record.info["used"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def check(connection, record, _proxy):
+        if time.monotonic() - record.info["used"] > _UNCHECKED and not engine.dialect.do_ping(connection):
+            raise exc.InvalidatePoolError()
 
 
 def get_engine():

@@ -24,6 +24,20 @@ metadata = MetaData()
 # 8 bytes everywhere: a 4-byte float would blur times by a minute.
 Double = Float(53).with_variant(mysql.DOUBLE(asdecimal=False), "mysql").with_variant(
     postgresql.DOUBLE_PRECISION(), "postgresql")
+
+
+class Flag(Boolean):
+    """A boolean whose ``is_`` compares with ``=``: MariaDB uses no index for ``IS false``."""
+
+    class Comparator(Boolean.Comparator):
+        """See the class."""
+
+        def is_(self, other):
+            return self == other if isinstance(other, bool) else super().is_(other)
+
+    comparator_factory = Comparator
+
+
 LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql")
 
 
@@ -40,7 +54,7 @@ def _times():
 
 
 def _soft_delete():
-    return [Column("deleted", Boolean, default=False), Column("deleted_at", DateTime)]
+    return [Column("deleted", Flag, default=False), Column("deleted_at", DateTime)]
 
 
 datastores = _table(
@@ -66,7 +80,7 @@ datastore_version_metadata = _table(
     Column("key", String(128), nullable=False),
     Column("value", String(128)),
     Column("created", DateTime, nullable=False),
-    Column("deleted", Boolean, nullable=False, default=False),
+    Column("deleted", Flag, nullable=False, default=False),
     Column("deleted_at", DateTime),
     Column("updated_at", DateTime),
     UniqueConstraint("datastore_version_id", "key", "value", name="UQ_datastore_version_metadata"),
@@ -92,10 +106,10 @@ configurations = _table(
     Column("description", String(256)),
     Column("tenant_id", String(36), nullable=False),
     Column("datastore_version_id", String(36), nullable=False),
-    Column("deleted", Boolean, nullable=False, default=False),
+    Column("deleted", Flag, nullable=False, default=False),
     Column("deleted_at", DateTime),
     *_times(),
-    Index("configurations_of_tenant", "deleted", "tenant_id", "id"),
+    Index("configurations_of_tenant", "deleted", "tenant_id", "created", "id"),
 )
 
 configuration_parameters = _table(
@@ -103,7 +117,7 @@ configuration_parameters = _table(
     Column("configuration_id", String(36), ForeignKey("configurations.id"), primary_key=True),
     Column("configuration_key", String(128), primary_key=True),
     Column("configuration_value", String(128)),
-    Column("deleted", Boolean, nullable=False, default=False),
+    Column("deleted", Flag, nullable=False, default=False),
     Column("deleted_at", DateTime),
 )
 
@@ -118,7 +132,7 @@ clusters = _table(
     *_soft_delete(),
     Index("clusters_tenant_id", "tenant_id"),
     Index("clusters_deleted", "deleted"),
-    Index("clusters_of_tenant", "deleted", "tenant_id", "id"),
+    Index("clusters_of_tenant", "deleted", "tenant_id", "created", "id"),
 )
 
 instances = _table(
@@ -153,15 +167,20 @@ instances = _table(
     Index("instances_deleted", "deleted"),
     Index("instances_cluster_id", "cluster_id"),
     Index("instances_slave_of_id", "slave_of_id"),  # ours
-    # Ours: what is asked of the live rows (lists by id, replicas, members, ...), without looking at all of them. The
+    # Ours: what is asked of the live rows (lists, replicas, members, ...), without looking at all of them. The
     # flag comes first: MySQL has an index of its own on each foreign key, and gives it up for one that begins with it.
-    Index("instances_live", "deleted", "id"),
-    Index("instances_of_tenant", "deleted", "tenant_id", "id"),
-    Index("instances_of_tenant_alone", "deleted", "tenant_id", "cluster_id", "id"),  # those of no cluster
+    Index("instances_live", "deleted", "created", "id"),
+    Index("instances_of_tenant", "deleted", "tenant_id", "created", "id"),
+    Index("instances_of_tenant_alone", "deleted", "tenant_id", "cluster_id", "created", "id"),  # those of no cluster
     Index("instances_of_source", "deleted", "slave_of_id", "id"),
-    Index("instances_of_cluster", "deleted", "cluster_id", "id"),
-    Index("instances_by_cluster", "cluster_id", "id"),  # deleted ones as well
-    Index("instances_of_configuration", "deleted", "configuration_id", "id"),
+    Index("instances_of_cluster", "deleted", "cluster_id", "created", "id"),
+    Index("instances_of_configuration", "deleted", "configuration_id", "created", "id"),
+    Index("instances_for_quota", "deleted", "tenant_id", "task_id", "volume_size"),  # counted without the rows
+    # Deleted ones as well, for administrators.
+    Index("instances_by_time", "created", "id"),
+    Index("instances_by_cluster", "cluster_id", "created", "id"),
+    Index("instances_by_tenant", "tenant_id", "cluster_id", "created", "id"),
+    Index("instances_by_tenant_and_time", "tenant_id", "created", "id"),
     Index("instances_of_server", "deleted", "compute_instance_id"),
 )
 
@@ -224,9 +243,9 @@ backups = _table(
     Index("backups_instance_id", "instance_id"),
     Index("backups_deleted", "deleted"),
     Index("backups_running", "instance_id", "deleted", "state"),  # ours: lists ask it for each instance
-    Index("backups_live", "deleted", "updated", "id"),
-    Index("backups_of_tenant", "deleted", "tenant_id", "updated", "id"),
-    Index("backups_of_instance", "deleted", "instance_id", "updated", "id"),
+    Index("backups_live", "deleted", "created", "id"),
+    Index("backups_of_tenant", "deleted", "tenant_id", "created", "id"),
+    Index("backups_of_instance", "deleted", "instance_id", "created", "id"),
     Index("backups_of_parent", "deleted", "parent_id", "id"),
 )
 
@@ -318,7 +337,7 @@ modules = _table(
     Column("md5", String(32), nullable=False),
     Column("created", DateTime, nullable=False),
     Column("updated", DateTime, nullable=False),
-    Column("deleted", Boolean, nullable=False, default=False),
+    Column("deleted", Flag, nullable=False, default=False),
     Column("deleted_at", DateTime),
     # Not effective while one of them is NULL, which deleted_at is for every live row: modules check it themselves.
     UniqueConstraint("type", "tenant_id", "datastore_id", "datastore_version_id", "name", "deleted_at",
@@ -332,7 +351,7 @@ instance_modules = _table(
     Column("md5", String(32), nullable=False),
     Column("created", DateTime, nullable=False),
     Column("updated", DateTime, nullable=False),
-    Column("deleted", Boolean, nullable=False, default=False),
+    Column("deleted", Flag, nullable=False, default=False),
     Column("deleted_at", DateTime),
     Index("instance_modules_of_instance", "deleted", "instance_id"),
     Index("instance_modules_of_module", "deleted", "module_id", "instance_id"),
