@@ -105,7 +105,7 @@ def new_database(request, conf):
     get_db_api().dispose()
 
 
-def _emptied(server, conf):
+def emptied(server, conf):
     """The database layer on a real server, with all tables and no rows."""
     api = get_db_api()
     api.dispose()
@@ -128,13 +128,13 @@ def db_each(request, conf):
     if request.param == "sqlite":
         yield request.getfixturevalue("db")
     else:
-        yield from _emptied(request.getfixturevalue(request.param), conf)
+        yield from emptied(request.getfixturevalue(request.param), conf)
 
 
 @pytest.fixture
 def db_on_mariadb(mariadb, conf):
     """Like ``db``, on MariaDB only."""
-    yield from _emptied(mariadb, conf)
+    yield from emptied(mariadb, conf)
 
 
 @pytest.fixture
