@@ -47,7 +47,9 @@ links = {"type": "array", "items": {
     "type": "object", "required": ["rel", "href"], "additionalProperties": False,
     "properties": {"rel": {"enum": ["self", "bookmark", "next"]}, "href": {"type": "string"}}}}
 # Query parameters of lists that come in pages.
-PAGE = {"limit": {"type": "integer", "minimum": 1}, "marker": string}
+PAGE = {"limit": {"type": "integer", "minimum": 1, "description": "Most items of the page."},
+        "marker": {**string, "description": "Id of the last item of the page before, as the link 'next' has it; for "
+                                            "users and databases the name. The item may be deleted by then."}}
 
 
 def or_null(schema):
