@@ -46,21 +46,20 @@ class DBDatastoreConfigurationParameter(models.Row):
 
 def find_datastore(session, id_or_name):
     """The datastore with that id, else with that name. Raises NotFound."""
-    for column in (DBDatastore.id, DBDatastore.name):
-        row = session.execute(sqlalchemy.select(DBDatastore).where(column == id_or_name)).scalars().first()
-        if row is not None:
-            return row
-    raise exception.NotFound(resource="datastore", id=id_or_name)
+    return _by_id_or_name(session, DBDatastore, id_or_name)
 
 
 def find_version(session, datastore, id_or_name):
     """The version of ``datastore`` (row) with that id, else with that name. Raises NotFound."""
-    for column in (DBDatastoreVersion.id, DBDatastoreVersion.name):
-        row = session.execute(sqlalchemy.select(DBDatastoreVersion).where(
-            DBDatastoreVersion.datastore_id == datastore.id, column == id_or_name)).scalars().first()
-        if row is not None:
-            return row
-    raise exception.NotFound(resource="datastore version", id=id_or_name)
+    return _by_id_or_name(session, DBDatastoreVersion, id_or_name, DBDatastoreVersion.datastore_id == datastore.id)
+
+
+def _by_id_or_name(session, row_class, id_or_name, *conditions):
+    rows = session.execute(sqlalchemy.select(row_class).where(
+        sqlalchemy.or_(row_class.id == id_or_name, row_class.name == id_or_name), *conditions)).scalars().all()
+    if not rows:
+        raise exception.NotFound(resource=row_class.label, id=id_or_name)
+    return min(rows, key=lambda row: row.id != id_or_name)
 
 
 def load_versions(session, datastore, only_active):
