@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from tests.functional.guestagent.conftest import end, make_guest
+from tests.functional.guestagent.conftest import end, make_guest, options
 from tests.functional.guestagent.test_backup import FULL, Backups, Machine, container, running_cloud  # noqa: F401
 from trove.guestagent.common import operating_system
 
@@ -17,6 +17,7 @@ _NOON = "SELECT CONVERT_TZ('2026-07-01 12:00:00', 'UTC', 'Europe/Berlin')"
 def machine(conf, direct, reports, engine, packaged_data):
     """A prepared server with a binary log."""
     guest = make_guest(engine)
+    options(conf, guest)
     guest.layout.template.symlink_to(packaged_data)
     machine = Machine(conf, guest)
     contents = guest.config_contents().replace("skip_log_bin", "")
