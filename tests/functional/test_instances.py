@@ -30,7 +30,7 @@ class TestDetail:
     """Row 3.1 GET /instances/detail."""
 
     def test_a_page_of_show_views(self, world, alice, bob):
-        mine = sorted((create_active(world, alice), create_active(world, alice)))
+        mine = [create_active(world, alice), create_active(world, alice)]
         create(bob)
         world.set(mine[0], slave_of_id=mine[1])
         with world.db.writer() as session:
