@@ -192,7 +192,7 @@ def raw(stage, method, path, headers):
                                               authenticated=False, raise_exc=False)
 
 
-@attack("token.victims-project-in-the-path", "token", "403, 401 or 404")
+@attack("token.victims-project-in-the-path", "token", "403, 401 or 404", ("tenant.refused",))
 def victims_project_in_the_path(stage):
     """Ask for the victim's project with the attacker's token, plainly and by dot segments."""
     attacker, victim, codes = stage.attacker.project, stage.victim.project, []

@@ -219,7 +219,8 @@ def lie(stage, segments, extra_headers=None, **report):
             codes.append(stage.http("POST", f"{url}?{given['POST']}", extra_headers)["status"])
     sums = [hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() for text in segments.values()]
     checksum = hashlib.md5("".join(sums).encode(), usedforsecurity=False).hexdigest()
-    fields = {"size": 0.1, "backup_type": "MariaBackup", "checksum": checksum, **report}
+    fields = {"size": 0.1, "backup_type": "MariaBackup", "checksum": checksum, "segments": len(segments),
+              "uploaded": sum(len(text.encode()) for text in segments.values()), **report}
     for state in ("BUILDING", "COMPLETED"):
         stage.send(stage.capture("update_backup", instance_id=stage.attacker.instance, backup_id=backup_id,
                                  state=state, **fields))
