@@ -170,8 +170,8 @@ def time_that_is_none(stage):
 def impossible_states(stage):
     """Report states that only the control plane gives, and some that do not exist."""
     states = ("deleted", "deleting", "new", "build pending", "no such state", 7, ["running"], None)
-    evidence = stage.send(*[stage.capture("heartbeat", instance_id=stage.attacker.instance, payload={
-        "service_status": state}) for state in states])
+    evidence = stage.send(*stage.captures("heartbeat", *[
+        {"instance_id": stage.attacker.instance, "payload": {"service_status": state}} for state in states]))
     return f"{evidence}; {conductor_works(stage)}"
 
 
@@ -179,12 +179,13 @@ def impossible_states(stage):
 def wrong_shapes(stage):
     """Report with payloads, versions, spans and replication states of the wrong types."""
     own = stage.attacker.instance
-    messages = [stage.capture("heartbeat", instance_id=own, payload=payload) for payload in (
+    messages = stage.captures("heartbeat", *[{"instance_id": own, "payload": payload} for payload in (
         [], "text", 5, {"agent_version": {"a": 1}}, {"replication": "none"}, {"replication": {"lag": "x" * 2000}},
-        {"agent_version": "9" * 5000})]
-    messages += [stage.capture("report_spans", instance_id=own, spans=spans) for spans in ("x", 3, {"a": 1}, [[1]])]
-    messages += [stage.capture("update_backup", instance_id=own, backup_id=each, state=["COMPLETED"])
-                 for each in (5, None, {"id": 1}, "x" * 3000)]
+        {"agent_version": "9" * 5000})])
+    messages += stage.captures("report_spans", *[{"instance_id": own, "spans": spans}
+                                                 for spans in ("x", 3, {"a": 1}, [[1]])])
+    messages += stage.captures("update_backup", *[{"instance_id": own, "backup_id": each, "state": ["COMPLETED"]}
+                                                  for each in (5, None, {"id": 1}, "x" * 3000)])
     return f"{stage.send(*messages)}; {conductor_works(stage)}"
 
 
@@ -193,8 +194,8 @@ def ids_that_are_none(stage):
     """Report for instances whose ids are no texts, empty, a wildcard or SQL."""
     wrong = ("", "*", "%", f"{stage.victim.instance}' OR '1'='1", f"{stage.victim.instance.upper()}", 0, None,
              [stage.victim.instance])
-    return stage.send(*[stage.capture("heartbeat", instance_id=each, payload={"service_status": "crashed"})
-                        for each in wrong])
+    return stage.send(*stage.captures("heartbeat", *[
+        {"instance_id": each, "payload": {"service_status": "crashed"}} for each in wrong]))
 
 
 @attack("report.log-line-in-id", "log", "escaped in the log", (*FORGED, *MALFORMED))
@@ -534,7 +535,8 @@ def command_replayed(stage):
     message = stage.loot.get("command") or database_command(stage, name)
     own = f"guestagent.{stage.attacker.instance}"
     first = stage.send(message.altered(exchange="", key=own))
-    done = processes.wait(lambda: server_has(stage, stage.attacker, name), 8, 0.5)
+    done = not first.startswith("refused") and processes.wait(
+        lambda: server_has(stage, stage.attacker, name), 8, 0.5)
     stage.say_in_guest(stage.attacker, ["mariadb", "-e", f"DROP DATABASE IF EXISTS {name}"])
     evidence = stage.send(message.altered(content={}, exchange="", key=own), message.altered(exchange="", key=own))
     time.sleep(2)

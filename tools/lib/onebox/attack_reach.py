@@ -11,7 +11,7 @@ attack = register(ATTACKS)
 
 def refused_http(stage, requests):
     """Send requests ({"method", "url", ...}), none of which may succeed; return the codes."""
-    answers = [stage.http(**request) for request in requests]
+    answers = stage.http_all(requests)
     for request, answer in zip(requests, answers, strict=True):
         if 200 <= answer["status"] < 300:
             raise Broken(f"{request['method']} {request['url']} -> {answer['status']} {answer['body'][:150]}")

@@ -181,10 +181,15 @@ class Stage:
 
     def ask(self, move):
         """Return the value of one move that must succeed."""
-        [result] = self.moves(move)
-        if "ok" not in result:
-            raise SetupError(f"The intruder could not do {move['do']}: {result['refused']}")
-        return result["ok"]
+        return self.ask_all(move)[0]
+
+    def ask_all(self, *moves):
+        """Return the values of moves that must all succeed."""
+        results = self.moves(*moves)
+        for move, result in zip(moves, results, strict=True):
+            if "ok" not in result:
+                raise SetupError(f"The intruder could not do {move['do']}: {result['refused']}")
+        return [result["ok"] for result in results]
 
     def must_refuse(self, *moves, what="it was allowed"):
         """Carry out moves, each of which must be refused; return the first refusal."""
@@ -198,6 +203,11 @@ class Stage:
         """Return a report as the guest's own code makes it, as a Message."""
         return Message(self.ask({"do": "report", "method": method, "args": args, "key": key, "sent": sent,
                                  "context": context}))
+
+    def captures(self, method, *several):
+        """Return reports as ``capture`` does, for as many dicts of arguments, in one go."""
+        return [Message(raw) for raw in self.ask_all(*[
+            {"do": "report", "method": method, "args": args} for args in several])]
 
     def send(self, *messages, times=1):
         """Publish messages; return "refused by the broker: ..." or "taken by the broker"."""
@@ -235,8 +245,12 @@ class Stage:
 
     def http(self, method, url, headers=None, body=""):
         """Send a request of the intruder's; return the answer as a dict, or {"status": 0, "body": refusal}."""
-        [result] = self.moves({"do": "http", "method": method, "url": url, "headers": headers, "body": body})
-        return result.get("ok") or {"status": 0, "body": result["refused"], "headers": {}}
+        return self.http_all([{"method": method, "url": url, "headers": headers, "body": body}])[0]
+
+    def http_all(self, requests):
+        """Send several requests of the intruder's in one go, dicts of ``http``'s arguments; return their answers."""
+        return [result.get("ok") or {"status": 0, "body": result["refused"], "headers": {}}
+                for result in self.moves(*[{"do": "http", **request} for request in requests])]
 
     def endpoint(self, kind):
         """Return scheme, host and port of a service of the cloud, such as http://10.64.0.1:8770."""

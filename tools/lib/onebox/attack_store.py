@@ -24,7 +24,7 @@ def storage(stage):
     even the backup's own segment can be written.
     """
     if "storage" not in stage.loot:
-        message, answer = stage.take_commands(lambda: take_backup(stage), "backup_info", acknowledge=True)
+        message, answer = backup_command(stage, acknowledge=True)
         given = message.find(lambda value: "url" in value and "PUT" in value)
         given = stage.loot["storage"] = {**given, "id": answer.json()["backup"]["id"]}
         # A backup that nothing is heard of is asked for again.
@@ -52,6 +52,15 @@ def take_backup(stage, **more):
         "instance": stage.attacker.instance, "name": "attackers", **more}})
 
 
+def backup_command(stage, acknowledge):
+    """Take the command for a new backup as ``Stage.take_commands`` does; return the Message and the answer.
+
+    The backup before is ended first: while the intruder waits for the command it does nothing else.
+    """
+    finish(stage)
+    return stage.take_commands(lambda: take_backup(stage), "backup_info", acknowledge)
+
+
 def places(stage):
     """Return the paths of the neighbour's objects below the account."""
     return sorted(stage.objects(stage.things["backup"]))
@@ -65,15 +74,14 @@ def root(given):
 def tries(stage, given, method, urls, headers=None, body=JUNK, query=None):
     """Send requests, none of which may succeed, with each signature of a grant or with ``query``; return the codes."""
     signatures = [query] if query else [given[name] for name in ("GET", "PUT", "POST") if name in given]
-    codes = set()
-    for url in urls:
-        for signature in signatures:
-            joined = f"{url}{'&' if '?' in url else '?'}{signature}"
-            answer = stage.http(method, joined, headers, body if method in ("PUT", "POST") else "")
-            codes.add(answer["status"])
-            if 200 <= answer["status"] < 300:
-                raise Broken(f"{method} {urlsplit(url).path} with a guest's signature -> {answer['status']} "
-                             f"{answer['body'][:120]}")
+    requests = [{"method": method, "url": f"{url}{'&' if '?' in url else '?'}{signature}", "headers": headers,
+                 "body": body if method in ("PUT", "POST") else ""} for url in urls for signature in signatures]
+    answers = stage.http_all(requests)
+    for request, answer in zip(requests, answers, strict=True):
+        if 200 <= answer["status"] < 300:
+            raise Broken(f"{method} {urlsplit(request['url']).path} with a guest's signature -> {answer['status']} "
+                         f"{answer['body'][:120]}")
+    codes = {answer["status"] for answer in answers}
     return f"answers {sorted(codes)}"
 
 
@@ -173,7 +181,7 @@ def wrong_signatures(stage):
 @attack("store.own-backup-after-completion", "url", "401, or found when it is restored", long=True)
 def own_backup_after_completion(stage):
     """Replace a segment of the own backup after it was completed: it must not be restored as if nothing had been."""
-    message, answer = stage.take_commands(lambda: take_backup(stage), "backup_info", acknowledge=False)
+    message, answer = backup_command(stage, acknowledge=False)
     given = {**message.find(lambda value: "url" in value and "PUT" in value), "id": answer.json()["backup"]["id"]}
     if stage.wait_backup(stage.attacker, given["id"], ENDED)["status"] != "COMPLETED":
         raise Weak("an ordinary backup was not completed")
@@ -208,7 +216,7 @@ def lie(stage, segments, extra_headers=None, **report):
     segments: {name after the id: text}; report: fields of update_backup beside state and checksum. Returns the view of
     the backup at its end and how it was answered.
     """
-    message, answer = stage.take_commands(lambda: take_backup(stage), "backup_info", acknowledge=True)
+    message, answer = backup_command(stage, acknowledge=True)
     given = message.find(lambda value: "url" in value and "PUT" in value)
     backup_id = answer.json()["backup"]["id"]
     codes = []
@@ -353,7 +361,7 @@ def parent_of_the_neighbour(stage):
 @attack("store.key-of-the-neighbour", "url", "not in the command", long=True)
 def key_of_the_neighbour(stage):
     """Look in the command for a backup for keys and places of the neighbour."""
-    message, answer = stage.take_commands(lambda: take_backup(stage), "backup_info", acknowledge=False)
+    message, answer = backup_command(stage, acknowledge=False)
     text = base64.b64decode(message.raw["body"]).decode()
     stage.wait_backup(stage.attacker, answer.json()["backup"]["id"], ENDED)
     for word in (stage.victim.instance, stage.victim.project, stage.things["backup"]):

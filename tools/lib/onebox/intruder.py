@@ -67,9 +67,10 @@ class Bus:
         return self._connection.channel()
 
     def close(self):
-        """Close the connection of an ask."""
+        """Close the connections of an ask."""
         connection, self._connection = self._connection, None
         _close(connection)
+        self.rpc.cleanup()
 
     def capture(self, method, args, sent=None, key=None, context=None):
         """Return the message that the agent's own code would send for a report; send nothing.
@@ -97,7 +98,6 @@ class Bus:
         finally:
             self.producer._publish = publish
             self.conf.clear_override("guest_key")
-            self.rpc.cleanup()
         for message in caught:
             message["exchange"] = getattr(message["exchange"], "name", message["exchange"])
         return caught[0]
