@@ -244,7 +244,7 @@ def programs(node, db, conf, tmp_path):
         conf.set_override(name, value, group="guest_bus")
     with bus.Broker() as broker:
         broker.put(f"users/guest-{INSTANCE}", {"password": "pw", "tags": ""})
-        bus.furnish(broker, INSTANCE)
+        bus.furnish(broker, INSTANCE, bus.user(INSTANCE))
     with db.writer() as session:
         session.add(DBDatastore(id="d", name="mysql"))
         session.flush()

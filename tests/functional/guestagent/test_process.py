@@ -44,7 +44,7 @@ def node():
 
 
 @pytest.fixture
-def control_plane(node, conf):
+def control_plane(node, db, conf):
     """This process as one of the control plane, which makes what the guest may use."""
     use_broker(conf, node)
     conf.set_override("agent_call_low_timeout", 2)
