@@ -31,6 +31,7 @@ class TestDetail:
 
     def test_a_page_of_show_views(self, world, alice, bob):
         mine = [create_active(world, alice), create_active(world, alice)]
+        world.set(mine[0], created=utcnow() - datetime.timedelta(seconds=1))
         create(bob)
         world.set(mine[0], slave_of_id=mine[1])
         with world.db.writer() as session:
