@@ -32,6 +32,8 @@ _METADATA = {"lsn": re.compile(r"[0-9]{1,20}"), "compression": re.compile("|".jo
 # Names of manifests that earlier releases made: words behind dots.
 _OLD_EXTENSION = re.compile(r"(\.[a-z0-9_]{1,20}){0,4}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+# The most segments in a row that can be missing in the middle of an upload: the agent sends two at the same time.
+_GAP = 4
 # The most segments of one backup: what a dynamic large object shows.
 MAX_SEGMENTS = object_store.PAGE
 
@@ -82,6 +84,16 @@ def place(backup_id, location=None):
     raise object_store.PathRefused(name=shown, reason=f"it is not the location of backup {backup_id}")
 
 
+def manifest_of(row):
+    """Return the name of the manifest of a backup (row), None when it has none or a location that is not ours."""
+    if row is None or not row.location:
+        return None
+    try:
+        return place(row.id, row.location).manifest
+    except object_store.PathRefused:
+        return None
+
+
 def _uuid(text):
     if not isinstance(text, str) or not _UUID.fullmatch(text):
         shown = security.printable(repr(text))
@@ -118,9 +130,13 @@ def check_service():
 
 
 def make(backup_id):
-    """Make the container of a backup, or let the one that is there accept signatures for writing, and no others."""
-    object_store.service_account().put_container(
-        own_container(backup_id), crypto.container_headers(crypto.container_keys(backup_id, "write")))
+    """Make the container of a backup, or let the one that is there accept signatures for writing, and no others.
+
+    Raises object_store.Unfit when the object store cannot keep backups.
+    """
+    account = object_store.service_account()
+    account.check()
+    account.put_container(own_container(backup_id), crypto.container_headers(crypto.container_keys(backup_id, "write")))
 
 
 def open_for_reading(where):
@@ -204,17 +220,30 @@ def guest_metadata(where):
                              f"{security.printable(value, 40)}, which no agent writes")
     if "compression" not in found:
         raise ValueError("its first segment does not say how the backup is compressed; the agent may be of an earlier "
-                         "release")
+                         "release, or a proxy of the object store may remove headers X-Object-Meta-*")
     return found
 
 
 def write_manifest(where, metadata):
-    """Make the manifest at a Place. metadata: {name: text}. Returns (its location, the ETag that Swift gives it)."""
-    headers = {f"X-Object-Meta-{key.replace('_', '-')}": str(value) for key, value in metadata.items()}
+    """Make the manifest at a Place. metadata: {name: text}. Returns (its location, the ETag that Swift gives it).
+
+    The ETag is another than the checksum while the listing of the container lags. Raises object_store.Unfit when the
+    object store does not keep all the metadata: a proxy may remove them.
+    """
+    metadata = {key: str(value) for key, value in metadata.items()}
+    headers = {f"X-Object-Meta-{key.replace('_', '-')}": value for key, value in metadata.items()}
     headers["X-Object-Manifest"] = object_store.path(where.container, where.prefix)
     account = object_store.service_account()
     account.put(where.container, where.manifest, headers)
-    return f"{account.url()}/{object_store.path(where.container, where.manifest)}", manifest(where)[0]
+    found = account.head(where.container, where.manifest)
+    if found.plain:
+        raise object_store.Unfit(reason="it does not keep the header X-Object-Manifest; its operator must let that "
+                                        "pass through every proxy, and have the filter dlo in the pipeline of Swift's")
+    lost = sorted(key for key, value in metadata.items() if found.metadata.get(key) != value)
+    if lost:
+        raise object_store.Unfit(reason=f"it does not keep the metadata {', '.join(lost)} of an object; its operator "
+                                        "must let headers X-Object-Meta-* pass through every proxy")
+    return f"{account.url()}/{object_store.path(where.container, where.manifest)}", found.hash
 
 
 def manifest(where):
@@ -232,6 +261,8 @@ def check(backup):
     where = place(backup.id, backup.location)
     try:
         etag, _ = manifest(where)
+        if CONF.verify_swift_checksum_on_restore and etag != backup.checksum and backup.segments:
+            etag = checksum(segments(where, backup.segments))  # a manifest lacks segments while the listing lags
     except Exception as error:
         if remote.is_missing(error):
             raise exception.NotFound(resource="backup file", id=where.manifest) from error
@@ -243,28 +274,50 @@ def check(backup):
                                  f"backup was {backup.checksum}.")
 
 
-def delete(backup_id, end):
+def delete(backup_id, end, segments=0, manifest=None, done=0):
     """Delete all objects of a backup and its container. What a guest still sends is refused from then on.
 
-    end: time (``time.monotonic``) after which no further request is begun. Returns whether all is gone.
+    Listings lag, so segments and manifest are deleted under their computed names, and only what else is there is
+    looked for in the listing.
+
+    end: time (``time.monotonic``) after which no further request is begun; segments: how many the guest reported;
+    manifest: name of the manifest, if there may be one; done: what an earlier call returned. Returns None when all is
+    gone, or the number of segments that are.
     """
-    account, container = object_store.service_account(), own_container(backup_id)
+    account, where = object_store.service_account(), Place(backup_id, own_container(backup_id))
     try:
         # First of all, so that what is deleted is not written again meanwhile.
-        account.post_container(container, crypto.container_headers([]))
-        if not _empty(account, Place(backup_id, container), end):
-            return False
-        account.delete_container(container)
+        account.post_container(where.container, crypto.container_headers([]))
+        if manifest and not done:
+            account.delete(where.container, manifest)  # the backup is as good as gone with it
+        done, ended = _delete_segments(account, where, segments, done, end)
+        if not ended or not _empty(account, where, end):
+            return done
+        account.delete_container(where.container)
     except object_store.Error as error:
-        if remote.is_conflict(error):  # a request that was under way has written one more
-            return False
+        if remote.is_conflict(error):  # a request that was under way has written one more, or the listing lags
+            return done
         if not remote.is_missing(error):
             raise
-    return _empty(account, Place(backup_id, CONF.backup_swift_container, own=False), end)
+    return None if _empty(account, Place(backup_id, CONF.backup_swift_container, own=False), end) else done
+
+
+def _delete_segments(account, where, count, done, end):
+    """Delete segments from number ``done`` on: ``count`` of them, and those that a guest sent beyond, which may have
+    gaps of _GAP. Returns (number of those that are gone, whether all are).
+    """
+    missing, number = 0, done
+    while number < count or missing < _GAP:
+        if number >= MAX_SEGMENTS or time.monotonic() > end:
+            return done, number >= MAX_SEGMENTS
+        missing = 0 if account.delete(where.container, where.segment(number)) else missing + 1
+        number += 1
+        done = number if number < count or not missing else done
+    return done, True
 
 
 def _empty(account, where, end):
-    """Delete the objects of a backup at a Place; returns whether all are gone."""
+    """Delete the objects of a backup that are listed at a Place; returns whether none is listed any more."""
     names = re.compile(rf"{re.escape(where.backup_id)}(_[0-9]{{8}}|{_OLD_EXTENSION.pattern})")
     while True:
         try:
@@ -280,15 +333,16 @@ def _empty(account, where, end):
                                             f"{where.container} have names that no agent gives, such as {odd[0]!r}")
         if not ours and not (odd and where.own):
             return True
+        deleted = 0
         # The manifest first: the backup is as good as gone with it.
         for name in sorted(ours, key=lambda name: name.startswith(where.prefix)):
             if time.monotonic() > end:
                 return False
-            account.delete(where.container, name)
+            deleted += account.delete(where.container, name)
         if odd and where.own:
-            account.purge(where.container, odd[:1000])
-        if time.monotonic() > end:
-            return False
+            deleted += account.purge(where.container, odd[:1000])
+        if not deleted or time.monotonic() > end:
+            return False  # a listing that still shows what is gone needs time
 
 
 def containers(marker=""):
@@ -296,6 +350,6 @@ def containers(marker=""):
     None.
     """
     prefix = f"{CONF.backup_swift_container}_"
-    found = object_store.service_account().containers(prefix, marker)
+    found, more = object_store.service_account().containers(prefix, marker)
     ids = [name[len(prefix):] for name in found if _UUID.fullmatch(name, len(prefix))]
-    return ids, found[-1] if len(found) == object_store.PAGE else None
+    return ids, found[-1] if more else None

@@ -15,6 +15,8 @@ from trove.common.strategies import strategy
 
 LOG = logging.getLogger(__name__)
 
+# Statuses below 500 of what may succeed later; 498 is how Swift says that there were too many requests.
+_PASSING = (408, 429, 498)
 _lock = threading.RLock()
 _made = {}
 
@@ -244,7 +246,7 @@ def is_passing(error):
         seen.add(id(error))
         status = http_status(error)
         if status is not None and status > 0:
-            return status >= 500 or status in (408, 429)
+            return status >= 500 or status in _PASSING
         if isinstance(error, (keystone.ConnectionError, requests.ConnectionError, requests.Timeout, exc.DBAPIError,
                               rpc.DeliveryFailure, exception.ServiceUnavailable)):
             return True

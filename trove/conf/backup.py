@@ -21,8 +21,9 @@ control_opts = [
                help="Seconds for one backup; a guest may write to the object store for so long."),
     cfg.StrOpt("guest_log_container_name", default="database_logs",
                help="Container of published logs, in the account of the tenant; it is made if it is missing."),
-    cfg.IntOpt("object_store_time_out", default=600,
-               help="Seconds until the object store must have written, checked or deleted the objects of a backup."),
+    cfg.IntOpt("object_store_time_out", default=1800,
+               help="Seconds until the object store must have written, checked or deleted the objects of a backup. An "
+                    "object store that is away, or whose listings lag, is asked again for so long."),
     cfg.FloatOpt("backup_audit_interval", default=3600.0, min=1,
                  help="Seconds between two looks of a task manager for containers of backups that failed or were "
                       "deleted: what came late or could not be deleted then is deleted."),
@@ -42,8 +43,10 @@ guest_opts = [
     cfg.IntOpt("backup_segment_max_size", default=16 * 1024 * 1024, min=1024 * 1024,
                help="Bytes of one object in the store. Three segments are held in memory; an object store lists at "
                     "most 10000 of them, which limits a compressed backup to 156 GB with the default."),
-    cfg.IntOpt("backup_request_retries", default=4, min=0,
-               help="How often the agent repeats a request to the object store that failed in passing."),
+    cfg.IntOpt("backup_request_patience", default=900, min=0,
+               help="Seconds for which the agent repeats a request to the object store that failed in passing; they "
+                    "begin again with each byte that a restore reads. A signature that is refused is also tried for "
+                    "so long, at most until its end. With 0 nothing is repeated."),
     cfg.IntOpt("backup_request_timeout", default=60, min=1,
                help="Seconds of silence after which a request of the agent to the object store has failed."),
     cfg.IntOpt("backup_prepare_timeout", default=7200, min=1,

@@ -167,13 +167,14 @@ def _publish(log, progress, storage, save):
             content = file.read(stop - progress.offset)
             swift.put(storage, storage["prefix"] + name, content, {
                 "Content-Type": "text/plain", "X-Object-Meta-Lines": str(len(content.splitlines())),
-                "X-Delete-After": str(CONF.guest_log_expiry)})
+                "X-Delete-After": str(CONF.guest_log_expiry)}, patience=max(0, end - time.monotonic()))
             progress.published += len(content)
             progress.offset, progress.sending = progress.offset + len(content), None
             save()
     meta = {"log": log.name, "type": log.kind, "published": progress.published, "offset": progress.offset}
     swift.put(storage, f"{storage['prefix'].rstrip('/')}_metafile", json.dumps(meta).encode(),
-              {"Content-Type": "application/json", "X-Delete-After": str(CONF.guest_log_expiry)})
+              {"Content-Type": "application/json", "X-Delete-After": str(CONF.guest_log_expiry)},
+              patience=max(0, end - time.monotonic()))
 
 
 def _piece(file, start, end):

@@ -83,10 +83,12 @@ def look_at_backups():
             batch = ids[start:start + _BATCH]
             doomed, known = _ended_backups(batch)
             unknown += [backup_id for backup_id in batch if backup_id not in known]
-            for backup_id in doomed:
+            for row in doomed:
                 LOG.warning("backup %s: it has failed or was deleted, but its container is there, and is deleted",
-                            backup_id)
-                if not store.delete(backup_id, end):
+                            row.id)
+                # One that a lagging listing keeps is left for a later look.
+                store.delete(row.id, end, segments=row.segments or 0, manifest=store.manifest_of(row))
+                if time.monotonic() > end:
                     return
     if unknown:
         LOG.warning("%d containers of backups belong to no backup in the database, and are left: the first is that of "
@@ -94,14 +96,13 @@ def look_at_backups():
 
 
 def _ended_backups(ids):
-    """Return (ids of those whose objects are to go and that no operation works on, ids that the database knows)."""
+    """Return (rows of those whose objects are to go and that no operation works on, ids that the database knows)."""
     with get_db_api().reader() as session:
-        rows = session.execute(sqlalchemy.select(
-            backup_models.DBBackup.id, backup_models.DBBackup.deleted, backup_models.DBBackup.state).where(
-            backup_models.DBBackup.id.in_(ids))).all()
+        rows = session.execute(sqlalchemy.select(backup_models.DBBackup).where(
+            backup_models.DBBackup.id.in_(ids))).scalars().all()
         # Neither state is ever left again, so only operations that clean up, or use a snapshot, can be at work.
-        ended = [row.id for row in rows if row.deleted or row.state == backup_models.FAILED]
-        return ([backup_id for backup_id in ended if not operations.live_for(session, "backup", backup_id)],
+        ended = [row for row in rows if row.deleted or row.state == backup_models.FAILED]
+        return ([row for row in ended if not operations.live_for(session, "backup", row.id)],
                 {row.id for row in rows})
 
 

@@ -327,7 +327,7 @@ def refused(machine, reports, *chain):
 
 
 def test_every_corruption_is_named_and_nothing_is_started(source, machines, backups, reports, conf):
-    conf.set_override("backup_request_retries", 0)
+    conf.set_override("backup_request_patience", 0)
     full = backups.take(source)
     name = f"{full['id']}_00000000"
     target = machines()
@@ -391,7 +391,7 @@ def test_a_report_that_the_bus_does_not_take_is_sent_later(source, backups, repo
 
 @only_mariadb
 def test_what_goes_wrong_is_reported_with_its_cause(source, backups, reports, conf):
-    conf.set_override("backup_request_retries", 0)
+    conf.set_override("backup_request_patience", 0)
     assert "lsn" in backups.take(source, "MariaBackupIncremental", None)["note"]
     plain = backups.take(source, "MariaBackup", key=None)
     assert "note" not in plain

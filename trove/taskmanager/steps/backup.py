@@ -5,7 +5,7 @@ import time
 from oslo_log import log as logging
 
 from trove.backup import models, store
-from trove.common import crypto, exception, remote, security
+from trove.common import crypto, exception, object_store, remote, security
 from trove.common.cfg import CONF
 from trove.instance import loading
 from trove.operation.models import Operation
@@ -24,7 +24,22 @@ def prepare_store(work):
 
 def delete_objects(work):
     """Delete the container of the backup with all objects, and so end the guest's right to write there."""
-    return None if store.delete(work.resource_id, time.monotonic() + _SLICE) else Again(0)
+    return _delete(work, work.resource_id, work.data.get("manifest"))
+
+
+def _delete(work, backup_id, manifest=None):
+    """Delete the objects of one backup; returns None, or Again. manifest: name of the manifest if the row has none."""
+    with work.reading() as session:
+        row = session.get(models.DBBackup, backup_id)
+    before = work.data.get("deleted", {}).get(backup_id, 0)
+    done = store.delete(backup_id, time.monotonic() + _SLICE, manifest=store.manifest_of(row) or manifest, done=before,
+                        segments=row.segments or 0 if row else 0)
+    if done is None:
+        return None
+    if done == before:
+        return work.again()
+    work.note(deleted={backup_id: done})
+    return Again(0)
 
 
 def send(work):
@@ -149,10 +164,13 @@ def write_manifest(work):
                     segments=row.segments)
     if parent is not None:
         metadata.update(parent_location=parent.location, parent_checksum=parent.checksum)
+    work.note(manifest=name)  # taking it back deletes it under this name
     location, etag = store.write_manifest(dataclasses.replace(where, manifest=name), metadata)
     if etag != row.checksum:
-        raise exception.CloudError(reason=f"the object store gives the backup the checksum {etag}, the guest sent "
-                                          f"{row.checksum}.")
+        # The segments were checked one by one, but a manifest shows those that are listed.
+        raise object_store.Error(
+            f"The manifest of the backup shows the checksum {etag} instead of {row.checksum}. The listing of its "
+            "container lags; if this stays so, the proxy of the object store may lack the filter dlo.", http_status=503)
     work.note(location=location)
 
 
@@ -174,7 +192,7 @@ def restore_info(rows):
 def _link(row):
     where = store.place(row.id, row.location)
     try:
-        etag, metadata = store.manifest(where)
+        _, metadata = store.manifest(where)
     except Exception as error:
         if remote.is_missing(error):
             raise exception.CloudError(reason=f"the manifest {where.manifest} of backup {row.id} is missing in the "
@@ -184,7 +202,7 @@ def _link(row):
         found = store.segments(where, _count(row, metadata))
     except exception.NotFound as error:
         raise exception.CloudError(reason=f"backup {row.id}: {error}") from error
-    if etag != row.checksum or store.checksum(found) != row.checksum:
+    if store.checksum(found) != row.checksum:
         raise exception.CloudError(reason=f"the segments of backup {row.id} in the object store have changed: their "
                                           f"checksum is {store.checksum(found)}, that of the backup was "
                                           f"{row.checksum}.")
@@ -207,13 +225,13 @@ def _count(row, metadata):
 
 def delete_chain(work):
     """Delete the containers of the backup and of all increments on it, children first."""
-    end = time.monotonic() + _SLICE
     gone = set(work.data.get("gone", ()))
     for backup_id in work.args["ids"]:
         if backup_id in gone:
             continue
-        if not store.delete(backup_id, end):
-            return Again(0)
+        again = _delete(work, backup_id)
+        if again is not None:
+            return again
         gone.add(backup_id)
         work.note(gone=sorted(gone))
     return None

@@ -6,6 +6,7 @@ import threading
 import time
 
 from minicloud.api.jobs import Jobs
+from minicloud.api.swift_weather import Weather
 from minicloud.api.tokens import Tokens
 from minicloud.config import Config
 from minicloud.host.client import HostError
@@ -57,3 +58,5 @@ class Cloud:
         self.jobs = Jobs(self.store)
         self.tokens = Tokens(self.store, self.config.base_url)
         self.guests = Guests(self.host)
+        self.weather = Weather()
+        self.objects = None  # of object_store.py

@@ -2,6 +2,7 @@
 
 import time
 import urllib.parse
+import uuid
 from email.utils import formatdate
 
 from minicloud.api import swift_http, temp_url
@@ -11,7 +12,7 @@ from minicloud.api.web import READ_METHODS, Fault, Response, Service, reply
 
 INFO = {
     "swift": {
-        "version": "2.30.0",
+        "version": "2.38.3",
         "max_file_size": MAX_OBJECT_BYTES,
         "container_listing_limit": LISTING_LIMIT,
         "account_listing_limit": LISTING_LIMIT,
@@ -24,7 +25,6 @@ INFO = {
         "policies": [{"name": "Policy-0", "default": True}],
     },
     "slo": {"max_manifest_segments": 1000, "max_manifest_size": 8388608, "min_segment_size": 1},
-    "dlo": {"max_segments": LISTING_LIMIT},
     "tempurl": {
         "methods": list(temp_url.METHODS),
         "incoming_remove_headers": ["x-timestamp"],
@@ -49,6 +49,8 @@ class ObjectStore(Service):
         super().__init__(cloud)
         self.objects = Objects(cloud.store, cloud.config.state_dir / "objects")
         self.objects.clean()
+        self.objects.lists = cloud.weather.lists
+        cloud.objects = self.objects
         # The table of contents: what follows the account decides, then the method.
         self._account = {
             "GET": self.list_containers,
@@ -75,11 +77,17 @@ class ObjectStore(Service):
 
     def dispatch(self, request, path):
         """Names may hold anything, so the path is split here and not by routing rules."""
+        weather = self.cloud.weather
         if path == "/info":
-            return reply(INFO)
+            if "info" in weather.without:
+                raise Fault(403, _REASONS[403])
+            if "proxy" in weather.away:
+                weather.check(request, None, None)
+            return reply({name: value for name, value in INFO.items() if name not in weather.without})
         version, account, container, name = swift_http.split(request, path, self.prefix)
         if version != "v1" or not account:
             raise Fault(404, _REASONS[404])
+        weather.check(request, container, name)
         table = self._object if name else self._container if container else self._account
         if request.method not in table:
             raise Fault(
@@ -94,12 +102,8 @@ class ObjectStore(Service):
         headers = (self.objects.container(account, container) or {}) if container else {}
         if name and temp_url.is_signed(request):
             known = (self.store.find("swift_account", account) or {"headers": {}})["headers"]
-            own = temp_url.keys("container", headers)
-            keys = own + temp_url.keys("account", known)
-            key = temp_url.check(request, f"/v1/{account}/{container}/{name}", name, keys)
-            source = swift_http.unquote_path(request.headers.get("X-Copy-From", "")).partition("/")[0]
-            if source and key in own and source != container:
-                raise Fault(401, _REASONS[401])
+            keys = temp_url.keys("container", headers) + temp_url.keys("account", known)
+            temp_url.check(request, f"/v1/{account}/{container}/{name}", name, keys)
             return
         reading = request.method in READ_METHODS
         access = headers.get("x-container-read" if reading else "x-container-write", "")
@@ -177,7 +181,7 @@ class ObjectStore(Service):
 
     def bulk_delete(self, request, account):
         """Delete the objects (and empty containers) that the body names, one per line."""
-        if "bulk-delete" not in request.args:
+        if "bulk-delete" not in request.args or "bulk_delete" in self.cloud.weather.without:
             raise Fault(403, _REASONS[403])
         answer = {
             "Response Status": "200 OK",
@@ -192,6 +196,7 @@ class ObjectStore(Service):
             if not container:
                 continue
             try:
+                self.cloud.weather.check(request, container, name)
                 if name:
                     found = self.objects.find(account, container, name)
                     gone = found is not None and self.objects.delete(found)
@@ -269,6 +274,12 @@ class ObjectStore(Service):
             raise Fault(404, _REASONS[404])
         return found
 
+    def _object_headers(self, request):
+        headers = swift_http.object_headers(request)
+        if self.cloud.weather.strips:
+            return {key: value for key, value in headers.items() if not key.startswith("x-object-meta-")}
+        return headers
+
     def get(self, request, account, container, name):
         """GET and HEAD: whole, one range of it, or with ``multipart-manifest=get`` the manifest itself."""
         found = self._find(account, container, name)
@@ -282,6 +293,8 @@ class ObjectStore(Service):
             "Last-Modified": formatdate(found.modified, usegmt=True),
             "X-Timestamp": f"{found.modified:.5f}",
         }
+        if temp_url.is_signed(request):
+            headers = {key: value for key, value in headers.items() if swift_http.is_shown(key)}
         if found.delete_at:
             headers["X-Delete-At"] = str(int(found.delete_at))
         if manifest and found.is_static_manifest:
@@ -290,7 +303,10 @@ class ObjectStore(Service):
             raise Fault(412, "A precondition for this request was not met.")
         if swift_http.matches(request.headers.get("If-None-Match"), etag, absent=False):
             return Response(status=304, headers=headers)
-        span = swift_http.parse_range(request.headers.get("Range"), size)
+        spans = swift_http.parse_ranges(request.headers.get("Range"), size)
+        if len(spans) > 1:
+            return self._several(found, spans, size, headers)
+        span = spans[0] if spans else None
         first, last = span or (0, size - 1)
         if span:
             headers["Content-Range"] = f"bytes {first}-{last}/{size}"
@@ -303,6 +319,19 @@ class ObjectStore(Service):
         response = Response(body, status=206 if span else 200, headers=headers, direct_passthrough=True)
         response.content_length = last - first + 1
         return response
+
+    def _several(self, found, spans, size, headers):
+        """206 with several ranges, each in a part of its own."""
+        boundary = uuid.uuid4().hex
+        parts = [
+            f"--{boundary}\r\nContent-Type: {found.content_type}\r\n"
+            f"Content-Range: bytes {first}-{last}/{size}\r\n\r\n".encode()
+            + b"".join(self.objects.stream(found, first, last))
+            + b"\r\n"
+            for first, last in spans
+        ]
+        headers["Content-Type"] = f"multipart/byteranges;boundary={boundary}"
+        return Response(b"".join([*parts, f"--{boundary}--".encode()]), status=206, headers=headers)
 
     def put(self, request, account, container, name):
         """201 with the ETag; 422 when the bytes are not those that the client announced."""
@@ -319,7 +348,7 @@ class ObjectStore(Service):
             raise Fault(411, "Missing Content-Length header.")
         if (request.content_length or 0) > MAX_OBJECT_BYTES:
             raise Fault(413, "The body of your request was too large for this server.")
-        headers, delete_at = swift_http.object_headers(request), swift_http.delete_at(request)
+        headers, delete_at = self._object_headers(request), swift_http.delete_at(request)
         if headers.get("x-object-manifest") and "/" not in headers["x-object-manifest"].strip("/"):
             raise Fault(400, "X-Object-Manifest must be in the format container/prefix")
         static = request.args.get("multipart-manifest") == "put"
@@ -329,7 +358,7 @@ class ObjectStore(Service):
             read, length = swift_http.once(manifest), None
             headers["x-static-large-object"] = "True"
         file, size, md5 = self.objects.write(read, length)
-        announced = request.headers.get("ETag", "").strip('"').lower()
+        announced = request.headers.get("ETag", "").strip('"')  # Swift compares letters as they are
         new = Object(
             account,
             container,
@@ -359,7 +388,7 @@ class ObjectStore(Service):
     def post(self, request, account, container, name):
         """202: the metadata of the request take the place of all there were."""
         found = self._find(account, container, name)
-        headers = swift_http.object_headers(request)
+        headers = self._object_headers(request)
         if found.is_static_manifest:
             headers["x-static-large-object"] = "True"
         kind = request.headers.get("Content-Type") or found.content_type
@@ -424,7 +453,7 @@ class ObjectStore(Service):
             kind,
             time.time(),
             swift_http.delete_at(request),
-            {**kept, **swift_http.object_headers(request)},
+            {**kept, **self._object_headers(request)},
         )
         self.objects.put(new)
         return reply(

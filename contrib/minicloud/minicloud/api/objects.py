@@ -54,6 +54,7 @@ class Objects:
 
     def __init__(self, store, directory):
         self.store, self.directory = store, directory
+        self.lists = lambda object: True  # whether listings have an object; swift_weather.py lets them lag
         (directory / "incoming").mkdir(parents=True, exist_ok=True)
 
     def clean(self):
@@ -66,6 +67,14 @@ class Objects:
     def path(self, object):
         """The file of an object."""
         return self.directory / object.file
+
+    def unlisted(self):
+        """The names of objects whose containers are gone: nothing finds them any more."""
+        rows = self.store.sql.execute(
+            "SELECT o.name FROM objects o LEFT JOIN containers c ON c.account = o.account AND c.name = o.container "
+            "WHERE c.name IS NULL"
+        )
+        return [row["name"] for row in rows]
 
     # Containers
 
@@ -116,7 +125,7 @@ class Objects:
         with self.store.transaction() as sql:
             if self.container(account, name) is None:
                 raise Fault(404, "The resource could not be found.")
-            if self.usage(account, name)[0]:
+            if next(self.list(account, name), None):
                 raise Fault(409, "There was a conflict when trying to complete your request.")
             sql.execute("DELETE FROM containers WHERE account = ? AND name = ?", (account, name))
 
@@ -144,7 +153,8 @@ class Objects:
         )
         for row in rows:
             if row["name"].startswith(prefix):
-                yield _object(row)
+                if self.lists(found := _object(row)):
+                    yield found
             elif not reverse:
                 return
 

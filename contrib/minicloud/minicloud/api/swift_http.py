@@ -8,7 +8,7 @@ from minicloud.api.objects import LISTING_LIMIT
 from minicloud.api.web import Fault, Response, reply
 
 KEPT = ("content-encoding", "content-disposition", "x-object-manifest")
-_RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
+_RANGE = re.compile(r"^(\d*)-(\d*)$")
 
 
 def split(request, path, prefix):
@@ -61,9 +61,21 @@ def object_headers(request):
             result[name] = value
         elif name in KEPT and value:
             result[name] = urllib.parse.unquote(value) if name == "x-object-manifest" else value
-    if sum(name.startswith("x-object-meta-") for name in result) > 90:
+    metadata = {
+        name[len("x-object-meta-") :]: value
+        for name, value in result.items()
+        if name.startswith("x-object-meta-")
+    }
+    if len(metadata) > 90:
         raise Fault(400, "Too many metadata items; max 90")
+    if sum(len(name) + len(value) for name, value in metadata.items()) > 4096:
+        raise Fault(400, "Total metadata too large; max 4096")
     return result
+
+
+def is_shown(header):
+    """Whether a header of an object is part of an answer to a signed request."""
+    return not header.lower().startswith("x-object-meta-") or header.lower().startswith("x-object-meta-public-")
 
 
 def delete_at(request):
@@ -134,21 +146,29 @@ def matches(header, etag, absent):
     return header.strip() == "*" or etag.strip('"') in [part.strip().strip('"') for part in header.split(",")]
 
 
-def parse_range(header, size):
-    """(first, last) of a single range, or None for the whole. :raises Fault: 416"""
-    match = _RANGE.match(header or "")
-    if not match or match[0] == "bytes=-":
-        return None
-    first, last = match[1], match[2]
-    if not first:
-        first, last = max(size - int(last), 0), size - 1 if int(last) else -1
-    else:
-        first, last = int(first), min(int(last), size - 1) if last else size - 1
-    if first > last:
+def parse_ranges(header, size):
+    """The [(first, last)] of a Range header that can be delivered, none for the whole.
+
+    :raises Fault: 416 when there is not one of them
+    """
+    unit, _, listed = (header or "").partition("=")
+    matches = [_RANGE.match(part.strip()) for part in listed.split(",")]
+    if unit != "bytes" or not all(match and match[0] != "-" for match in matches):
+        return []
+    spans = [span for match in matches if (span := _span(*match.groups(), size))]
+    if not spans:
         raise Fault(
             416, "The Range requested is not available.", headers={"Content-Range": f"bytes */{size}"}
         )
-    return first, last
+    return spans
+
+
+def _span(first, last, size):
+    if first:
+        first, last = int(first), min(int(last), size - 1) if last else size - 1
+    else:
+        first, last = max(size - int(last), 0), size - 1 if int(last) else -1
+    return (first, last) if first <= last else None
 
 
 def once(data):

@@ -2,7 +2,7 @@
 
 As in Swift, the path that is signed begins at /v1, the key is metadata of the account or the container, a signature of
 GET, PUT or POST is good for HEAD too, a signed request has no other query parameters (so that it makes no static large
-object), it cannot make a dynamic one or a link, and it copies only from the container or account whose key signed it.
+object), and it can make neither a dynamic one nor a link nor a copy.
 """
 
 import base64
@@ -17,7 +17,7 @@ from minicloud.api.web import Fault
 
 KEY_NAMES = ("meta-temp-url-key", "meta-temp-url-key-2")
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
-FORBIDDEN_HEADERS = ("X-Object-Manifest", "X-Symlink-Target")
+FORBIDDEN_HEADERS = ("X-Object-Manifest", "X-Symlink-Target", "X-Copy-From")
 # The query parameters that are left of a signed request.
 KEPT_PARAMETERS = ("temp_url_sig", "temp_url_expires", "temp_url_prefix", "filename")
 # Length of a signature in hexadecimal, and name before one in base64; SHA-1 is not accepted any more.
@@ -48,8 +48,6 @@ def _parse(signature):
 def check(request, path, name, keys):
     """Accept or refuse a signed request, and take away its other query parameters.
 
-    Returns the key that signed it.
-
     :param path: the whole path of the object from /v1 on.
     :param name: the name of the object.
     :param keys: those with which it may be signed.
@@ -66,18 +64,16 @@ def check(request, path, name, keys):
             raise Fault(401, "Temp URL invalid")
         signed = "prefix:" + path[: len(path) - len(name)] + args["temp_url_prefix"]
     methods = ("HEAD", "GET", "PUT", "POST") if request.method == "HEAD" else (request.method,)
-    found = [
-        key
-        for key in keys
-        for method in methods
-        if hmac.compare_digest(
+    fits = any(
+        hmac.compare_digest(
             hmac.new(key.encode(), f"{method}\n{expires}\n{signed}".encode(), digest).digest(), signature
         )
-    ]
-    if request.method not in METHODS or not found:
+        for key in keys
+        for method in methods
+    )
+    if request.method not in METHODS or not fits:
         raise Fault(401, "Temp URL invalid")
     for header in FORBIDDEN_HEADERS:
         if header in request.headers:
             raise Fault(400, f"The header '{header}' is not allowed in this tempurl")
     request.args = MultiDict((name, args[name]) for name in KEPT_PARAMETERS if name in args)
-    return found[0]

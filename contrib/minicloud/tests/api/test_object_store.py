@@ -205,23 +205,25 @@ def test_tenants_do_not_see_each_other(swift, container, new_tenant):
 @pytest.mark.parametrize(
     "header, size, expected",
     [
-        (None, 10, None),
-        ("bytes=0-3", 10, (0, 3)),
-        ("bytes=4-", 10, (4, 9)),
-        ("bytes=-3", 10, (7, 9)),
-        ("bytes=2-99", 10, (2, 9)),
-        ("nonsense", 10, None),
-        ("bytes=-99", 10, (0, 9)),
+        (None, 10, []),
+        ("bytes=0-3", 10, [(0, 3)]),
+        ("bytes=4-", 10, [(4, 9)]),
+        ("bytes=-3", 10, [(7, 9)]),
+        ("bytes=2-99", 10, [(2, 9)]),
+        ("nonsense", 10, []),
+        ("bytes=-", 10, []),
+        ("bytes=0-0,2-3, 20-", 10, [(0, 0), (2, 3)]),
+        ("bytes=-99", 10, [(0, 9)]),
     ],
 )
 def test_ranges(header, size, expected):
-    assert swift_http.parse_range(header, size) == expected
+    assert swift_http.parse_ranges(header, size) == expected
 
 
 @pytest.mark.parametrize("header", ["bytes=10-", "bytes=-0", "bytes=5-4"])
 def test_ranges_outside_are_refused(header):
     with pytest.raises(swift_http.Fault) as error:
-        swift_http.parse_range(header, 10)
+        swift_http.parse_ranges(header, 10)
     assert error.value.code == 416
 
 
@@ -229,3 +231,27 @@ def test_what_it_can_do_is_told(fake):
     root = fake.url("object-store").removesuffix("/object-store")
     for path in ("/info", "/object-store/info"):
         assert requests.get(root + path).json()["slo"]["max_manifest_segments"] == 1000
+
+
+def test_several_ranges_come_in_parts(swift, container):
+    swift.put_object(container, "x", b"0123456789")
+    answer = requests.get(
+        f"{swift.url}/{container}/x", headers={"X-Auth-Token": swift.token, "Range": "bytes=0-0,2-3"}
+    )
+    assert answer.status_code == 206
+    assert answer.headers["Content-Type"].startswith("multipart/byteranges;boundary=")
+    assert b"bytes 0-0/10\r\n\r\n0\r\n" in answer.content
+    assert b"bytes 2-3/10\r\n\r\n23\r\n" in answer.content
+
+
+def test_metadata_have_a_size_altogether(swift, container):
+    swift.put_object(container, "x", b"", headers={f"X-Object-Meta-A{n:02}": "x" * 252 for n in range(16)})
+    with pytest.raises(swiftclient.ClientException) as error:
+        swift.post_object(container, "x", {f"X-Object-Meta-A{n:02}": "x" * 254 for n in range(16)})
+    assert error.value.http_status == 400
+
+
+def test_an_announced_checksum_is_in_small_letters(swift, container):
+    with pytest.raises(swiftclient.ClientException) as error:
+        swift.put_object(container, "x", b"x", headers={"ETag": md5(b"x").upper()})
+    assert error.value.http_status == 422

@@ -112,9 +112,10 @@ def test_a_prefix_is_for_all_names_that_begin_with_it(sign):
     assert requests.put(wider, data=b"x").status_code == 401
 
 
-@pytest.mark.parametrize("header", ["X-Object-Manifest", "X-Symlink-Target"])
-def test_what_leads_to_other_objects_cannot_be_made(sign, swift, header):
-    assert requests.put(sign("PUT", "b1_m"), data=b"", headers={header: "others/b1_"}).status_code == 400
+@pytest.mark.parametrize("header", ["X-Object-Manifest", "X-Symlink-Target", "X-Copy-From"])
+@pytest.mark.parametrize("target", ["backups/b1_0", "others/b1_0"])
+def test_what_leads_to_other_objects_cannot_be_made(sign, swift, header, target):
+    assert requests.put(sign("PUT", "b1_m"), data=b"", headers={header: target}).status_code == 400
     with pytest.raises(swiftclient.ClientException):
         swift.head_object("backups", "b1_m")
 
@@ -128,15 +129,15 @@ def test_a_signed_request_makes_no_static_manifest_as_its_other_parameters_are_t
     assert requests.get(sign("GET", "b1_m")).text == manifest
 
 
-def test_a_signed_request_copies_only_within_what_its_key_is_for(sign, swift):
-    assert requests.put(sign("PUT", "b1_c"), headers={"X-Copy-From": "backups/b1_0"}, data=b"").status_code == 201
-    assert requests.put(sign("PUT", "b1_d"), headers={"X-Copy-From": "/others/b1_0"}, data=b"").status_code == 401
-    assert requests.put(sign("PUT", "b1_d"), headers={"X-Copy-From": "/%6fthers/b1_0"}, data=b"").status_code == 401
-    with pytest.raises(swiftclient.ClientException):
-        swift.head_object("backups", "b1_d")
-
-
 @pytest.mark.parametrize("path", ["", "/backups"])
 def test_neither_accounts_nor_containers_are_shown(swift, sign, path):
     query = sign().partition("?")[2]
     assert requests.get(f"{swift.url}{path}?{query}").status_code == 401
+
+
+def test_a_signed_answer_has_no_metadata_but_public_ones(sign, swift):
+    swift.post_object("backups", "b1_0", {"X-Object-Meta-Lsn": "1", "X-Object-Meta-Public-Name": "x"})
+    for answer in (requests.get(sign()), requests.head(sign())):
+        shown = {name.lower() for name in answer.headers if name.lower().startswith("x-object-meta-")}
+        assert shown == {"x-object-meta-public-name"}
+    assert swift.head_object("backups", "b1_0")["x-object-meta-lsn"] == "1"

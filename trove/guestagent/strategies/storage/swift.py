@@ -1,7 +1,8 @@
 """Backups in Swift, by signatures (TempURL) that the control plane made for the objects of one backup.
 
 The guest has no account in the cloud. Segments are held in memory while they are sent, so that a request that failed
-in passing is repeated; two are under way while the next is filled. Sums are compared on both ends.
+in passing is repeated for ``backup_request_patience`` seconds; two are under way while the next is filled. Checksums
+are compared on both ends.
 """
 import concurrent.futures
 import hashlib
@@ -22,6 +23,10 @@ LOG = logging.getLogger(__name__)
 
 _PARALLEL = 2
 _BLOCK = 1024 * 1024
+# Statuses below 500 of requests that may succeed later. Swift sends 422 for bytes that changed on their way, and 498
+# for too many requests.
+_PASSING = (408, 422, 429, 498, 499)
+_NO_ROOM = (413, 507)
 
 
 class StorageError(exception.TroveError):
@@ -74,8 +79,8 @@ class SwiftStorage(base.Storage):
 
         def attempt():
             with _request(backup["storage"], "POST", name, b"", headers) as answer:
-                _check(answer, name, 202)
-        _repeated(name, attempt)
+                _check(answer, backup["storage"], "POST", name, 202)
+        _repeated(name, "written", attempt, CONF.backup_request_patience)
 
     def load(self, link):
         """See the base."""
@@ -87,22 +92,20 @@ class SwiftStorage(base.Storage):
             yield from self._get(link["storage"], name, size, expected)
 
     def _get(self, storage, name, size, expected):
-        md5, position, tries = hashlib.md5(usedforsecurity=False), 0, 0
+        md5, position = hashlib.md5(usedforsecurity=False), 0
+        patience = _Patience(name, "read", CONF.backup_request_patience)
         while position < size:
             try:
                 headers = {"Range": f"bytes={position}-"} if position else {}
                 with _request(storage, "GET", name, None, headers) as answer:
-                    _check(answer, name, 206 if position else 200)
+                    _check(answer, storage, "GET", name, 206 if position else 200)
                     while block := answer.read(_BLOCK):
                         md5.update(block)
                         position += len(block)
                         yield block
+                        patience.renew()
             except (_Passing, OSError, http.client.HTTPException) as error:
-                tries += 1
-                if tries > CONF.backup_request_retries:
-                    raise StorageError(name=name, reason=f"it cannot be read ({error}).") from error
-                LOG.warning("Reading %s is taken up again at byte %d: %s", name, position, error)
-                time.sleep(_pause(tries))
+                patience.wait(error)
                 continue
             if position < size:
                 raise StorageError(name=name, reason=f"it is damaged: it has {position} bytes, {size} were written.")
@@ -111,20 +114,21 @@ class SwiftStorage(base.Storage):
                                                  f"had {expected}.")
 
 
-def put(storage, name, data, headers=None):
+def put(storage, name, data, headers=None, patience=None):
     """Write one object; returns the MD5 of ``data`` (bytes), which both ends have compared.
 
-    storage: {"url": of the container, "PUT": query string with the signature}. Raises StorageError.
+    storage: {"url": of the container, "PUT": query string with the signature}; patience: seconds for which a request
+    that failed in passing is repeated, those of the option backup_request_patience by default. Raises StorageError.
     """
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
 
     def attempt():
         with _request(storage, "PUT", name, data, {**(headers or {}), "ETag": md5}) as answer:
-            _check(answer, name, 201)
-            etag = answer.headers.get("ETag", "").strip('"')
+            _check(answer, storage, "PUT", name, 201)
+            etag = answer.headers.get("ETag", "").strip('"').lower()
         if etag != md5:
             raise StorageError(name=name, reason=f"its checksum there is {etag}, what was sent has {md5}.")
-    _repeated(name, attempt)
+    _repeated(name, "written", attempt, CONF.backup_request_patience if patience is None else patience)
     return md5
 
 
@@ -170,28 +174,66 @@ class _request:
         self.connection.close()
 
 
-def _check(answer, name, expected):
-    if answer.status == expected:
+def _check(answer, storage, method, name, expected):
+    """Raise _Passing for an answer after which the request may be repeated, StorageError for any other but
+    ``expected`` (status).
+    """
+    status = answer.status
+    if status == expected:
         return
-    if answer.status >= 500 or answer.status in (408, 422, 429, 499):
-        raise _Passing(f"status {answer.status}")
-    reasons = {401: "the signature is not accepted, or its time is over", 404: "it is missing",
-               413: "there is no room for it", 507: "there is no room for it"}
-    raise StorageError(name=name, reason=f"{reasons.get(answer.status, 'the request was refused')} "
-                                         f"(status {answer.status}).")
+    if status in _NO_ROOM:
+        raise StorageError(name=name, reason=f"there is no room for it (status {status}).")
+    if status >= 500 or status in _PASSING:
+        raise _Passing(f"status {status}")
+    if status in (401, 403):
+        end = _end(storage[method])
+        if time.time() >= end:
+            raise StorageError(name=name, reason=f"the time of the signature is over since {time.time() - end:.0f} s "
+                                                 f"(status {status}).")
+        # Swift cannot check a signature while the servers with the keys are away, and refuses it then.
+        raise _Passing(f"the signature is not accepted, status {status}")
+    if status == 404 and method == "PUT":
+        raise _Passing("the container is not found, status 404")  # it was there when the signature was made
+    raise StorageError(name=name, reason=f"{'it is missing' if status == 404 else 'the request was refused'} "
+                                         f"(status {status}).")
 
 
-def _repeated(name, attempt):
-    for number in range(1, CONF.backup_request_retries + 2):
+def _end(signature):
+    """Return when a signature (query string) ends, in seconds since the epoch."""
+    return int(parse.parse_qs(signature)["temp_url_expires"][0])
+
+
+class _Patience:
+    """How long one request is repeated: ``seconds`` since it was begun or since the last ``renew``.
+
+    done: what the request does to the object, for messages.
+    """
+
+    def __init__(self, name, done, seconds):
+        self._name, self._done, self._seconds = name, done, seconds
+        self.renew()
+
+    def renew(self):
+        """Begin again: the object store has answered."""
+        self._end, self._tries = time.monotonic() + self._seconds, 0
+
+    def wait(self, error):
+        """Pause before the next attempt. Raises StorageError when the time is over."""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            raise StorageError(name=self._name, reason=f"the certificate of the object store is not accepted: {error}.")
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise StorageError(name=self._name, reason=f"it could not be {self._done} for {self._seconds} s (option "
+                                                       f"backup_request_patience): {error}.") from error
+        LOG.warning("%s cannot be %s now and is tried again: %s", self._name, self._done, error)
+        self._tries = min(self._tries + 1, 6)
+        time.sleep(min(0.2 * 2 ** self._tries, 10, left))
+
+
+def _repeated(name, done, attempt, seconds):
+    patience = _Patience(name, done, seconds)
+    while True:
         try:
             return attempt()
         except (_Passing, OSError, http.client.HTTPException) as error:
-            if number > CONF.backup_request_retries:
-                raise StorageError(name=name, reason=f"it cannot be written ({error}).") from error
-            LOG.warning("%s is sent again: %s", name, error)
-            time.sleep(_pause(number))
-    return None
-
-
-def _pause(number):
-    return min(0.2 * 2 ** number, 10)
+            patience.wait(error)
