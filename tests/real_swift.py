@@ -37,8 +37,9 @@ directory, name = sys.argv[1:]
 from swift.common import daemon, utils
 utils.set_swift_dir(directory)
 from importlib import import_module
-updater = getattr(import_module(f"swift.{name}.updater"), f"{name.capitalize()}Updater")
-daemon.run_daemon(updater, f"{directory}/{name}.conf", section=f"{name}-updater", once=True)
+package = {"object": "obj"}.get(name, name)
+updater = getattr(import_module(f"swift.{package}.updater"), f"{name.capitalize()}Updater")
+daemon.run_daemon(updater, f"{directory}/{name}.conf", once=True)
 """
 _RINGS = """
 import sys
@@ -55,6 +56,7 @@ bind_ip = 127.0.0.1
 bind_port = {port}
 workers = 0
 user = {user}
+recon_cache_path = {directory}
 devices = {directory}/devices
 mount_check = false
 swift_dir = {directory}
@@ -226,7 +228,7 @@ class RealSwift:
                         database.execute(f"DROP TRIGGER {trigger}")
                     database.execute("DELETE FROM object")
                     database.execute("UPDATE policy_stat SET object_count = 0, bytes_used = 0")
-                path.with_suffix(".db.pending").unlink(missing_ok=True) if name == container else None
+                    path.with_suffix(".db.pending").unlink(missing_ok=True)
 
     def stored(self):
         """Return how many object files lie on the device."""

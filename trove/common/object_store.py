@@ -235,6 +235,8 @@ class Account:
             LOG.warning("The object store does not show its features at %s (status %s): it is taken to have signed "
                         "URLs, bulk deletion and listings of %d entries", where, error.http_status, PAGE)
             found = Limits()
+        finally:
+            self._client.close()  # its connection would go on to put the names of containers behind this URL
         if found.lacks:
             LOG.error("The object store at %s cannot keep backups: %s", where, found.lacks)
         else:
