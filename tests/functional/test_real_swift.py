@@ -145,9 +145,10 @@ def test_a_server_goes_away_while_a_backup_is_taken_read_and_deleted(swift, away
         with pytest.raises(Exception) as refused:
             taken.delete()
         assert remote.is_passing(refused.value) and not remote.is_missing(refused.value)
-        with pytest.raises(Exception) as refused:
-            store.end_writing(taken.id)
-        assert remote.is_passing(refused.value)
+        if away != "object":
+            with pytest.raises(Exception) as refused:
+                store.end_writing(taken.id)
+            assert remote.is_passing(refused.value)
     swift.catch_up()
     assert taken.delete() is None
     assert swift.stored() == before
@@ -174,7 +175,7 @@ def test_an_undo_that_does_not_know_how_many_segments_there_are(swift):
     assert swift.stored() == before
 
 
-@pytest.mark.parametrize(("missing", "words"), [("tempurl", "add the filter tempurl"), ("bulk", None), ("dlo", None)])
+@pytest.mark.parametrize(("missing", "words"), [("tempurl", "add the filter tempurl"), ("bulk", None)])
 def test_a_proxy_without_a_filter(conf, keystone, missing, words):
     swift = _swift(keystone, without=(missing,))
     try:
@@ -185,9 +186,6 @@ def test_a_proxy_without_a_filter(conf, keystone, missing, words):
                 store.make(db_models.new_id())
             return
         taken = Taken(MIB).upload()
-        if missing == "dlo":
-            assert taken.complete() != taken.saved.checksum
-            return
         assert taken.complete() == taken.saved.checksum
         account, container = object_store.service_account(), taken.where.container
         account.put(container, f"{taken.id}_x", {})

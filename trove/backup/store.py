@@ -238,7 +238,7 @@ def write_manifest(where, metadata):
     found = account.head(where.container, where.manifest)
     if found.plain:
         raise object_store.Unfit(reason="it does not keep the header X-Object-Manifest; its operator must let that "
-                                        "pass through every proxy, and have the filter dlo in the pipeline of Swift's")
+                                        "pass through every proxy")
     lost = sorted(key for key, value in metadata.items() if found.metadata.get(key) != value)
     if lost:
         raise object_store.Unfit(reason=f"it does not keep the metadata {', '.join(lost)} of an object; its operator "

@@ -152,7 +152,7 @@ def test_a_signature_shows_nothing_of_others_and_makes_no_manifest(world, neighb
     GUESTS.uploaded = probe
     take(world, "FAILED")
     assert seen["direct"] == [401] * 5
-    assert (seen["copy"], seen["dynamic"], seen["link"], seen["listing"]) == (401, 400, 400, 401)
+    assert (seen["copy"], seen["dynamic"], seen["link"], seen["listing"]) == (400, 400, 400, 401)
     # The body is kept as it is: it names others' objects and shows nothing of them.
     assert (seen["static"], seen["shown"]) == (201, (200, seen["size"], False))
 

@@ -170,7 +170,7 @@ def write_manifest(work):
         # The segments were checked one by one, but a manifest shows those that are listed.
         raise object_store.Error(
             f"The manifest of the backup shows the checksum {etag} instead of {row.checksum}. The listing of its "
-            "container lags; if this stays so, the proxy of the object store may lack the filter dlo.", http_status=503)
+            "container lags.", http_status=503)
     work.note(location=location)
 
 
