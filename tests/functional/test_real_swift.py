@@ -81,7 +81,7 @@ class Taken:
 
     def complete(self):
         """Check it and make its manifest."""
-        store.end_writing(self.id)
+        store.open_for_reading(self.where)
         self.segments = store.segments(self.where, self.saved.segments)
         assert store.checksum(self.segments) == self.saved.checksum
         self.manifest = dataclasses.replace(self.where, manifest=f"{self.id}.xbstream")
@@ -147,7 +147,7 @@ def test_a_server_goes_away_while_a_backup_is_taken_read_and_deleted(swift, away
         assert remote.is_passing(refused.value) and not remote.is_missing(refused.value)
         if away != "object":
             with pytest.raises(Exception) as refused:
-                store.end_writing(taken.id)
+                store.open_for_reading(taken.where)
             assert remote.is_passing(refused.value)
     swift.catch_up()
     assert taken.delete() is None

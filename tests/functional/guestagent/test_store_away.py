@@ -81,6 +81,7 @@ def blocks(count, between):
 def link(backup, saved):
     """What prepare is given to read it."""
     where = store.place(backup["id"])
+    store.open_for_reading(where)
     return {"id": backup["id"], "checksum": saved.checksum,
             "segments": [[each.name, each.size, each.hash] for each in store.segments(where, saved.segments)],
             "storage": store.signatures(where, ("GET",), 3600)}

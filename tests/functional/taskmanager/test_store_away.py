@@ -75,7 +75,7 @@ def test_an_undo_waits(world, weather, away):
 @pytest.mark.parametrize(("step", "away"), [(step, away) for step, servers in NEEDED.items() for away in servers])
 def test_a_backup_waits(world, weather, monkeypatch, step, away):
     """A server is away when a step begins, and comes back."""
-    name = {"store": "make", "check": "end_writing", "manifest": "guest_metadata"}[step]
+    name = {"store": "make", "check": "open_for_reading", "manifest": "guest_metadata"}[step]
     do, calls = getattr(store, name), []
 
     def gone(*args):
