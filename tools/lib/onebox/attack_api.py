@@ -433,7 +433,7 @@ def crowd(stage, count, first, more, seconds):
     return f"{count} connections were held; the victim waited at most {slowest:.2f} s"
 
 
-@attack("api.slow-headers", "edge", "the victim is served")
+@attack("api.slow-headers", "edge", "the victim is served", long=True)
 def slow_headers(stage):
     """Hold eighty connections that send one byte of a header now and then."""
     return crowd(stage, 80, b"GET /v1.0/x/instances HTTP/1.1\r\nHost: x\r\nX-A: ", b"a", 3 if stage.short else 15)

@@ -79,7 +79,7 @@ def guessed_key(stage):
                                       payload={"service_status": "crashed"}) for key in keys])
 
 
-@attack("report.root-of-neighbour", "bus", "dropped: the proof is the attacker's", FORGED)
+@attack("report.root-of-neighbour", "bus", "dropped: the proof is the attacker's", FORGED, long=True)
 def root_of_neighbour(stage):
     """Report that root was enabled on the neighbour's instance."""
     return stage.send(stage.capture("report_root", instance_id=stage.victim.instance, user="nobody"))
@@ -280,7 +280,7 @@ def content_type(stage):
     return f"{stage.send(*[message.altered(content_type=kind) for kind in types])}; {conductor_works(stage)}"
 
 
-@attack("delivery.content-encoding", "bus", "rejected before anything is decoded", MALFORMED)
+@attack("delivery.content-encoding", "bus", "rejected before anything is decoded", MALFORMED, long=True)
 def content_encoding(stage):
     """Say that a body is encoded in other ways: binary, UTF-16, one that does not exist."""
     message = conductor_message(stage)
@@ -408,7 +408,7 @@ def to_the_control_plane(stage):
     return f"{evidence}; {conductor_works(stage)}"
 
 
-@attack("answer.with-odd-names", "bus", "rejected", ANSWERS)
+@attack("answer.with-odd-names", "bus", "rejected", ANSWERS, long=True)
 def with_odd_names(stage):
     """Ask for answers to queues whose names are no texts, and without an id for the answer."""
     messages = [conductor_message(stage, content=each) for each in (
