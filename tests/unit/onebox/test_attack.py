@@ -5,7 +5,7 @@ import json
 import types
 
 import pytest
-from onebox import attack, attack_api, attack_stage, intruder
+from onebox import attack, attack_api, attack_stage, attack_store, intruder
 from onebox.attack_list import CAUSES, Attack
 from onebox.attack_stage import Broken, Message, Weak
 
@@ -154,3 +154,21 @@ def test_an_event_of_the_last_minute_counts():
     assert attack.carry_out(stage, forged, {})[0]["result"] == attack.REFUSED
     stage.reported["message.forged"] -= attack.REPORTED
     assert attack.carry_out(stage, forged, {})[0]["result"] == attack.WEAK
+
+
+class TestBackups:
+    def test_a_backup_is_ended_before_the_intruder_waits_for_the_next_command(self):
+        """It does one thing at a time: a report would wait until it gives up waiting for the command."""
+        done = []
+
+        def take_commands(request, _wanted, _acknowledge):
+            done.append("waits")
+            return Message({}), request()
+
+        stage = types.SimpleNamespace(
+            loot={"storage": {"id": "b1"}}, attacker=types.SimpleNamespace(instance="i1"), take_commands=take_commands,
+            capture=lambda method, **fields: (method, fields["backup_id"], fields["state"]), send=done.append,
+            wait_backup=lambda _tenant, backup_id, _states: done.append(f"{backup_id} ended"),
+            call=lambda method, path, _body: done.append(f"{method} {path}"))
+        attack_store.backup_command(stage, acknowledge=True)
+        assert done == [("update_backup", "b1", "FAILED"), "b1 ended", "waits", "POST /backups"]
