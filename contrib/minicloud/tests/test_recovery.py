@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from minicloud.api import compute_flavors, server_create, servers, volumes
+from minicloud.api import server_create, servers, volumes
 from minicloud.api.app import build_cloud
 from minicloud.api.tokens import stamp
 from minicloud.api.web import Context
@@ -134,7 +134,7 @@ def delete(world):
 
 def resize(world):
     server_id = world.running()
-    flavor = compute_flavors.find_flavor(world.cloud, "2")
+    flavor = world.cloud.store.find("flavor", "2")
     yield
     before = {"before_resize": {"flavor": world.server(server_id)["flavor"], "vm_state": "active"}}
     servers.begin(world.cloud, server_id, "resize", "resize_migrating", "server.resize", fields=before, flavor=flavor)

@@ -123,7 +123,7 @@ class World:
         with self.db.writer() as session:
             self._version(session).image_id = self.cloud.image_id
         spec, datastore, version, _, flavor = create._check(
-            self.context, create.Spec("r1", "1", source_id=source_id, replica_count=count))
+            self.context, None, create.Spec("r1", "1", source_id=source_id, replica_count=count))
         begun, _ = create._insert(self.context, spec, datastore, version, flavor, None)
         (_, (_, _, snapshot)), *others = begun
         return [instance_id for _, (instance_id, _) in others], [each for _, (_, each) in others], snapshot

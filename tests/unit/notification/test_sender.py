@@ -1,4 +1,6 @@
 """The outbox is emptied in order, by one task manager at a time; neither bus nor process loses anything of it."""
+import types
+
 import pytest
 import sqlalchemy
 
@@ -81,7 +83,7 @@ def test_an_older_one_that_is_committed_late_lets_nobody_send_what_another_has_t
 def test_a_slow_bus_is_given_no_more_than_the_lease_covers(db_each, bus, monkeypatch):
     fill(db_each, 3)
     clock = iter((0, 1, models.LEASE))
-    monkeypatch.setattr(sender.time, "monotonic", lambda: next(clock, models.LEASE))
+    monkeypatch.setattr(sender, "time", types.SimpleNamespace(monotonic=lambda: next(clock, models.LEASE)))
     sender.send_waiting()
     assert bus == [("e", 0)]
     assert waiting(db_each) == 2
