@@ -202,6 +202,11 @@ class Programs:
         """The security events in the log of a process, by name."""
         return re.findall(r"WARNING trove\.common\.security .*?security event ([a-z._]+): ", self.log(name))
 
+    def number_of_events(self, name):
+        """How many security events a process has told of, those that it only counted in its log among them."""
+        skipped = re.findall(r"; (\d+) more events were not logged", self.log(name))
+        return len(self.events(name)) + sum(map(int, skipped))
+
     def memory(self, name):
         """RSS in MB."""
         text = Path(f"/proc/{self.running[name].pid}/status").read_text()
@@ -332,7 +337,7 @@ def test_memory_stays_bounded_under_1000_hostile_messages(programs):
     for name in ("conductor", "taskmanager", "agent", "caller"):
         queue = programs.queue_of(name)
         before = programs.memory(name)
-        events = len(programs.events(name))
+        events = programs.number_of_events(name)
         for body in (b"x" * (2 * LIMIT), b"x" * LIMIT, forged, dense):
             # In parts: what waits at the broker is its own matter, and it blocks publishers when it has much.
             for _ in range(5):
@@ -340,7 +345,9 @@ def test_memory_stays_bounded_under_1000_hostile_messages(programs):
                 eventually(lambda queue=queue: not programs.queue(queue).get("messages"), programs, name)
         # Of reports that came with another account the conductor tells one a minute.
         least = 750 if name == "conductor" else 1000
-        eventually(lambda name=name, events=events, least=least: len(programs.events(name)) - events >= least,
+        time.sleep(1.1)
+        programs.publish(queue, b"x", PLAIN)  # with an event of the next second those that were only counted are told
+        eventually(lambda name=name, events=events, least=least: programs.number_of_events(name) - events >= least,
                    programs, name)
         show(f"{name}: {before:.0f} MB before, {programs.memory(name):.0f} MB after, peak {programs.peak(name):.0f} "
               "MB, 1000 messages of 1 to 2 MiB")
@@ -396,7 +403,7 @@ def test_an_agent_that_hung_obeys_nothing_that_was_given_up(programs, context, c
     finally:
         programs.running["agent"].send_signal(signal.SIGCONT)
     eventually(lambda: programs.events("agent").count("message.replayed") == 3, programs, "agent")
-    assert programs.log("agent").count("and is valid for 10 s") == 3
+    assert sum("and is valid for 10 s" in line for line in programs.log("agent").splitlines()) == 3
     check_that_all_work(programs)
 
 
