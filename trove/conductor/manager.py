@@ -359,6 +359,7 @@ class Manager:
 
         def effect(session):
             if not models.record_backup(session, instance_id, backup_id, fields):
+                models.forget_slot(session, instance_id, backup_id)  # a guest can make up any number of ids
                 foreign[:] = [models.is_backup_of_another(session, instance_id, backup_id)]
                 LOG.error("Dropped update_backup from instance %s: it is not taking the backup %s (any more)",
                           instance_id, backup_id)

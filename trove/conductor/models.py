@@ -114,6 +114,12 @@ def is_newer(session, instance_id, slot, sent, now=None):
             or session.execute(move).rowcount == 1)
 
 
+def forget_slot(session, instance_id, slot):
+    """Keep no time of the newest report of a slot, because it had no effect. slot: as for ``is_newer``."""
+    session.execute(sqlalchemy.delete(_lastseen).where(
+        _lastseen.c.instance_id == instance_id, _lastseen.c.method_name == slot))
+
+
 def is_first(session, instance_id, key, sent, now=None):
     """Whether a report of an instance that counts once comes for the first time; it has come from then on.
 

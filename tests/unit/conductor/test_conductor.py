@@ -357,6 +357,14 @@ def test_a_guest_cannot_write_the_backup_of_another(db_populated, caplog):
     assert "is not taking the backup" in caplog.text
 
 
+def test_reports_on_backups_that_are_not_there_leave_no_rows(db_each):
+    populate(db_each)
+    add_backup(db_each, "COMPLETED")
+    for number in range(5):
+        send("update_backup", backup_id=f"{number}{BACKUP[1:]}", state="BUILDING")
+    assert rows(db_each, tables.conductor_lastseen) == []
+
+
 @pytest.mark.parametrize("backup_id", ["", "x" * 36, f"{BACKUP}\n", BACKUP[:-1], 7, None, [BACKUP], {"id": BACKUP}])
 def test_what_is_not_the_id_of_a_backup_is_dropped_on_one_line(db_populated, caplog, backup_id):
     add_backup(db_populated)
