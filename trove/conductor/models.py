@@ -55,6 +55,8 @@ _MOST_SEGMENTS, _MOST_BYTES, _MOST_GB = 10000, 2 ** 53, 2 ** 20
 # guest would else be unheard until the time that it once had.
 _CLOCK_ALLOWANCE = 5.0
 _CLOCK = "The clock of the guest"
+# The step of faults that guests tell.
+_GUEST = "guest"
 # Begins the slots of reports that count once.
 _ONCE = "once:"
 # Characters of a text for users that is kept.
@@ -62,6 +64,7 @@ _LONGEST_CAUSE = 1000
 
 _instances, _statuses, _lastseen = tables.instances, tables.service_statuses, tables.conductor_lastseen
 _heartbeats, _backups, _operations = tables.agent_heartbeats, tables.backups, tables.operations
+_faults = tables.instance_faults
 
 
 def all_guests(session):
@@ -237,7 +240,14 @@ def record_backup_cause(session, backup_id, cause):
 def record_cause(session, instance_id, cause):
     """Leave why a guest could not be built for the operation that waits for it, and for the user."""
     if isinstance(cause, str) and cause:
-        record_fault(session, instance_id, _cause(cause), "guest")
+        _record_guest_fault(session, instance_id, _cause(cause))
+
+
+def _record_guest_fault(session, instance_id, text):
+    """Keep a fault that a guest told. It replaces the one before, as a guest may tell any number of them."""
+    session.execute(sqlalchemy.delete(_faults).where(
+        _faults.c.instance_id == instance_id, _faults.c.details == _GUEST))
+    record_fault(session, instance_id, text, _GUEST)
 
 
 def record_clock(session, instance_id, seconds):
@@ -251,7 +261,7 @@ def record_clock(session, instance_id, seconds):
     text = (f"{_CLOCK} is {abs(seconds):.0f} s {'ahead' if seconds > 0 else 'behind'}. It refuses commands until the "
             "clock is set right.")
     LOG.error("Instance %s: %s", instance_id, text)
-    record_fault(session, instance_id, text, "guest")
+    _record_guest_fault(session, instance_id, text)
 
 
 def backup_fields(backup_id, given):

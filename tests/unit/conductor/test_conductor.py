@@ -14,7 +14,7 @@ from trove.datastore.models import DBDatastore, DBDatastoreVersion
 from trove.db import guest_secrets, in_transaction, keys
 from trove.db import models as db_models
 from trove.db.sqlalchemy import tables
-from trove.instance.models import DBInstance, InstanceServiceStatus, RootHistory, record_root_enabled
+from trove.instance.models import DBInstance, InstanceServiceStatus, RootHistory, record_fault, record_root_enabled
 from trove.instance.tasks import InstanceTasks
 
 GUEST = "11111111-1111-4111-8111-111111111111"
@@ -453,6 +453,20 @@ def test_a_clock_by_which_a_guest_refuses_commands_is_its_fault_once(db_populate
     if fault:
         assert re.fullmatch(rf"The clock of the guest is {fault}. It refuses commands until the clock is set right.",
                             found[0])
+
+
+def test_of_the_faults_that_a_guest_tells_the_newest_is_kept(db_each):
+    populate(db_each)
+    with db_each.writer() as session:
+        record_fault(session, GUEST, "of an operation", "server")
+    now = time.time()
+    for number in range(4):
+        payload = {"service_status": "failed to spawn", "cause": f"cause {number}"}
+        if number % 2:
+            payload = {"seconds_behind": 500 + number}
+        send("heartbeat", now + number / 1000, payload=payload)
+    found = sorted(row["message"] for row in rows(db_each, tables.instance_faults))
+    assert [found[0][:28], *found[1:]] == ["The clock of the guest is 50", "of an operation"]
 
 
 def test_the_first_report_with_a_new_key_ends_the_old_one(db_populated):
