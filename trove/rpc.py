@@ -570,8 +570,13 @@ class GuestErrors:
         return self
 
     def __exit__(self, kind, error, trace):
-        if not isinstance(error, Exception) or (isinstance(error, exception.TroveError) and error.code < 500):
+        if not isinstance(error, Exception):
             return False
+        if isinstance(error, exception.TroveError) and error.code < 500:
+            if type(error) in vars(exception).values():
+                return False
+            # The library has made a subclass whose text ends with the guest's traceback, and is as long as it likes.
+            raise type(error).__mro__[1](_said_by_guest(error)) from error
         if isinstance(error, messaging.MessagingTimeout):
             raise exception.GuestTimeout() from error
         if isinstance(error, DeliveryFailure):
@@ -580,5 +585,8 @@ class GuestErrors:
             raise exception.GuestError(original="the message bus does not answer") from error
         LOG.warning("A command to a guest failed: %s", error, exc_info=LOG.logger.isEnabledFor(std_logging.DEBUG))
         # The library rebuilds exceptions of Python itself, with the guest's traceback in their text after a newline.
-        original = getattr(error, "value", None) or str(error)
-        raise exception.GuestError(original=str(original).partition("\n")[0][:_LONGEST_ERROR]) from error
+        raise exception.GuestError(original=_said_by_guest(getattr(error, "value", None) or error)) from error
+
+
+def _said_by_guest(text):
+    return security.printable(str(text).partition("\n")[0], _LONGEST_ERROR)

@@ -1,4 +1,6 @@
 """Commands to a guest over the in-process bus: only those whose proof fits are obeyed, errors keep their class."""
+import sys
+
 import pytest
 
 from trove import rpc
@@ -155,6 +157,25 @@ def test_a_long_complaint_of_a_guest_is_cut(db, conf, context, monkeypatch):
     with pytest.raises(exception.GuestError) as caught:
         api.API(context, "i-1").restart()
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(("refusal", "shown"), [
+    (exception.NotFound(resource="user", id="nobody"), "The user nobody does not exist."),
+    (exception.BadValue("one\ntwo"), "one"), (exception.Conflict("a\x1b[2Jb"), r"a\x1b[2Jb"),
+    (exception.BadRequest("x" * 100000), "x" * 500 + "...")])
+def test_a_refusal_of_a_guest_is_one_short_line_without_its_traceback(db, conf, context, monkeypatch, refusal, shown):
+    class Refusing(Answering):
+        def call(self, _context, _method, **_args):
+            try:
+                raise refusal
+            except exception.TroveError:
+                sent = rpc.driver_common.serialize_remote_exception(sys.exc_info())
+            raise rpc.driver_common.deserialize_remote_exception(sent, ["trove.common.exception"])
+    conf.set_override("transport_url", "fake://")
+    monkeypatch.setattr(rpc, "get_client", lambda *_args: Refusing(None))
+    with pytest.raises(type(refusal)) as caught:
+        api.API(context, "i-1").restart()
+    assert str(caught.value) == shown
 
 
 def test_while_its_key_is_replaced_a_guest_obeys_with_either(bus, db, context, tmp_path):
