@@ -116,7 +116,9 @@ ANSWERS = [
      [None, [], {}, {"total": 1, "free": 1}, {"total": 1, "free": 1, "used": "much"},
       {"total": 1, "free": 1, "used": NAN}, {"total": 1, "free": 1, "used": True}]),
     ("get_hwinfo", (), [{"mem_total": 1, "num_cpus": 1}],
-     [None, {}, {"mem_total": 1}, {"mem_total": 1, "num_cpus": "1"}]),
+     [None, {}, {"mem_total": 1}, {"mem_total": 1, "num_cpus": "1"}, {"mem_total": 1, "num_cpus": 10 ** 400}]),
+    ("apply_overrides", ({"sql_mode": "x"},), [{}, {"sql_mode": "is wrong"}],
+     [None, 5, ["sql_mode"], "sql_mode", {"sql_mode": 5}, {"another": "is wrong"}, {"sql_mode": "x" * 70000}]),
     ("get_diagnostics", (), [DIAGNOSTICS], [None, {**DIAGNOSTICS, "version": 1}, {**DIAGNOSTICS, "threads": None}]),
 ]
 

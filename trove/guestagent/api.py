@@ -2,8 +2,6 @@
 in its order. Every command carries a proof made with the guest's key, without which the agent refuses it; every
 answer is looked at before anybody relies on its shape, as whoever has root in the guest may have made it.
 """
-import math
-
 from trove import rpc
 from trove.common import exception, origin
 from trove.common.cfg import CONF
@@ -14,6 +12,8 @@ LOW = "agent_call_low_timeout"
 HIGH = "agent_call_high_timeout"
 # Characters of a text that a guest tells of itself.
 _LONGEST_TEXT = 65536
+# Bound of the numbers in an answer.
+_LARGEST_NUMBER = 2 ** 100
 # Seconds after the time that a command may take in which its guest's reports still count as part of the request.
 _GRACE = 60
 
@@ -72,7 +72,8 @@ def _is_user_page(value):
 
 
 def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    # As a comparison it also keeps out NaN, infinities, and whole numbers that no float can hold.
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST_NUMBER
 
 
 def _has_numbers(value, *names):
@@ -108,6 +109,10 @@ def _is_replica_context(value):
 
 def _is_transaction(value):
     return _has_numbers(value, "count") and all(_is_short_text(value.get(name)) for name in ("source", "txn"))
+
+
+def _are_reasons(value, names):
+    return isinstance(value, dict) and all(name in names and _is_short_text(value[name]) for name in value)
 
 
 def _is_truth(value):
@@ -286,7 +291,8 @@ class API:
 
         Returns {name: reason} of those that it did not take.
         """
-        return self._send(HIGH, "apply_overrides", overrides=overrides)
+        return self._send(HIGH, "apply_overrides", lambda refused: _are_reasons(refused, overrides),
+                          overrides=overrides)
 
     def mount_volume(self, device_path=None, mount_point=None):
         """Mount the data volume."""
