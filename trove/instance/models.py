@@ -17,6 +17,8 @@ from trove.instance.tasks import InstanceTasks
 
 # Backups in these states are running: their instance is shown as BACKUP and may not be worked on.
 RUNNING_BACKUP_STATES = ("NEW", "BUILDING", "SAVING")
+# Characters of a fault that are kept. A guest may have said it, and MariaDB's TEXT takes 65,535 bytes.
+LONGEST_FAULT = 4000
 
 
 @models.registry.mapped
@@ -128,8 +130,9 @@ def compare_and_set_task(session, instance_id, expected, new):
 
 
 def record_fault(session, instance_id, message, step=None, request_id=None):
-    """Keep why an instance failed; the newest fault is the one shown."""
-    session.add(InstanceFault(instance_id=instance_id, message=message, details=step, request_id=request_id))
+    """Keep why an instance failed; the newest fault is the one shown, at most LONGEST_FAULT characters of it."""
+    session.add(InstanceFault(instance_id=instance_id, message=message[:LONGEST_FAULT], details=step,
+                              request_id=request_id))
 
 
 def forget_guest(session, instance_id):

@@ -23,6 +23,8 @@ LOG = logging.getLogger(__name__)
 
 # Seconds of a step for which its SQL and its requests are part of a trace: a wait of hours would fill the store.
 _TRACED = 30
+# Characters of an error that are kept. A guest may have said it, and MariaDB's TEXT takes 65,535 bytes.
+_LONGEST_ERROR = 4000
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def _do_step(flow, work):
 
 
 def _fail(flow, work, step, error):
-    message = _message(error)
+    message = _message(error)[:_LONGEST_ERROR]
     LOG.error("%s failed in step %s: %s", _name(work), step.name, message)
     with get_db_api().writer() as session:
         undo = flow.failed(session, work, step, error, message)

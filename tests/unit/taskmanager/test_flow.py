@@ -174,6 +174,12 @@ def test_a_refusal_fails_at_once_and_undoes_in_reverse(db, context):
     assert "no host" in row.error
 
 
+def test_of_a_long_error_as_much_is_kept_as_the_column_takes(db, context):
+    toy = Toy(db, context, two=[exception.GuestError(original="x" * 100000)]).claim()
+    toy.advance()
+    assert 1000 < len(toy.row().error) < 16000
+
+
 def test_the_failing_step_is_undone_too(db, context):
     toy = Toy(db, context, two=[exception.CloudError(reason="half")]).claim()
     assert toy.advance() is None
