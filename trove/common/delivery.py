@@ -10,11 +10,12 @@ The receiver rejects a refused delivery once, without requeueing it, and calls
 ``security.report(error.name, error.reason)``. ``trove.common.transport`` does both for everything that arrives through
 oslo.messaging.
 
-``decode`` guarantees: strict UTF-8 and JSON, no number that JSON does not have (NaN, Infinity), no NUL and no lone
+``decode`` guarantees: strict UTF-8 and JSON, no number that is not finite, no NUL and no lone
 surrogate in any text, at most LONGEST_DEPTH levels, and values in proportion to its size; ``method`` is a text and
 ``args`` a dict (requests); the fields that oslo.messaging reads itself have the types that it expects.
 """
 import json
+import math
 import re
 
 REQUEST, REPLY = "request", "reply"
@@ -118,9 +119,17 @@ def _no_constant(name):
     raise _malformed(f"it contains {name}, which is no JSON")
 
 
+def _float(text):
+    value = float(text)
+    if not math.isfinite(value):
+        raise _malformed(f"it contains the number {text[:_LONGEST_ID]}, which is too large")
+    return value
+
+
 def _load(text, where):
     try:
-        return json.loads(text.decode("utf-8") if isinstance(text, bytes) else text, parse_constant=_no_constant)
+        return json.loads(text.decode("utf-8") if isinstance(text, bytes) else text, parse_constant=_no_constant,
+                          parse_float=_float)
     except UnicodeDecodeError as error:
         raise _malformed(f"{where} is not UTF-8: {error.reason} at byte {error.start}") from None
     except RecursionError:

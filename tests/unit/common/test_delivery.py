@@ -79,6 +79,8 @@ def test_messages_are_decoded(message, expected):
     (b'{"oslo.version": "2.0", "oslo.message": "{"}', "not JSON"),
     (packed({**REQUEST, "args": {"n": float("nan")}}), "NaN"),
     (packed({**REQUEST, "args": {"n": float("inf")}}), "Infinity"),
+    (packed({**REQUEST, "args": {"n": 12345.5}}).replace(b"12345.5", b"1e999"), "1e999"),
+    (packed({**REQUEST, "args": {"n": 12345.5}}).replace(b"12345.5", b"-1e999"), "-1e999"),
     (packed({**REQUEST, "args": {"deep": nested(delivery.LONGEST_DEPTH)}}), "nested deeper"),
     (packed({**REQUEST, "args": {"n": [1] * 20000}}), "too many for its size"),
     (packed({**REQUEST, "args": {"n": [[]] * 20000}}), "too many for its size"),
