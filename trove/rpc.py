@@ -40,7 +40,7 @@ LOG = logging.getLogger(__name__)
 CONTROL_EXCHANGE = "trove"
 # The exchange between services and guests that have accounts of their own. It is durable, as the queues behind it are:
 # services make them, guests only use what is there.
-GUESTS_EXCHANGE = "trove-guests"
+GUESTS_EXCHANGE = transport.GUESTS_EXCHANGE
 PER_INSTANCE = "per_instance"
 RPC_API_VERSION = "1.0"
 # Release names that [upgrade_levels] understands; another text is taken as a version number.

@@ -16,6 +16,8 @@ from trove.common.cfg import CONF
 
 LOG = logging.getLogger(__name__)
 
+# The exchange between services and guests that have accounts of their own.
+GUESTS_EXCHANGE = "trove-guests"
 _HEADER_FRAME, _BODY_FRAME = 2, 3
 # Bytes before the properties in a header frame: class, weight, size of the body.
 _BEFORE_PROPERTIES = 12
@@ -36,6 +38,17 @@ def never_answer(topic):
 
 def _is_answered(queue):
     return not any(queue == topic or queue.startswith((f"{topic}.", f"{topic}_fanout")) for topic in _unanswered)
+
+
+def _sender(exchange, routing_key):
+    """Return the account of the guest that published with this key, None if it need not be one.
+
+    On the guests' exchange the broker lets an account use keys with its own id only, for reports and for answers.
+    """
+    for begin in (f"{CONF.conductor_queue}.", "reply."):
+        if exchange == GUESTS_EXCHANGE and routing_key.startswith(begin):
+            return f"guest-{routing_key.removeprefix(begin).partition('.')[0]}"
+    return None
 
 
 class _FrameGuard:
@@ -103,8 +116,9 @@ class Channel(pyamqp.Channel):
             return
         if consumer_tag not in self.no_ack_consumers:
             self.basic_reject(delivery_tag, requeue=False)
-        # The broker checks that this is the user who published it.
-        security.report(refused.name, f"on queue {queue}: {refused.reason}", account=msg.properties.get("user_id"))
+        # The broker checks that this is the user who published it; a sender need not say it.
+        account = msg.properties.get("user_id") or _sender(exchange, routing_key)
+        security.report(refused.name, f"on queue {queue}: {refused.reason}", account=account)
 
     def _check(self, queue, msg):
         if self.connection.frame_guard.refused:

@@ -42,6 +42,7 @@ class Link:
 
     def __init__(self, queue):
         self.rejected, self.events, self.taken = [], [], []
+        self.way = ("", "anything")  # exchange and routing key
         self.channel = object.__new__(transport.Channel)
         for name, value in {
                 "connection": self, "callbacks": {TAG: self.taken.append}, "_queue_of": {TAG: queue},
@@ -52,7 +53,7 @@ class Link:
         self.handle = transport._FrameGuard(self, self._dispatch)
 
     def _dispatch(self, _channel, _method, _arguments, message):
-        self.channel._on_basic_deliver(TAG, 7, False, "", "anything", message)
+        self.channel._on_basic_deliver(TAG, 7, False, *self.way, message)
 
     def deliver(self, body, piece=1000, **properties):
         """The frames of one delivery."""
@@ -103,6 +104,22 @@ def test_others_are_rejected_once_and_reported(small, events, queue, body, prope
     assert f"on queue {queue}: " in events[0].reason
     link.deliver(packed(REPLY if queue == REPLIES else REQUEST), **PLAIN)
     assert len(link.taken) == 1
+
+
+@pytest.mark.parametrize(("way", "properties", "account"), [
+    (("trove-guests", "trove-conductor.i-1"), {}, "guest-i-1"),
+    (("trove-guests", f"reply.i-1.{REPLIES}"), {}, "guest-i-1"),
+    (("trove-guests", "trove-conductor.i-1"), {"user_id": "guest-i-1.2"}, "guest-i-1.2"),
+    (("trove-guests", "guestagent.i-1"), {}, None), (("", "trove-conductor.i-1"), {}, None),
+    (("trove", "trove-conductor.i-1"), {}, None)])
+@pytest.mark.parametrize("body", [b"{", b"x" * (64 * 1024 + 1)])
+def test_an_event_names_the_guest_that_alone_can_have_sent_it(small, events, way, properties, account, body):
+    link = Link("trove-conductor.i-1")
+    link.way = way
+    link.deliver(body, **PLAIN, **properties)
+    # Of a delivery that is too large no property is read.
+    assert [event.account for event in events] == [
+        account if len(body) == 1 or not properties else "guest-i-1"]
 
 
 def test_the_body_of_a_delivery_that_is_too_large_is_not_kept(small, events):
