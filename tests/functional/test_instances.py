@@ -283,10 +283,13 @@ class TestOperations:
         assert create["steps"] == [{"name": "volume", "seconds": 1.25}, {"name": "server", "seconds": 2.5}]
         assert "error" not in create and "links" not in second and first["links"][0]["rel"] == "next"
 
-    def test_a_marker_that_is_unknown_is_refused(self, world, alice):
+    def test_a_marker_that_is_unknown_or_of_another_instance_is_refused(self, world, alice):
         instance_id = create_active(world, alice)
-        answer = alice.get(f"/instances/{instance_id}/operations?marker={UNKNOWN}", status=400)
-        assert "marker" in answer.text
+        other = create_active(world, alice)
+        [foreign] = alice.get(f"/instances/{other}/operations").json["operations"]
+        for marker in (UNKNOWN, foreign["id"]):
+            answer = alice.get(f"/instances/{instance_id}/operations?marker={marker}", status=400)
+            assert "marker" in answer.text
 
     def test_of_another_tenant(self, world, alice, bob):
         instance_id = create_active(world, alice)

@@ -127,7 +127,8 @@ def load_page(session, limit, marker=None, resource=None, states=None):
     """Return one page of operations, the newest first: (list of Operation, marker of the next page or None).
 
     limit: rows of a page; marker: id of the last operation of the page before; resource: (type, id) of the resource
-    they are on, None for all; states: those they are in, None for any. Raises BadValue for an unknown marker.
+    they are on, None for all; states: those they are in, None for any. Raises BadValue for a marker that is unknown or
+    an operation on another resource.
     """
     query = sqlalchemy.select(Operation).order_by(Operation.created_at.desc(), Operation.id.desc()).limit(limit + 1)
     if resource is not None:
@@ -136,7 +137,7 @@ def load_page(session, limit, marker=None, resource=None, states=None):
         query = query.where(Operation.state.in_(states))
     if marker is not None:
         last = session.get(Operation, marker)
-        if last is None:
+        if last is None or resource not in (None, (last.resource_type, last.resource_id)):
             raise exception.BadValue(field="marker", reason="there is no operation with this id.")
         query = query.where(sqlalchemy.or_(Operation.created_at < last.created_at, sqlalchemy.and_(
             Operation.created_at == last.created_at, Operation.id < last.id)))
