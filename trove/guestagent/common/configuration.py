@@ -35,15 +35,17 @@ def render_ini(values, section):
 class ConfigurationManager:
     """Base file and override layers of one server.
 
-    base: path of the base file; overrides: directory it includes; section: section of the server's options; owner: user
-    to whom the files belong; extension: of the layers' files.
+    base: path of the base file; overrides: directory it includes; section: section of the server's options; extension:
+    of the layers' files.
+
+    The files belong to the agent, and everybody may read them. The server's user must not write them: its users can
+    make a server write files, and programs that the agent runs as root read these.
     """
 
-    def __init__(self, base, overrides, section, owner, extension="cnf"):
+    def __init__(self, base, overrides, section, extension="cnf"):
         self.base = Path(base)
         self.overrides = Path(overrides)
         self.section = section
-        self.owner = owner
         self.extension = extension
 
     def save_configuration(self, contents, keep_overrides=False):
@@ -52,7 +54,7 @@ class ConfigurationManager:
             for path in self._layers("*"):
                 path.unlink()
         self.base.parent.mkdir(parents=True, exist_ok=True)
-        operating_system.write_file(self.base, contents, owner=self.owner)
+        operating_system.write_file(self.base, contents)
 
     def reset_configuration(self, configuration):
         """The same, from the argument of the command: {"config_contents": text}."""
@@ -71,7 +73,7 @@ class ConfigurationManager:
             numbers = [int(layer.name[len(group) + 1:].split("-")[0]) for layer in self._layers(group)]
             number = max(numbers, default=0) + 1
             path = self.overrides / f"{group}-{number:03d}-{change_id}.{self.extension}"
-        operating_system.write_file(path, render_ini(values, self.section), owner=self.owner)
+        operating_system.write_file(path, render_ini(values, self.section))
 
     def remove_override(self, group=USER_GROUP, change_id=COMMON):
         """Remove one layer; none is fine."""

@@ -1,17 +1,17 @@
 """Layers of configuration files: which wins, and that what was taken out is gone."""
 import configparser
-import getpass
+import os
 
 import pytest
 
 from trove.common import exception
 from trove.guestagent.common import configuration
+from trove.guestagent.datastore.mysql_common.service import Layout, MySqlApp
 
 
 @pytest.fixture
 def manager(tmp_path):
-    return configuration.ConfigurationManager(tmp_path / "etc/my.cnf", tmp_path / "etc/conf.d", "mysqld",
-                                              getpass.getuser())
+    return configuration.ConfigurationManager(tmp_path / "etc/my.cnf", tmp_path / "etc/conf.d", "mysqld")
 
 
 def effective(manager):
@@ -29,6 +29,14 @@ def test_layers_win_over_the_base_and_the_system_over_the_user(manager):
     assert effective(manager) == {"a": "0", "b": "3", "c": "2"}
     assert sorted(path.name for path in manager.overrides.iterdir()) == [
         "20-user-001-common.cnf", "20-user-002-later.cnf", "50-system-001-replication.cnf"]
+
+
+def test_the_user_of_the_server_cannot_change_its_configuration(tmp_path):
+    app = MySqlApp(Layout(tmp_path, config_file=tmp_path / "my.cnf", overrides=tmp_path / "conf.d", user="nobody"))
+    app.configuration.save_configuration("[mysqld]\n")
+    app.configuration.apply_override({"a": 1})
+    found = [app.layout.config_file, *app.layout.overrides.iterdir()]
+    assert [(path.stat().st_uid, path.stat().st_mode & 0o777) for path in found] == [(os.geteuid(), 0o644)] * 2
 
 
 def test_a_layer_is_replaced_and_never_merged(manager):

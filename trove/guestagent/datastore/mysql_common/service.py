@@ -172,7 +172,7 @@ class MySqlApp:
         self.layout = layout
         self.status = MySqlStatus(self)
         self.configuration = configuration.ConfigurationManager(
-            layout.config_file, layout.overrides, "mysqld", layout.user)
+            layout.config_file, layout.overrides, "mysqld")
         self._service = None
         self._places = threading.BoundedSemaphore(_CONNECTIONS)
 
