@@ -20,6 +20,8 @@ PENDING, RUNNING, UNDOING, DONE, FAILED = "pending", "running", "undoing", "done
 LIVE_STATES = (PENDING, RUNNING, UNDOING)
 # Kinds that nobody asked for: they must not stand where a user looks for what was asked for.
 _CARE = ("guest.rotate",)
+# Characters of encrypted secrets that the column takes on MariaDB.
+_LONGEST_SECRETS = 65535
 
 _table = tables.operations
 
@@ -70,13 +72,18 @@ def begin(session, kind, resource_type, resource_id, context, arguments=None, se
 
     arguments: JSON-able dict; secrets: JSON-able dict, stored encrypted and wiped at the end; lock: what no other
     live operation may hold, by default the resource.
-    Returns the Operation. Raises UnprocessableEntity when a live operation holds the lock.
+    Returns the Operation. Raises UnprocessableEntity when a live operation holds the lock, OverLimit when the secrets
+    are too long to be kept.
     """
+    sealed = crypto.encrypt(json.dumps(secrets)) if secrets else None
+    if sealed and len(sealed) > _LONGEST_SECRETS:
+        raise exception.OverLimit("The users of the request, with their passwords and databases, are too many to be "
+                                  "kept until they are made. Make them when the instance is there.")
     now, key = get_db_api().now(session), lock or f"{resource_type}:{resource_id}"
     operation = Operation(
         id=models.new_id(), kind=kind, resource_type=resource_type, resource_id=resource_id,
         lock_key=key, tenant_id=context.project_id,
-        arguments=json.dumps(arguments or {}), secrets=crypto.encrypt(json.dumps(secrets)) if secrets else None,
+        arguments=json.dumps(arguments or {}), secrets=sealed,
         context=json.dumps(context.to_durable_dict()), state=PENDING, step_data="{}", cancel=False, run_after=now,
         attempts=0, created_at=now, updated_at=now)
     try:

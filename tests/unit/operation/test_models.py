@@ -56,3 +56,10 @@ def test_secrets_are_encrypted_while_it_lives_and_gone_afterwards(db_each, conte
         assert held.load_secrets() == {"users": [{"_password": "p'%\\ü"}]}
         models.update_held(session, operation.id, "me", **models.end_values(models.DONE))
         assert session.execute(tables.operations.select()).mappings().one()["secrets"] is None
+
+
+def test_secrets_that_the_column_does_not_take_are_refused(db, context):
+    with db.writer() as session, pytest.raises(exception.OverLimit, match="too many"):
+        models.begin(session, "instance.create", "instance", "i-1", context, secrets={"users": ["x" * 50_000]})
+    with db.reader() as session:
+        assert models.live_for(session, "instance", "i-1") == []
