@@ -96,7 +96,7 @@ def test_guest(log_lines, text, tmp_path):
 
 
 @pytest.mark.parametrize(("read", "options"), [
-    (lambda argv: conductor_cmd.common.read_configuration("/nonexistent", argv), ()),
+    (lambda argv: conductor_cmd.common.read_configuration("/nonexistent", argv=argv), ()),
     (guest_cmd.read_configuration, ("guest_id=i-1", "datastore_manager=mysql", f"guest_key={'k' * 64}")),
 ])
 def test_every_process_sets_its_log_up_like_this(conf, tmp_path, read, options):

@@ -16,7 +16,6 @@ from trove.extensions.common.service import DefaultRootController
 from trove.quota import quota
 from trove.security_event import store as security_events
 
-CONFIG_FILE = "/etc/trove/trove.conf"
 SECRETS = ("operation_key", "nova_proxy_admin_pass")
 
 
@@ -44,10 +43,10 @@ def build_application():
     return application
 
 
-def init_application(config_file=CONFIG_FILE):
+def init_application(config_file=common.SHARED_FILE):
     """The application for another WSGI server, which calls this once in each of its processes.
 
-    config_file: path of trove.conf. Raises as ``build_application`` does.
+    config_file: path of the only configuration file that is read. Raises as ``build_application`` does.
     """
     common.read_configuration(config_file, argv=[], secrets=SECRETS)
     profile.setup("api", CONF.host)
@@ -63,7 +62,7 @@ def _begin():
 
 def main():
     """Entry point of the console script."""
-    common.read_configuration(CONFIG_FILE, secrets=SECRETS)
+    common.read_configuration(common.SHARED_FILE, secrets=SECRETS)
     try:
         application = build_application()
     except ValueError as error:

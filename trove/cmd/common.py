@@ -10,15 +10,24 @@ from trove.common.cfg import CONF
 from trove.common.strategies import strategy
 from trove.db import get_db_api
 
+# Read by every process of the control plane, before the file of its own.
+SHARED_FILE = "/etc/trove/trove.conf"
 
-def read_configuration(config_file, argv=None, secrets=()):
-    """Parse the command line with ``config_file`` (used if it exists) as default, and refuse placeholder secrets.
 
-    secrets: options (``name`` or ``group.name``) that must be set; the password in transport_url and the files of TLS
-    are checked as well.
+def existing(*paths):
+    """Return those of the paths that exist, as strings in the given order."""
+    return [str(path) for path in paths if Path(path).exists()]
+
+
+def read_configuration(*config_files, argv=None, secrets=()):
+    """Parse the command line and the configuration files, and refuse placeholder secrets.
+
+    config_files: paths that are read in this order when the command line names no ``--config-file``; a later file
+    overrides an earlier one, and a missing file is skipped. argv: arguments without the program's name; None means
+    those of this process. secrets: options (``name`` or ``group.name``) that must be set; the password in
+    transport_url and the files of TLS are checked as well. Raises SystemExit with a sentence that names the option.
     """
-    default = [config_file] if Path(config_file).exists() else []
-    cfg.parse_args(sys.argv[1:] if argv is None else argv, default_config_files=default)
+    cfg.parse_args(sys.argv[1:] if argv is None else argv, default_config_files=existing(*config_files))
     cfg.require_secret(*secrets)
     rpc.require_broker_password()
     if found := tls.problems():

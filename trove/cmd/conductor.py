@@ -49,7 +49,7 @@ class _Service(cotyledon.Service):
 
 def main():
     """Serve until SIGTERM or SIGINT."""
-    common.read_configuration("/etc/trove/trove-conductor.conf", secrets=("operation_key",))
+    common.read_configuration(common.SHARED_FILE, "/etc/trove/trove-conductor.conf", secrets=("operation_key",))
     workers = CONF.trove_conductor_workers or os.cpu_count()
     if workers > 1:
         manager = cotyledon.ServiceManager()

@@ -13,6 +13,7 @@ from oslo_config import cfg as oslo_cfg
 from oslo_log import log as logging
 from sqlalchemy import exc
 
+from trove.cmd import common
 from trove.common import cfg, crypto, exception, pki, security, tls
 from trove.common.cfg import CONF, DATASTORES
 from trove.datastore import registration
@@ -24,8 +25,6 @@ from trove.security_event import models as security_event_models
 from trove.taskmanager import bus_audit
 
 LOG = logging.getLogger(__name__)
-
-CONFIG_FILE = "/etc/trove/trove.conf"
 
 
 def db_sync(command):
@@ -284,8 +283,7 @@ COMMAND_OPT = oslo_cfg.SubCommandOpt("command", title="Commands", help="What to 
 def main(argv=None):
     """Run one command; argv: arguments without the program's name. Ends by SystemExit unless all went well."""
     CONF.register_cli_opt(COMMAND_OPT)
-    cfg.parse_args(sys.argv[1:] if argv is None else argv,
-                   default_config_files=[CONFIG_FILE] if Path(CONFIG_FILE).exists() else [])
+    cfg.parse_args(sys.argv[1:] if argv is None else argv, default_config_files=common.existing(common.SHARED_FILE))
     try:
         CONF.command.function(CONF.command)
     except Exception as error:  # noqa: BLE001 - the boundary to the shell

@@ -22,7 +22,7 @@ LOG = logging.getLogger(__name__)
 
 def main():
     """Serve until SIGTERM or SIGINT, then end what is under way and let others take the rest."""
-    common.read_configuration("/etc/trove/trove-taskmanager.conf",
+    common.read_configuration(common.SHARED_FILE, "/etc/trove/trove-taskmanager.conf",
                               secrets=("operation_key", "nova_proxy_admin_pass"))
     _check_options()
     profile.setup("taskmanager", CONF.host)

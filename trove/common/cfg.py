@@ -67,7 +67,8 @@ def require_secret(*options):
                 raise SystemExit(f"Cannot start: set [DEFAULT] {option} to at least {SHORTEST[option]} random "
                                  f"characters (it has {len(value)}){which}.")
             if values.index(value) != position - 1:
-                raise SystemExit(f"Cannot start: remove the key of [DEFAULT] {option} that is there twice{which}.")
+                raise SystemExit(f"Cannot start: remove the key of [DEFAULT] {option} that is there twice{which}; "
+                                 "the keys of all configuration files are read together.")
 
 
 def datastore_options(manager):

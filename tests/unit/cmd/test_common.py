@@ -1,7 +1,7 @@
 """Services refuse to start with a missing or placeholder secret and say which option to set."""
 import pytest
 
-from trove.cmd import common
+from trove.cmd import api, common, conductor, taskmanager
 from trove.quota import quota
 
 GOOD = "transport_url=rabbit://u:good@h/\noperation_key=0123456789abcdef0123456789abcdef"
@@ -45,6 +45,38 @@ def test_several_keys_are_accepted_in_their_order_and_none_twice(conf, tmp_path)
         start(conf, tmp_path, f"{GOOD}\noperation_key={new}\noperation_key={new}")
 
 
+def test_a_service_reads_the_shared_file_and_then_its_own(conf, tmp_path):
+    """A file that is not there is skipped, and files on the command line take the place of both."""
+    shared, own, other = (tmp_path / name for name in ("trove.conf", "trove-conductor.conf", "other.conf"))
+    shared.write_text("[DEFAULT]\nhost=shared\nregion=shared\ntransport_url=rabbit://u:good@h/\n")
+    common.read_configuration(shared, own, argv=[])
+    assert (conf.host, conf.region) == ("shared", "shared")
+    own.write_text("[DEFAULT]\nhost=own\n")
+    common.read_configuration(shared, own, argv=[])
+    assert (conf.host, conf.region) == ("own", "shared")
+    other.write_text("[DEFAULT]\nhost=other\ntransport_url=rabbit://u:good@h/\n")
+    common.read_configuration(shared, own, argv=["--config-file", str(other)])
+    assert (conf.host, conf.region) == ("other", "LOCAL_DEV")
+    shared.unlink()
+    with pytest.raises(SystemExit, match="transport_url"):
+        common.read_configuration(shared, own, argv=[])
+
+
+@pytest.mark.parametrize(("main", "own"), [(conductor.main, "trove-conductor.conf"),
+                                           (taskmanager.main, "trove-taskmanager.conf"), (api.main, None)])
+def test_every_service_names_its_files(monkeypatch, main, own):
+    read = []
+
+    def stop(*files, **_):
+        read.extend(files)
+        raise SystemExit
+
+    monkeypatch.setattr(common, "read_configuration", stop)
+    with pytest.raises(SystemExit):
+        main()
+    assert read == ["/etc/trove/trove.conf", *([f"/etc/trove/{own}"] if own else [])]
+
+
 def test_every_path_that_cannot_be_used_is_named(conf):
     common.check_paths(*common.factories("nova", "guest"), (conf.quota_driver, quota.QuotaDriver, "quota_driver"))
     conf.set_override("remote_guest_client", "trove.common.remote.ghost_client")
@@ -65,7 +97,7 @@ def test_a_file_that_cannot_be_read_is_a_sentence(conf, tmp_path, text):
     if text:
         path.write_text(text)
     with pytest.raises(SystemExit, match=f"Cannot start: (?s:.)*{path}"):
-        common.read_configuration(str(tmp_path / "none"), ["--config-file", str(path)])
+        common.read_configuration(tmp_path / "none", argv=["--config-file", str(path)])
 
 
 @pytest.mark.parametrize(("options", "named"), [
