@@ -22,6 +22,9 @@ PLACEHOLDERS = frozenset(("", "changeme", "change_me", "secret", "password", "se
 SHORTEST = {"operation_key": 32, "backup_encryption_key": 32}
 
 
+_QUOTES = ('"', "'")
+
+
 def _register():
     # oslopolicy-sample-generator has parsed its own command line by now, with the same object.
     CONF.clear()
@@ -36,15 +39,30 @@ def parse_args(argv, default_config_files=None, default_config_dirs=None):
     """Read the command line and the configuration files into ``CONF`` and set up logging.
 
     argv: arguments without the program's name. Raises SystemExit on a bad command line, as oslo.config does, and with
-    a sentence on a file that is not there or cannot be read.
+    a sentence on a file that is not there or cannot be read, and on list options whose items are in quotes.
     """
     try:
         CONF(argv, project="trove", version=version.version_string(), default_config_files=default_config_files,
              default_config_dirs=default_config_dirs)
+        quoted = _quoted_lists()
     except cfg.Error as error:
         raise SystemExit(f"Cannot start: {error}") from error
+    if quoted:
+        raise SystemExit(f"Cannot start: write the items of {', '.join(quoted)} without quotes, separated by commas.")
     logging.setup(CONF, "trove")
     log.setup(CONF)
+
+
+def _quoted_lists():
+    """Return the list options, as ``[group] name``, of which an item begins or ends with a quote.
+
+    oslo.config removes the outermost quotes of the line before it splits the line at commas: of ``"a","b"`` it makes
+    the items ``a"`` and ``"b``, and of ``"a",b`` the items ``"a"`` and ``b``.
+    """
+    return [f"[{group or 'DEFAULT'}] {opt.name}"
+            for group, opts in list_opts() for opt in opts if isinstance(opt, cfg.ListOpt)
+            for items in [CONF[group][opt.dest] if group else CONF[opt.dest]]
+            if any(item[:1] in _QUOTES or item[-1:] in _QUOTES for item in items or ())]
 
 
 def require_secret(*options):

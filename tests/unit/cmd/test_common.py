@@ -2,6 +2,7 @@
 import pytest
 
 from trove.cmd import api, common, conductor, taskmanager
+from trove.common import cfg
 from trove.quota import quota
 
 GOOD = "transport_url=rabbit://u:good@h/\noperation_key=0123456789abcdef0123456789abcdef"
@@ -75,6 +76,22 @@ def test_every_service_names_its_files(monkeypatch, main, own):
     with pytest.raises(SystemExit):
         main()
     assert read == ["/etc/trove/trove.conf", *([f"/etc/trove/{own}"] if own else [])]
+
+
+@pytest.mark.parametrize("value", ['"admin","operator"', '"admin",operator', "'admin','operator'", 'admin,"operator"'])
+@pytest.mark.parametrize(("group", "name"), [("DEFAULT", "admin_roles"), ("mysql", "ignore_dbs")])
+def test_list_items_in_quotes_are_refused(conf, tmp_path, group, name, value):
+    path = tmp_path / "trove.conf"
+    path.write_text(f"[{group}]\n{name} = {value}\n")
+    with pytest.raises(SystemExit, match=rf"^Cannot start: write the items of \[{group}\] {name} without quotes"):
+        cfg.parse_args([], default_config_files=[str(path)])
+
+
+def test_quotes_around_a_whole_list_are_accepted(conf, tmp_path):
+    path = tmp_path / "trove.conf"
+    path.write_text('[DEFAULT]\nadmin_roles = "admin,operator"\n')
+    cfg.parse_args([], default_config_files=[str(path)])
+    assert conf.admin_roles == ["admin", "operator"]
 
 
 def test_every_path_that_cannot_be_used_is_named(conf):
