@@ -19,6 +19,9 @@ from trove.taskmanager.steps import bus
 
 LOG = logging.getLogger(__name__)
 
+# From this compute API microversion on, Nova accepts no files in the request that creates a server.
+_NO_FILES_FROM = (2, 57)
+
 
 def main():
     """Serve until SIGTERM or SIGINT, then end what is under way and let others take the rest."""
@@ -85,6 +88,9 @@ def _check_options():
                        *([(transformer, None, "exists_notification_transformer")] if transformer else []))
     common.check_swift_user()
     found = [*bus.problems(), *tls.problems(signs=True)]
+    if tuple(map(int, CONF.nova_client_version.split("."))) >= _NO_FILES_FROM:
+        found.append(f"[DEFAULT] nova_client_version is {CONF.nova_client_version}: set it to 2.56 or lower, because "
+                     "Nova refuses the files that every guest needs (file injection) from 2.57 on")
     try:
         network.driver()
         for datastore in DATASTORES:

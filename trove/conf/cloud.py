@@ -27,7 +27,8 @@ opts = [
     cfg.StrOpt("nova_compute_service_type", default="compute", help="Catalog type of Nova."),
     cfg.StrOpt("nova_compute_endpoint_type", default="publicURL", help="Catalog interface of Nova."),
     cfg.StrOpt("nova_client_version", default="2.12", regex=r"^2(\.\d+)?$",
-               help="Compute API microversion, a number such as 2.56."),
+               help="Compute API microversion, from 2.1 to 2.56: from 2.57 on Nova refuses the files that guests need, "
+                    "and trove-taskmanager does not start. Choosing a host for a migration needs 2.56."),
     *_endpoint("neutron", "Neutron", "network"),
     *_endpoint("cinder", "Cinder", "volumev3"),
     *_endpoint("glance", "Glance", "image"),

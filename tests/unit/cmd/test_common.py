@@ -94,6 +94,18 @@ def test_quotes_around_a_whole_list_are_accepted(conf, tmp_path):
     assert conf.admin_roles == ["admin", "operator"]
 
 
+@pytest.mark.parametrize(("version", "starts"), [("2", True), ("2.12", True), ("2.56", True), ("2.57", False),
+                                                 ("2.100", False)])
+def test_a_nova_version_without_file_injection_is_refused(conf, monkeypatch, version, starts):
+    monkeypatch.setattr(taskmanager.bus, "problems", list)
+    conf.set_override("nova_client_version", version)
+    if starts:
+        taskmanager._check_options()
+        return
+    with pytest.raises(SystemExit, match=rf"nova_client_version is {version}: set it to 2\.56 or lower"):
+        taskmanager._check_options()
+
+
 def test_every_path_that_cannot_be_used_is_named(conf):
     common.check_paths(*common.factories("nova", "guest"), (conf.quota_driver, quota.QuotaDriver, "quota_driver"))
     conf.set_override("remote_guest_client", "trove.common.remote.ghost_client")
