@@ -105,7 +105,8 @@ def test_many_creates_stay_within_the_quota(world, conf, context):
 
 
 def test_what_is_loaded_is_the_same_everywhere(world, context):
-    ids = sorted(add_instance(world) for _ in range(3))
+    moment = db_models.utcnow()  # one for all: then a list comes in the order of the ids
+    ids = sorted(add_instance(world, created=moment) for _ in range(3))
     add_instance(world, tenant="other")
     deleted = add_instance(world, deleted=True)
     with world.writer() as session:
