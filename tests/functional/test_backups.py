@@ -1,4 +1,4 @@
-"""/backups and restorePoint: the conversations and refusals of contract/rest-api.md 3.4 and contract/states.md 5-7."""
+"""/backups and restorePoint: the conversations and refusals."""
 import datetime
 
 import pytest

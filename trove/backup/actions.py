@@ -170,7 +170,7 @@ def delete(context, backup_id):
 
 
 def restorable(session, context, backup_id, version, volume_size, flavor_disk=None):
-    """The row of a backup from which an instance can be made (contract/states.md 6).
+    """The row of a backup from which an instance can be made.
 
     version: DBDatastoreVersion of the new instance; volume_size: GB of its volume, None without one; then
     flavor_disk: GB of its flavor's disk. Raises NotFound, Conflict, Forbidden, BadRequest.

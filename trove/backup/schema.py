@@ -1,4 +1,4 @@
-"""JSON schemas of the bodies of backup requests (contract/rest-api.md 3.4)."""
+"""JSON schemas of the bodies of backup requests."""
 from trove.common import apischema
 from trove.common.apischema import compiled, or_null, wrapped
 

@@ -21,13 +21,13 @@ from trove.common.cfg import CONF
 
 LOG = logging.getLogger(__name__)
 
-# What the first part of a manifest's name says of its stream, by the class that made it; only people read it.
+# The first part of a manifest's extension, by the class that made the stream. It is for people; no code reads it.
 _KINDS = {"InnoBackupEx": ".xbstream", "InnoBackupExIncremental": ".xbstream", "MariaBackup": ".xbstream",
           "MariaBackupIncremental": ".xbstream", "MySQLClone": ".tar", "MySQLDump": ".sql"}
-# What a guest may say of the compression -> what the name says.
+# The compression that a guest may report -> the second part of the extension.
 COMPRESSIONS = {"none": "", "zstd": ".zst", "gzip": ".gz"}
 _SEALED = ".gcm"
-# What a guest may keep with the first segment, by exact pattern; ``compression`` is required.
+# The metadata that a guest may store with the first segment, by exact pattern; ``compression`` is required.
 _METADATA = {"lsn": re.compile(r"[0-9]{1,20}"), "compression": re.compile("|".join(COMPRESSIONS))}
 # Names of manifests that earlier releases made: words behind dots.
 _OLD_EXTENSION = re.compile(r"(\.[a-z0-9_]{1,20}){0,4}")
@@ -51,7 +51,7 @@ class Place:
 
     @property
     def prefix(self):
-        """What the names of the segments begin with."""
+        """The beginning of the names of all segments."""
         return f"{self.backup_id}_"
 
     def segment(self, number):
@@ -103,9 +103,9 @@ def _uuid(text):
 
 
 def extension(backup_type, compression, encrypted):
-    """Return what the name of a new manifest ends in, from known words: it says how the stream is to be read.
+    """Return the extension of the name of a new manifest. It shows people the format of the stream.
 
-    compression: a key of COMPRESSIONS.
+    backup_type: class that takes the backup; compression: a key of COMPRESSIONS; encrypted: whether the stream is.
     """
     return _KINDS.get(backup_type, "") + COMPRESSIONS[compression] + (_SEALED if encrypted else "")
 
@@ -204,7 +204,7 @@ def strangers(where, count):
 
 
 def facts(where, number):
-    """Return the object_store.Facts of one segment."""
+    """Return the object_store.Facts of one segment. where: Place; number: from 0."""
     return object_store.service_account().head(where.container, where.segment(number))
 
 

@@ -1,4 +1,4 @@
-"""What the control plane is doing with a cluster (contract/states.md 4). Codes are stored; each occurs once."""
+"""What the control plane is doing with a cluster. Codes are stored; each occurs once."""
 from dataclasses import dataclass
 
 

@@ -25,9 +25,10 @@ class Cached:
         _all.add(self)
 
     def get(self, max_age):
-        """Return the answer, at most ``max_age`` seconds old; an older one while another thread asks or nobody answers.
+        """Return the answer, at most ``max_age`` seconds old.
 
-        Raises ServiceUnavailable if the service does not answer and nothing is known.
+        Returns an older answer while another thread asks, and while the service does not answer. Raises
+        ServiceUnavailable if the service does not answer and no older answer is kept.
         """
         if self._value is not None and time.monotonic() - self._loaded < max_age:
             return self._value

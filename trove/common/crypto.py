@@ -1,6 +1,6 @@
-"""What is made from the deployment's keys: encryption of secrets at rest, keys of guests. No primitives of our own.
+"""Encrypt secrets at rest and derive the keys of guests from the deployment's keys. No primitives of our own.
 
-An option may have several keys: the first one is for what is made now, and all of them are for what is there already.
+An option may have several keys: the first one encrypts, and all of them decrypt.
 Never imported by a guest, which has no deployment key.
 """
 import base64
@@ -39,12 +39,12 @@ def _ciphers():
 
 
 def encrypt(value):
-    """The value (text or bytes) encrypted and authenticated with the first [DEFAULT] operation_key, as ASCII."""
+    """Encrypt and authenticate a value (text or bytes) with the first [DEFAULT] operation_key. Return ASCII text."""
     return _ciphers()[0].encrypt(value if isinstance(value, bytes) else value.encode()).decode()
 
 
 def decrypt(token):
-    """The clear text that was encrypted with any [DEFAULT] operation_key.
+    """Return the clear text of a token that was encrypted with any [DEFAULT] operation_key.
 
     Raises cryptography.fernet.InvalidToken for another key or a changed token.
     """
@@ -52,7 +52,7 @@ def decrypt(token):
 
 
 def reencrypt(token):
-    """Encrypt what a token holds with the first [DEFAULT] operation_key. Return None when it is so already.
+    """Encrypt the content of a token with the first [DEFAULT] operation_key. Return None if that key made the token.
 
     Raises cryptography.fernet.InvalidToken for a key that the option does not have, or a changed token.
     """

@@ -41,8 +41,10 @@ class OutOfTime(BadProof):
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """What makes a command unique. id: hexadecimal text; sender: id of the process that sent it; number: counts the
-    commands of that process; sent: seconds since the epoch by the sender's clock; valid: seconds from then on.
+    """The fields that make a command unique.
+
+    id: hexadecimal text; sender: id of the process that sent it; number: counts the commands of that process; sent:
+    seconds since the epoch by the sender's clock; valid: seconds from then on.
     """
 
     id: str
@@ -121,9 +123,11 @@ def verify(key, method, args, sent, proof, now=None):
 
 
 def sign_command(key, method, args, order, next_key=None):
-    """What goes with one command: the dict of its order (``Order``) and its proof. key, method, args: as for ``sign``.
+    """Return the dict that is sent with one command: its order and its proof.
 
-    next_key: while the key of the guest is replaced, the new one; the proof with it goes along.
+    key, method, args: as for ``sign``; order: Order.
+
+    next_key: the new key of the guest while its key is replaced; a proof made with it is added.
     Raises TypeError or ValueError for arguments that JSON cannot carry.
     """
     ordered = dataclasses.asdict(order)
@@ -132,9 +136,9 @@ def sign_command(key, method, args, order, next_key=None):
 
 
 def verify_command(key, method, args, given):
-    """Check the proof of one command and return its Order. Its age is not looked at: see ``check_age``.
+    """Check the proof of one command and return its Order. ``check_age`` checks its age.
 
-    given: what came with the command, anything. Raises BadProof.
+    key, method, args: as for ``sign``; given: the value that came with the command, of any type. Raises BadProof.
     """
     given = given if isinstance(given, dict) else {}
     ordered = {field.name: given.get(field.name) for field in dataclasses.fields(Order)}
@@ -147,7 +151,9 @@ def verify_command(key, method, args, given):
 
 
 def check_age(order, now=None):
-    """Refuse a command outside of its validity, which holds in both directions: clocks differ. Raises OutOfTime."""
+    """Refuse a command that was sent longer ago, or further in the future, than it is valid.
+
+    order: Order; now: seconds since the epoch, None means the present. Raises OutOfTime."""
     difference = (time.time() if now is None else now) - order.sent
     if abs(difference) > order.valid:
         raise OutOfTime(f"by this guest's clock it was sent {abs(difference):.0f} s "

@@ -1,4 +1,4 @@
-"""The service statuses that a guest reports and the control plane stores (contract/states.md section 2)."""
+"""The service statuses that a guest reports and the control plane stores."""
 from dataclasses import dataclass
 
 

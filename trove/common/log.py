@@ -12,7 +12,7 @@ from oslo_log import formatters
 
 from trove.common import security
 
-# What the lines of a traceback begin with.
+# The lines of a traceback begin with this.
 TRACE = "    | "
 # Most characters of a line, and most lines of a traceback (half of them from each end).
 _LONGEST, _MOST_LINES = 16384, 200

@@ -17,7 +17,7 @@ from trove.common import exception, remote, security
 
 LOG = logging.getLogger(__name__)
 
-# What the object store answers with an error; remote.http_status reads its status.
+# Raised when the object store answers with an error; remote.http_status reads its status.
 Error = exceptions.ClientException
 
 # Entries of one listing; the object store gives no more at once.
@@ -31,7 +31,7 @@ _NOT_PLAIN = ("x-static-large-object", "x-object-manifest", "x-symlink-target", 
 
 # Names of one request for bulk deletion.
 _BULK = 1000
-# What backups need of signed URLs.
+# The methods and the digest of signed URLs (TempURL) that backups need.
 _METHODS = ("GET", "POST", "PUT")
 _DIGEST = "sha256"
 _limits = {}  # URL of /info -> Limits; only of an object store that lacks nothing
@@ -60,8 +60,10 @@ class Object:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the object store says of one object. metadata: {name: text}; plain: whether it has bytes of its own, and
-    stays until it is deleted.
+    """The headers of one object.
+
+    size: bytes; hash: its ETag; metadata: {name: text}; plain: whether the object has bytes of its own and no time at
+    which the object store deletes it.
     """
 
     size: int
@@ -72,7 +74,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the proxy of an object store allows, of its /info.
+    """The limits that the proxy of an object store reports at /info.
 
     listing: entries of one listing; bulk: names of one request for bulk deletion, 0 without bulk deletion; lacks: what
     its operator must enable for backups, None when nothing is missing.

@@ -108,7 +108,7 @@ class Channel(pyamqp.Channel):
         except delivery.Refused as error:
             refused = error
         except Exception as error:
-            # Raised further up it would come again and again.
+            # An exception that leaves here would make the broker deliver the same message again, without end.
             LOG.exception("The check of a delivery on queue %s failed", queue)
             refused = delivery.Refused("message.malformed", f"its check failed with {type(error).__name__}")
         if refused is None:
@@ -139,12 +139,12 @@ class Connection(pyamqp.Connection):
 
 
 class Transport(pyamqp.Transport):
-    """What kombu uses for amqp://."""
+    """kombu's transport for amqp:// URLs, with the checks of this module."""
 
     Connection = Connection
 
 
 class SSLTransport(pyamqp.SSLTransport):
-    """What kombu uses for amqps://."""
+    """kombu's transport for amqps:// URLs, with the checks of this module."""
 
     Connection = Connection

@@ -15,6 +15,6 @@ def generate_random_password():
 
 
 def stable_server_id(instance_id):
-    """A number in 1 .. 2**31-1 that is the same for an instance in every process (contract/rpc.md 9.4)."""
+    """A number in 1 .. 2**31-1 that is the same for an instance in every process."""
     number = int.from_bytes(hashlib.sha256(instance_id.encode()).digest()[:4], "big") & 0x7FFFFFFF
     return number or 1

@@ -21,7 +21,7 @@ LOG = logging.getLogger(__name__)
 
 CONTEXT_KEY = "trove.context"
 ROUTE_KEY = "trove.route"  # (name of the controller's method, variables of the path)
-# HTTP status -> the one top-level key of an error body (contract/rest-api.md 1.32).
+# HTTP status -> the one top-level key of an error body.
 FAULT_KEYS = {
     400: "badRequest", 401: "unauthorized", 403: "forbidden", 404: "itemNotFound", 405: "badMethod",
     406: "notAcceptable", 409: "conflict", 413: "overLimit", 415: "badMediaType", 422: "unprocessableEntity",

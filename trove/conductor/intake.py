@@ -36,9 +36,9 @@ _SHARED = 2
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Report:
-    """What a guest reports.
+    """One report of a guest.
 
-    method: name; args: dict, not checked yet; origin: what came with the command that it is about, or None;
+    method: name; args: dict, not checked yet; origin: the origin that came with the command it answers, or None;
     queue_of: id of the instance whose account alone can have sent it, None out of the shared queue; done: whether it
     has been worked on; attempts: how often that failed.
     """
@@ -224,8 +224,8 @@ class Intake:
                 self._disconnect()
                 self._stopping.wait(CONF.conductor_retry_interval)
             except Exception:
-                # A boundary: whatever goes wrong, the next connection begins from nothing.
-                LOG.exception("The intake begins again")
+                # A boundary: after any error a new connection starts with empty state.
+                LOG.exception("The intake failed; it connects again")
                 self._disconnect()
                 self._stopping.wait(CONF.conductor_retry_interval)
         self._disconnect()
@@ -299,7 +299,7 @@ class Intake:
         return len(new) > _SUBSCRIBE
 
     def _exists(self, name):
-        """Whether there is such a queue, asked on a channel of its own, which the broker closes when there is none."""
+        """Return whether the queue exists. Uses a new channel, which the broker closes if the queue is missing."""
         try:
             self._probe.queue_declare(name, passive=True)
         except rpc.NO_SUCH_QUEUE:

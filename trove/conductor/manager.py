@@ -1,4 +1,4 @@
-"""The conductor's door: what guests report by cast. Checks who speaks; ``trove.conductor.models`` has the rules.
+"""The RPC methods by which guests report. Each checks the sender; ``trove.conductor.models`` writes the rows.
 
 A message that is forged, late, doubled or wrong is dropped, and is a security event: nobody waits for an answer. The
 instance that it names may be its victim; who sent it is known where the intake of messages puts the sender's account at
@@ -24,9 +24,9 @@ LOG = logging.getLogger(__name__)
 
 # Seconds by which a clock can be wrong.
 _LONGEST_DIFFERENCE = 10 ** 10
-# Characters of what a guest says of an error, and of an id.
+# Characters of a guest's error text, and of an id.
 _LONGEST_MESSAGE, _LONGEST_ID = 500, 36
-# How often a report is worked on that the database refuses although it answers.
+# How often a report is tried that the database refuses although it answers.
 _ATTEMPTS = 5
 
 
@@ -41,12 +41,12 @@ def _refused(context, event, method, instance_id, reason):
 
 
 def _is_genuine(context, method, sent, proof, args):
-    """Whether the message comes from the guest of ``args["instance_id"]``; if not, that is reported."""
+    """Return whether the guest of ``args["instance_id"]`` sent the message; report a security event if not."""
     return _check(method, args, sent, proof, getattr(context, "broker_account", None))
 
 
 def _check(method, args, sent, proof, account, known=()):
-    """Do what ``_is_genuine`` does. known: as of ``Manager.is_genuine``.
+    """Return as ``_is_genuine`` does. known: as for ``Manager.is_genuine``.
 
     While operation_key has several keys, only the one counts that the guest's key is made from, if that was kept. The
     database is asked last: forged messages cost it nothing.
@@ -81,7 +81,7 @@ def _key_of_proof(candidates, method, args, sent, proof):
 
 
 def _is_valid(instance_id, generation, known):
-    """Whether a guest may use the key of that generation. The first use of a new key ends the old one."""
+    """Return whether a guest may use the key of that generation. The first use of a new key ends the old one."""
     if instance_id in known:
         current, pending = known[instance_id]
     else:
@@ -100,9 +100,9 @@ def _end_old_key(session, instance_id, generation):
 
 
 def _join_request(context, instance_id):
-    """Let what is logged from here on belong to the request for which the guest makes its report.
+    """Log from here on under the id of the request that the guest's report belongs to.
 
-    Returns its Origin, or None when it is for none.
+    Return its Origin, or None when the report belongs to no request.
     """
     known = origin.unseal(instance_id, context.origin)
     if known is not None:
@@ -132,7 +132,7 @@ def _write(session, method, instance_id, slot, sent, effect):
 
 
 def _context_of(report):
-    """The context of what a report makes this process do."""
+    """Return the context in which this process works on a report."""
     context = TroveContext(origin=report.origin, overwrite=False)
     context.broker_account = report.account
     context.update_store()  # what this thread logs from now on belongs to this report
@@ -140,7 +140,7 @@ def _context_of(report):
 
 
 def _takes(method, args):
-    """Whether a report has the arguments that its method needs, and no others."""
+    """Return whether a report has the arguments that its method needs, and no others."""
     try:
         inspect.signature(method).bind(None, None, **args)
     except TypeError:
@@ -149,12 +149,12 @@ def _takes(method, args):
 
 
 def _may_be_tried_again(error):
-    """Whether an error may come from the database being away, rather than from a report."""
+    """Return whether an error may come from a database that does not answer, rather than from a report."""
     return isinstance(error, (exc.OperationalError, exc.InterfaceError, exc.TimeoutError))
 
 
 class Manager:
-    """The methods of contract/rpc.md section 3. ``sent``: seconds by the guest's clock; ``proof``: see envelope."""
+    """The RPC methods that guests call. ``sent``: seconds by the guest's clock; ``proof``: see envelope."""
 
     def all_guests(self):
         """Return the ids of all instances whose guests may report."""
@@ -167,7 +167,7 @@ class Manager:
             return models.new_guests(session)
 
     def is_genuine(self, report, known=()):
-        """Return whether a Report comes from the guest that it claims; if not, that is reported.
+        """Return whether the guest that a Report names sent it; report a security event if not.
 
         known: generations of guests' secrets that were read already, {id: (in use, being given out or None)}.
         """
@@ -217,7 +217,7 @@ class Manager:
         try:
             transaction()
         except Exception as error:  # noqa: BLE001
-            # A boundary: one of them may be what the database does not take.
+            # A boundary: the database may refuse one of them. ``take`` then writes each by itself.
             LOG.warning("%d heartbeats could not be written at once: %s", len(writes), error)
             return
         for report, _write_of in writes:
@@ -237,7 +237,7 @@ class Manager:
             else:
                 method(self, _context_of(report), **report.args)
         except Exception as error:
-            # A boundary: whatever a guest sends, the next one is heard.
+            # A boundary: no report of a guest may stop the next one.
             if _may_be_tried_again(error):
                 in_transaction(models.ask)()
                 if report.attempts < _ATTEMPTS:
@@ -303,13 +303,13 @@ class Manager:
 
     @rpc.expose
     def notify_end(self, context, instance_id, sent=None, proof=None):
-        """The guest has done what somebody is to be notified of."""
+        """Send the end notification of the command that the guest has carried out."""
         if _is_genuine(context, "notify_end", sent, proof, {"instance_id": instance_id}):
             self._notify(context, instance_id, sent)
 
     @rpc.expose
     def notify_exc_info(self, context, instance_id, message=None, exception=None, sent=None, proof=None):
-        """It has failed to. message: a sentence for users; exception: name of a class."""
+        """Send the error notification of a failed command. message: text for users; exception: name of its class."""
         if _is_genuine(context, "notify_exc_info", sent, proof,
                        {"instance_id": instance_id, "message": message, "exception": exception}):
             self._notify(context, instance_id, sent, {"message": security.printable(message, _LONGEST_MESSAGE),

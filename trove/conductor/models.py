@@ -1,4 +1,4 @@
-"""What guests' reports do to the rows, called by the conductor's manager only.
+"""Write the reports of guests into the rows. Only the conductor's manager calls this.
 
 The rules, for N conductors at work on messages that come late, twice or in another order:
 - A report counts once: a state if it was sent after the newest one of its kind that counted, an event if it did not
@@ -43,7 +43,7 @@ LOG = logging.getLogger(__name__)
 NOT_FOR_GUESTS = (ServiceStatuses.NEW, ServiceStatuses.PAUSED, ServiceStatuses.DELETED,
                   ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT)
 _ERROR_TASKS = [task.code for task in InstanceTasks.all() if task.is_error]
-# What a guest may say of a backup -> what is written.
+# The state of a backup that a guest may report -> the state that is written.
 _BACKUP_STATES = {**{state: state for state in (*RUNNING_BACKUP_STATES, "FAILED")}, "COMPLETED": "SAVING"}
 # The states in which a guest may change a backup.
 _OPEN_BACKUP_STATES = [state for state in RUNNING_BACKUP_STATES if state != "SAVING"]
@@ -84,13 +84,13 @@ def ask(session):
 
 
 def is_live(session, instance_id):
-    """Whether there is an instance with that id that is not deleted."""
+    """Return whether an instance with that id exists and is not deleted."""
     return session.execute(sqlalchemy.select(_instances.c.id).where(
         _instances.c.id == instance_id, _instances.c.deleted.is_(False))).first() is not None
 
 
 def _insert_unless_there(session, statement):
-    """Run an INSERT that another conductor may do at the same time; returns whether it was ours."""
+    """Run an INSERT that another conductor may run at the same time. Return whether this process inserted the row."""
     try:
         with session.begin_nested():
             session.execute(statement)
@@ -100,10 +100,10 @@ def _insert_unless_there(session, statement):
 
 
 def is_newer(session, instance_id, slot, sent, now=None):
-    """Whether a report of an instance, sent at ``sent``, is the newest of its slot; it is from then on.
+    """Return whether a report of an instance is the newest of its slot, and remember its time if so.
 
     slot: name of the RPC method, or the id of a backup; sent: seconds since the epoch by the guest's clock, None
-    always counts; now: the same by ours.
+    is always the newest; now: seconds since the epoch by this host's clock, None means the present.
     """
     if sent is None:
         return True
@@ -124,7 +124,7 @@ def forget_slot(session, instance_id, slot):
 
 
 def is_first(session, instance_id, key, sent, now=None):
-    """Whether a report of an instance that counts once comes for the first time; it has come from then on.
+    """Return whether a report that counts once arrives for the first time, and remember it.
 
     key: text with at least 31 random characters that are the same in a replay; sent, now: as for ``is_newer``.
     """
@@ -137,7 +137,7 @@ def is_first(session, instance_id, key, sent, now=None):
 
 
 def record_sign_of_life(session, instance_id, version=None):
-    """Note that the agent lives, and its version if it told one."""
+    """Record the time at which the agent reported, and its version (text) if it reported one."""
     moment = models.utcnow()
     values = {"updated_at": moment, **({"guest_agent_version": version} if version else {})}
     written = session.execute(sqlalchemy.update(_heartbeats).where(
@@ -211,7 +211,7 @@ def record_root(session, instance_id, user, sent):
 
 
 def record_backup(session, instance_id, backup_id, fields):
-    """Write ``fields`` into a backup that the instance is taking; returns whether there is one that is not uploaded."""
+    """Write ``fields`` into the backup if the instance is still uploading it. Return whether that is so."""
     return session.execute(sqlalchemy.update(_backups).where(
         _backups.c.id == backup_id, _backups.c.instance_id == instance_id, _backups.c.deleted.is_(False),
         _backups.c.state.in_(_OPEN_BACKUP_STATES),
@@ -219,13 +219,13 @@ def record_backup(session, instance_id, backup_id, fields):
 
 
 def is_backup_of_another(session, instance_id, backup_id):
-    """Whether there is a backup with that id, and it is not one of the instance."""
+    """Return whether the backup exists and belongs to another instance."""
     owner = session.execute(sqlalchemy.select(_backups.c.instance_id).where(_backups.c.id == backup_id)).first()
     return owner is not None and owner.instance_id != instance_id
 
 
 def _cause(text):
-    """A cause as it is kept: what a terminal would obey, and NUL, which PostgreSQL does not store, are escaped."""
+    """Return a cause with control characters escaped: a terminal obeys them, and PostgreSQL does not store NUL."""
     return security.printable(text, _LONGEST_CAUSE)
 
 

@@ -1,4 +1,4 @@
-"""What a change of a configuration group means: pure decisions over plain values.
+"""Decide how a change of a configuration group is carried out. Pure functions over plain values.
 
 Called by the actions of groups and instances (what is stored, whether a restart is needed) and by the flow that brings
 it to a guest (what is set there and what goes back to its default). No I/O.
@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})", re.ASC
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """What a parameter of a datastore version may be.
+    """The type and bounds of one parameter of a datastore version.
 
     type: boolean, integer, float or string; smallest, largest: whole numbers or None.
     """
@@ -135,8 +135,9 @@ def needs_restart(values, gone, rules):
 
 
 def dynamic(values, gone, defaults):
-    """What a running server is to be told: every value, and for what is gone its default.
+    """Return the settings to apply to the running server: each value of the group, and the default of each removed one.
 
-    defaults: {name: text} of the configuration file; what it does not name goes back to the server's own: None.
+    values: {name: value}; gone: removed names; defaults: {name: text} of the configuration file. A removed setting that
+    the file does not name becomes None, which stands for the server's own default.
     """
     return {**{name: defaults.get(name) for name in gone if name not in values}, **values}

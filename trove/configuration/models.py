@@ -1,4 +1,4 @@
-"""Rows of configuration groups, and how they are looked up, locked and written (contract/infra-db.md 3.7)."""
+"""Rows of configuration groups, and how they are looked up, locked and written."""
 import dataclasses
 
 import sqlalchemy

@@ -1,4 +1,4 @@
-"""JSON schemas of the bodies of configuration group requests (contract/rest-api.md 3.5)."""
+"""JSON schemas of the bodies of configuration group requests."""
 from trove.common import apischema
 from trove.common.apischema import compiled, or_null, wrapped
 from trove.db.sqlalchemy import tables

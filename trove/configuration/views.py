@@ -1,4 +1,4 @@
-"""What users see of a configuration group (contract/rest-api.md 3.5)."""
+"""What users see of a configuration group."""
 from trove.common import apischema
 from trove.db import models
 

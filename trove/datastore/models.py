@@ -1,4 +1,4 @@
-"""Rows of datastores, versions and their metadata, and how they are looked up (contract/infra-db.md 3.4-3.5)."""
+"""Rows of datastores, versions and their metadata, and how they are looked up."""
 import sqlalchemy
 
 from trove.common import exception

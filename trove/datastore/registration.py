@@ -193,7 +193,7 @@ def delete_flavor(session, datastore, version, flavor_id):
 def load_parameters(session, datastore, version, rules):
     """Make or update the configuration parameters of a version; returns how many there were.
 
-    rules: what a validation-rules.json holds, contract/rpc.md 9b. Parameters that it does not name are left alone.
+    rules: the content of a validation-rules.json. Parameters that it does not name are left alone.
     Raises NotFound, BadValue.
     """
     parent = _version(session, datastore, version)

@@ -19,7 +19,7 @@ BATCH = 20
 _BUS_PASSWORD = "bus_password"  # noqa: S105 - the name of a note in operations.step_data
 # Backups in these states may yet get the name of a key from their operation.
 _RUNNING = ("NEW", "BUILDING", "SAVING")
-# What the names of backups end with that are encrypted with a key made from backup_encryption_key.
+# The names of backups that are encrypted with a key made from backup_encryption_key end with this.
 _ENCRYPTED = ".gcm"
 
 
@@ -42,7 +42,7 @@ def guest_key(instance_id, generation=0):
 
 @dataclasses.dataclass
 class Progress:
-    """What a run of rekey did to one kind of secrets: encrypted anew, and those that no key of the option opens."""
+    """Counts of a run of rekey for one kind of secrets. changed: encrypted anew; failed: no key opened them."""
 
     changed: int = 0
     failed: int = 0
@@ -54,7 +54,7 @@ def _in_notes(text):
     return token and json.dumps({**notes, _BUS_PASSWORD: token})
 
 
-# What is kept encrypted: name for people -> (table, column, function that gives its new value or None).
+# The encrypted columns: name in messages -> (table, column, function that returns the new value, or None to keep it).
 SECRETS = {
     "secrets of operations": (tables.operations, "secrets", crypto.reencrypt),
     "passwords in notes of operations": (tables.operations, "step_data", _in_notes),

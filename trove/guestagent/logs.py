@@ -113,7 +113,7 @@ class LogKeeper:
 
 
 def status(kind, enabled, exists, published, pending, rotated):
-    """The word for the state of a log (contract/rest-api.md 3.8)."""
+    """The word for the state of a log."""
     if not enabled:
         return "Disabled"
     if not exists:

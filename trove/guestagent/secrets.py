@@ -46,7 +46,7 @@ def replace(generation, sealed):
 
 
 def unseal(sealed):
-    """Open what was sealed for this guest. Raises BadRequest."""
+    """Return the content of a text that was sealed for this guest. Raises BadRequest when it cannot be opened."""
     try:
         return sealing.unseal(CONF.guest_key, sealed)
     except ValueError as error:
@@ -54,7 +54,7 @@ def unseal(sealed):
 
 
 def first_server_certificate():
-    """Return the PEM text with which the database server is to start first, or None when there is none."""
+    """Return the key and certificate (PEM text) that came with the server, or None when it came without."""
     if CONF.get_location("guest_key").location is not oslo_cfg.Locations.user:
         return None
     return operating_system.read_file(_directory() / SERVER_CERTIFICATE)

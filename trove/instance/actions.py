@@ -215,7 +215,7 @@ def _detach(session, context, row):
 
 
 def update(context, instance_id, changes):
-    """Apply the rule of PUT and PATCH on an instance (contract/rest-api.md 2e); what is absent is untouched.
+    """Apply the rule of PUT and PATCH on an instance; what is absent is untouched.
 
     changes: the ``instance`` object of a body that fits the schema.
     Raises NotFound (instance or configuration group), BadRequest (detach of what is no replica, attaching what cannot

@@ -215,9 +215,9 @@ def _insert(session, context, spec, datastore, version, flavor, root_password):
 
 
 def _check(context, token, spec):
-    """What the request comes to with what is there: (Spec, datastore, version, settings, flavor).
+    """Check the request against our rows and the cloud. Return (Spec, datastore, version, settings, flavor).
 
-    Asks the cloud last, once everything else is right.
+    The cloud is asked last, after all other checks have passed.
     """
     with get_db_api().reader() as session:
         if spec.source_id:

@@ -1,4 +1,4 @@
-"""What of the cloud a request for an instance names, looked at with the caller's eyes before a row is written.
+"""Check, as the caller, the cloud resources that a request for an instance names, before a row is written.
 
 Flavors are checked by ``trove.flavor.models.offered``.
 """

@@ -1,4 +1,4 @@
-"""JSON schemas of the bodies of instance requests (contract/rest-api.md 2c, 3.1a, 3.1b, 2e).
+"""JSON schemas of the bodies of instance requests.
 
 Unknown keys are refused (``apischema.compiled``). null stands for an absent value: clients send it.
 """

@@ -1,4 +1,4 @@
-"""What the control plane is doing with an instance (contract/states.md 3). Codes are stored; each occurs once."""
+"""What the control plane is doing with an instance. Codes are stored; each occurs once."""
 from dataclasses import dataclass
 
 

@@ -16,7 +16,7 @@ _properties = {
         "type": or_null(apischema.text255), "version": or_null(apischema.text255)}}),
     **dict.fromkeys(("auto_apply", "all_tenants", "visible", "live_update", "all_datastores",
                      "all_datastore_versions"), _flag),
-    # What the newest client sends without being asked for; all else would be an order of applying, which there is none.
+    # The newest client always sends this value. Any other asks for an order of applying, which is not implemented.
     **dict.fromkeys(("priority_apply", "full_access"), {"enum": [None, False, 0]}),
     "apply_order": {"enum": [None, 5]},
 }

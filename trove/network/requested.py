@@ -39,7 +39,7 @@ _PARTS = {"net-id": ("network", None), "network_id": ("network", None), "port-id
 
 
 def parse(nics):
-    """Return the Nics of a request; nics: its list of objects. Pure. Raises BadValue for what cannot be."""
+    """Return the Nics of a request; nics: its list of objects. Pure. Raises BadValue naming a wrong field."""
     found = [_parse(number, given) for number, given in enumerate(nics)]
     for part in ("port", "address"):
         seen = set()
@@ -124,7 +124,7 @@ def _answering():
 
 
 def _by_id(method, key, **ids):
-    """What one list shows of the ids, {id: dict}; without ids nothing is asked, as that would be a list of all."""
+    """Return {id: dict} of one list call for the given ids. Without ids there is no call: it would list everything."""
     ((name, wanted),) = ids.items()
     wanted = sorted({each for each in wanted if each})
     return {each["id"]: each for each in method(**{name: wanted})[key]} if wanted else {}
@@ -143,7 +143,10 @@ def _network_id(nic, subnets):
 
 
 def _port(nic, port, service_project):
-    """A card that is a port: of the tenant (else None), free, with an address, and one that Nova takes."""
+    """Return a card that is a port, for Nova: it must be free and have an address.
+
+    port: None if it is not the tenant's.
+    """
     if port is None:
         raise _missing(nic, "port", "port")
     if nic.network and nic.network != port["network_id"]:
@@ -161,7 +164,7 @@ def _port(nic, port, service_project):
 
 
 def _plug(nic, usable, subnets):
-    """A card on a network, or on the network of a subnet."""
+    """Return a card on a network, or on the network of a subnet, for Nova."""
     network = usable.get(_network_id(nic, subnets))
     if network is None:
         raise _missing(nic, "network", "network") if nic.network else _missing(nic, "subnet", "subnet")
@@ -181,7 +184,7 @@ def _plug(nic, usable, subnets):
                 f"{', '.join(sorted(ranges)) or 'there is none that you can use'}."))
         result[f"v{address.version}-fixed-ip"] = nic.address
     elif subnet and len(network["subnets"]) > 1:
-        # Nova is told a network or an address, never a subnet.
+        # Nova takes a network or an address, never a subnet.
         raise exception.BadValue(field=nic.field("subnet"), reason=(
             "the network has other subnets too, so name an address (ip_address) in this one as well."))
     return result

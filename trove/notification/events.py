@@ -1,4 +1,4 @@
-"""dbaas.<operation>.<start, end or error>: which operation is told under which name, with which traits (states.md 8b).
+"""dbaas.<operation>.<start, end or error>: which operation is told under which name, with which traits.
 
 Long operations are told by ``operation.models.begin`` and by the runner, whatever their flow; what the API does by
 itself is told by ``told``.

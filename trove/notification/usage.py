@@ -1,4 +1,4 @@
-"""trove.instance.<create, delete, modify_volume, modify_flavor, exists>: payloads for billing (states.md 8a). Pure."""
+"""trove.instance.<create, delete, modify_volume, modify_flavor, exists>: payloads for billing. Pure."""
 from trove.common.cfg import CONF
 
 UNKNOWN_SERVICE = "unknown-service-id-error"

@@ -44,7 +44,7 @@ class Operation(models.Row):
 
     @property
     def data(self):
-        """What the steps have noted down."""
+        """The notes of the steps, a dict."""
         return json.loads(self.step_data)
 
     @property

@@ -1,4 +1,4 @@
-"""What users see of operations: a short form inside the resource that is worked on, and the whole list of steps.
+"""Views of operations: a short form inside the resource that is worked on, and the whole list of steps.
 
 Plain dicts made of rows. No query, no remote call.
 """

@@ -32,7 +32,7 @@ class Batch:
 
 
 def record(session, batches):
-    """Write ``batches`` (list of Batch). A row that is new is also told to the operator, if notifications are on."""
+    """Write ``batches`` (list of Batch). Each new row also sends the operator a notification, if those are enabled."""
     now = get_db_api().now(session)
     for batch in batches:
         key = {"name": batch.name, "instance_id": batch.instance_id or "", "account": batch.account or ""}

@@ -10,7 +10,7 @@ LOG = logging.getLogger(__name__)
 
 
 class API:
-    """The methods of contract/rpc.md section 2, in the order of the manager's."""
+    """Sends the task manager's messages; the methods are in the order of its manager's."""
 
     def __init__(self, context):
         self.context = context

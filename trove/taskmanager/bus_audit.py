@@ -1,5 +1,5 @@
-"""What is done at the broker for all guests at once: setting right what is missing, finding what is foreign, and
-cutting off who takes the broker's memory.
+"""Checks of all guests at the broker: repair their accounts and queues, find objects that belong to no guest, and
+disconnect guests that take too much of the broker's memory.
 """
 import re
 
@@ -14,13 +14,12 @@ from trove.taskmanager.steps import bus
 
 LOG = logging.getLogger(__name__)
 
-# The name of an account: of which instance, and of which generation of its secrets. A guest that is being given new
-# ones has two.
+# Names the instance and the generation of its secrets. While the secrets of a guest are replaced it has two accounts.
 _ACCOUNT = re.compile(r"guest-(.+?)(\.[0-9]+)?")
 
 
 def audit(remove=None):
-    """Set limits, permissions and queues of all guests' accounts right, and look for what belongs to no guest.
+    """Repair limits, permissions and queues of all guests' accounts, and find objects that belong to no guest.
 
     remove: whether foreign accounts, queues and exchanges are removed; None: as [guest_bus] remove_foreign_queues says.
     Returns (number of accounts that were set right, list of sentences about what is foreign). Each of these is reported
@@ -56,14 +55,14 @@ def _set_right(broker, seen, user, instance_id):
             broker.put(f"user-limits/{user}/{limit}", {"value": value})
         return
     if seen.is_old(user):
-        # Queues that an agent of the release before made itself are not those that are made for it.
+        # An agent of the previous release declared its queues itself, with other arguments than ours.
         for queue in bus.queues(instance_id):
             broker.delete(f"queues/{bus.virtual_host()}/{queue}")
     bus.furnish(broker, instance_id, user)
 
 
 class _Seen:
-    """What is at the broker. ``accounts``: name of each guest's account -> id of the instance."""
+    """A snapshot of the broker's objects. ``accounts``: name of each guest's account -> id of the instance."""
 
     def __init__(self, broker):
         vhost = bus.virtual_host()
@@ -81,11 +80,11 @@ class _Seen:
                          if (match := _ACCOUNT.fullmatch(each["name"]))}
 
     def is_old(self, user):
-        """Whether an account has the permissions of the release before."""
+        """Return whether an account has the permissions of the previous release."""
         return self._permissions.get(user, {}).get("configure", "^$") != "^$"
 
     def is_right(self, user, instance_id):
-        """Whether limits, permissions and queues of an account of an instance are as they should be."""
+        """Return whether an account has the limits, permissions and queues of a guest of that instance."""
         if self._limits.get(user) != bus.limits():
             return False
         if self.is_old(user) and CONF.guest_bus.old_agents:
@@ -96,7 +95,9 @@ class _Seen:
                         for name, key in bus.queues(instance_id).items()))
 
     def foreign(self, live):
-        """Give (kind, name, sentence) of all that looks like a guest's and is not one's. live: ids of instances."""
+        """Yield (kind, name, sentence) of each object that is named like a guest's but belongs to no instance.
+
+        live: ids of the instances that exist."""
         known = {name for instance_id in live for name in bus.queues(instance_id)}
         looks = re.compile(rf"(guestagent|{re.escape(CONF.conductor_queue)})\.(.+)")
         for user in sorted(user for user, instance_id in self.accounts.items() if instance_id not in live):

@@ -8,7 +8,7 @@ _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Manager:
-    """The methods of contract/rpc.md section 2, for the operations that there are flows for."""
+    """The RPC methods of the task manager, one for each operation that has a flow."""
 
     def __init__(self, runner):
         self._runner = runner

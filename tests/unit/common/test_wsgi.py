@@ -1,4 +1,4 @@
-"""Requests, pages, Accept headers and the shape of errors (contract/rest-api.md 1.5, 1.6, 1b, 2a)."""
+"""Requests, pages, Accept headers and the shape of errors."""
 import json
 
 import pytest

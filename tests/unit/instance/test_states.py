@@ -1,4 +1,4 @@
-"""The table of status words and refusals, row by row (contract/states.md 1 and 6)."""
+"""The table of status words and refusals, row by row."""
 import itertools
 
 import pytest

@@ -1,4 +1,4 @@
-"""Which notification tells of which operation, and with which traits (states.md 8b)."""
+"""Which notification tells of which operation, and with which traits."""
 import json
 from types import SimpleNamespace
 

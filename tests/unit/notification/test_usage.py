@@ -1,4 +1,4 @@
-"""The payloads that billing gets, field by field (states.md 8a)."""
+"""The payloads that billing gets, field by field."""
 import datetime
 
 import pytest

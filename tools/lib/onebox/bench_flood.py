@@ -28,7 +28,7 @@ INTERVAL = 5
 # Requests a second to the API, from so many clients; seconds of quiet that are measured before the flood.
 RATE, CLIENTS, QUIET = 20, 8, 30
 NAME = "bench-flood"
-# Seconds until all guests must have been heard: a conductor that is not told of them lists all guests once a minute.
+# Seconds until every guest must have reported once: a conductor looks for guests that it does not know once a minute.
 HEARD_WITHIN = 120
 
 
@@ -74,7 +74,7 @@ def _measure(settings, progress, arguments, works, tenant):
 
 
 def _watch(request, ids, seconds):
-    """What is seen of neighbours and API for so many seconds, as columns."""
+    """Measure the neighbours and the API for so many seconds; return the columns of the table."""
     oldest, done = [], threading.Event()
 
     def look():

@@ -18,7 +18,7 @@ from onebox.settings import secret, write
 
 MINICLOUD = str(Path(sys.executable).with_name("minicloud"))
 SERVICE_USER, SERVICE_PROJECT = "trove", "service"
-# Who checks the tokens of users and may do no more, and who keeps backups in a project of its own.
+# The user that only checks tokens, and the user that keeps backups in a project of its own.
 TOKEN_USER, BACKUP_USER, BACKUP_PROJECT = "trove-tokens", "trove-backups", "trove-backups"
 TENANT = "demo"  # the name of the user and of its project
 REGION = "RegionOne"

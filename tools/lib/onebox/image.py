@@ -21,8 +21,9 @@ RECIPES = CHECKOUT / "tools/image"
 LIBRARIES = "opt/trove/lib"  # in the guest: the agent's libraries and the trove package
 UNIT = "trove-guestagent.service"
 DATA_DIRECTORY = "var/lib/mysql.template"  # in the guest: where the agent looks for one
-# What makes a data directory with the tables of time zones filled, with a small redo log: it is quick to copy, and the
-# server makes it larger at its first start if it is told to. For the guest's shell; $1 is the directory. Nothing is
+# The command that makes a data directory with the tables of time zones filled, and a small redo log: it is quick to
+# copy, and the server makes the log larger at its first start if its options say so. For the guest's shell; $1 is the
+# directory. Nothing is
 # lost if the machine stops: it is made anew.
 _OPTIONS = "--no-defaults --user=mysql --innodb-flush-method=nosync --datadir=$1"
 _MARIADB = f"{_OPTIONS} --innodb-log-file-size=8M"

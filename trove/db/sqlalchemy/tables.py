@@ -1,4 +1,4 @@
-"""Every table of the infrastructure database as it is now (contract/infra-db.md); migrations lead a database here.
+"""Every table of the infrastructure database as it is now; migrations lead a database here.
 
 Row classes (``<resource>/models.py``) take their columns from these tables. No query lives here.
 """

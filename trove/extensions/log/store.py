@@ -15,7 +15,7 @@ _PIECE = re.compile(r"log-[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\
 
 
 def prefix(instance_id, manager, name):
-    """What the names of the pieces of a log begin with."""
+    """Return the beginning of the names of all pieces of a log."""
     return f"{instance_id}/{manager}-{name}/"
 
 
@@ -52,7 +52,7 @@ def grant(req, start):
 
 
 def discard(req, start):
-    """Delete the pieces of a log and its description; none is fine. Raises as ``_account``.
+    """Delete the pieces of a log and its description; succeed if there are none. Raises as ``_account``.
 
     start: as ``prefix`` gives it. Objects with names that no agent gives are left and reported (path.refused).
     """

@@ -1,4 +1,4 @@
-"""JSON schemas of the bodies of database, user and grant requests (contract/rest-api.md 3.7)."""
+"""JSON schemas of the bodies of database, user and grant requests."""
 from trove.common import apischema
 from trove.common.apischema import compiled, or_null, wrapped
 from trove.instance.schema import databases_def, user_databases, users_def

@@ -21,7 +21,7 @@ LOG = logging.getLogger(__name__)
 
 
 class BaseDbStatus(abc.ABC):
-    """What the server is doing and what the conductor was told. ``status`` is the last ServiceStatus reported."""
+    """The status of the server and its reports to the conductor. ``status`` is the last ServiceStatus reported."""
 
     PREPARE_START_FILENAME = ".guestagent.prepare.start"
     PREPARE_END_FILENAME = ".guestagent.prepare.end"

@@ -30,7 +30,7 @@ _SUFFIXES = {
 # Both servers take the old name for the set of three bytes.
 _WITHOUT_OLD_NAMES = tuple(charset for charset in _SUFFIXES if charset != "utf8")
 
-# What MariaDB has besides: each set without padding, and for Unicode the weights of its version 14.
+# Only in MariaDB: each set without padding, and for Unicode the weights of its version 14.
 _UNICODE_SETS = ("ucs2", "utf16", "utf32", "utf8mb3", "utf8mb4")
 _LANGUAGES_1400 = ("croatian czech danish esperanto estonian german2 hungarian icelandic latvian lithuanian persian "
                    "polish roman romanian sinhala slovak slovenian spanish spanish2 swedish turkish vietnamese")
@@ -40,7 +40,7 @@ _UCA1400 = tuple(f"uca1400_{language}{pad}{accents}_{case}" for language, pad, a
 _MARIADB_UNICODE = ("croatian_mysql561_ci", "myanmar_ci", "thai_520_w2", "unicode_520_nopad_ci", "unicode_nopad_ci",
                     *_UCA1400)
 
-# What MySQL has besides: a set, and for utf8mb4 the weights of Unicode 9.
+# Only in MySQL: a set, and for utf8mb4 the weights of Unicode 9.
 _LANGUAGES_0900 = ("bg bs cs da de_pb eo es es_trad et gl hr hu is la lt lv mn_cyrl nb nn pl ro ru sk sl sr_latn sv tr "
                    "vi")
 _ONCE_0900 = "0900_ai_ci 0900_as_ci 0900_as_cs 0900_bin ja_0900_as_cs ja_0900_as_cs_ks zh_0900_as_cs"

@@ -17,7 +17,7 @@ MAX_DATABASE_NAME = 64
 MAX_HOST = 255
 ANY_HOST = "%"
 
-# What the names of the accounts begin with by which replicas follow a source.
+# The names of the accounts of replicas at their source begin with this.
 REPLICATION_USERS = "os_replica_"
 
 # Bytes that the name of a database may have as the name of its directory.

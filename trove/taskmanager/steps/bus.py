@@ -1,4 +1,4 @@
-"""What a guest needs of the broker: an account, limited in all that it may do, and three queues.
+"""The objects of a guest at the broker: an account with limits and permissions, and three queues.
 
 They are made and removed through RabbitMQ's management API. With [guest_bus] credentials = shared guests get none of
 their own.
@@ -98,7 +98,7 @@ def furnish(broker, instance_id, name):
 
 
 def furnish_queues(broker, instance_id):
-    """Make the queues of a guest, with their limits. May be repeated."""
+    """Declare and bind the queues of a guest. May be repeated. broker: Broker."""
     prepare_virtual_host(broker)
     for queue, key in queues(instance_id).items():
         broker.put(f"queues/{virtual_host()}/{queue}", QUEUE)
@@ -167,7 +167,7 @@ def guest_transport_url(work, generation=0):
                                       hosts=[account]))
 
 
-# What is made for guests is there after a restart of the broker, too.
+# Exchange and queues of guests outlast a restart of the broker.
 EXCHANGE = {"type": "topic", "durable": True, "auto_delete": False}
 QUEUE = {"durable": True, "auto_delete": False, "arguments": {}}
 
@@ -204,9 +204,9 @@ def policies():
 
 
 def permissions(instance_id):
-    """What a guest may do by name of queue and exchange: read its own commands, publish to the guests' exchange.
+    """Return RabbitMQ's permissions of a guest: it reads its own commands and publishes to the guests' exchange.
 
-    It may make and bind nothing. The default exchange, which reaches every queue by its name, is closed to it.
+    It cannot declare or bind anything, and cannot publish to the default exchange, which reaches every queue by name.
     """
     own = re.escape(f"guestagent.{instance_id}")
     return {"configure": "^$", "write": f"^{rpc.GUESTS_EXCHANGE}$",
@@ -214,14 +214,14 @@ def permissions(instance_id):
 
 
 def topic_permissions(instance_id):
-    """What a guest may do by routing key on the guests' exchange: report as itself, and answer as itself."""
+    """Return the topic permissions of a guest: on the guests' exchange it reports and answers under its own id only."""
     answers = re.escape(rpc.reply_key(instance_id, ""))
     return {"exchange": rpc.GUESTS_EXCHANGE, "read": "^$",
             "write": rf"^({re.escape(report_queue(instance_id))}|{answers}reply_[0-9a-f]+)$"}
 
 
 def _old_names(instance_id):
-    """A pattern of all names that an account of the release before may use, and nobody else."""
+    """Return a pattern of the queue names that belong to one guest's account of the previous release."""
     return rf"guestagent\.{re.escape(instance_id)}(\..*|_fanout.*)?"
 
 

@@ -7,7 +7,7 @@ from trove.db import keys
 from trove.taskmanager.steps import bus
 
 AGENT_CONFIG = "trove-guestagent.conf"
-# What verifies the broker; and the guest's own key and certificate, in one file as both change together.
+# The CA that verifies the broker; the guest's own key and certificate, in one file because both change together.
 CA, CERTIFICATE = "guest_ca.pem", "guest.pem"
 # Key and certificate with which its database server first starts; as ``trove.guestagent.secrets`` reads it.
 SERVER_CERTIFICATE = "server.pem"

@@ -1,7 +1,7 @@
-"""What makes a source and its replicas: accounts, the wait for the snapshot, and what a replica is told of its source.
+"""Steps that make a source and its replicas: accounts, the wait for the snapshot, the replica's connection settings.
 
-A guest is asked about itself only; who follows whom is what our rows say. Calls are repeated until the deadline of
-their step when a guest does not answer in time: each may come twice.
+A guest is asked about itself only; our rows say which instance replicates which. Calls are repeated until the deadline
+of their step when a guest does not answer in time: each may come twice.
 """
 import functools
 
@@ -34,8 +34,9 @@ def patient(step):
 
 
 def account(instance_id):
-    """Who a replica is to its source: {"user", "password"}. Made from the key of the deployment that its guest's key is
-    made from, so it is kept nowhere.
+    """Return the account of a replica at its source: {"user", "password"}.
+
+    The password is derived from the same operation_key as the guest's key, so it is stored nowhere.
     """
     # As much of the id as a name of a user has room for.
     return {"user": REPLICATION_USERS + instance_id.replace("-", "")[:20],
@@ -43,27 +44,30 @@ def account(instance_id):
 
 
 def load(work, instance_id):
-    """The Loaded of an instance. Raises NotFound when it is gone."""
+    """Return the Loaded of an instance. Raises NotFound when it is gone."""
     with work.reading() as session:
         return loading.load(session, instance_id)
 
 
 def client(work, instance_id):
-    """Commands for the guest of an instance."""
+    """Return the client that sends commands to the guest of an instance."""
     return remote.guest_client(work.context, instance_id)
 
 
 def config(loaded, role):
-    """The settings of a role ("replica" or "replica_source") for the server of an instance.
+    """Return the settings text of a role ("replica" or "replica_source") for the server of an instance.
 
-    They outlast a resize, so its flavor is no part of them; nor can a failover wait for Nova to tell it.
+    They do not depend on the flavor: they outlast a resize, and a failover must not wait for Nova.
     """
     return template.render(loaded.manager, loaded.datastore, loaded.version, {}, loaded.id,
                            name=f"{role}.config.template")
 
 
 def replica_info(source, replica_id, **more):
-    """What a replica is told of its source (Loaded). Raises TroveError while that has no address."""
+    """Return the connection settings of a replica for its source (Loaded).
+
+    more: further entries. Raises TroveError while the source has no address.
+    """
     addresses = source.row.address_list
     if not addresses:
         raise exception.TroveError(f"The source {source.id} has no address.")
@@ -73,7 +77,7 @@ def replica_info(source, replica_id, **more):
             "must_connect": True, **more}
 
 
-# The snapshot of a source, and a replica that is made from it
+# The snapshot of a source, and a replica made from it
 
 @patient
 def prepare_source(work):
@@ -124,7 +128,7 @@ def wait_for_snapshot(work):
 
 
 def snapshot(work):
-    """For prepare: what a new replica is told of its source, with its settings; None for what is no replica."""
+    """Return the replica settings that prepare takes, or None when the new instance is not a replica."""
     if not work.args.get("replica_of"):
         return None
     source = load(work, work.args["replica_of"])

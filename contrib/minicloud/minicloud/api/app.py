@@ -35,7 +35,7 @@ STORE_FILE = "minicloud.sqlite"
 
 
 class Root(Service):
-    """What answers the paths of a port that are not its service's."""
+    """Answer the paths of a port that are not its service's."""
 
     def __init__(self, cloud, service):
         self._service = service

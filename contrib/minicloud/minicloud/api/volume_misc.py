@@ -1,4 +1,4 @@
-"""Cinder beside volumes: types, limits, quotas, zones, services, and what there is none of."""
+"""The rest of Cinder's API: types, limits, quotas, zones, services, and the resources that are always empty."""
 
 import functools
 import shutil
@@ -8,7 +8,7 @@ from minicloud.api.schema import fields
 from minicloud.api.web import Fault
 from minicloud.store import new_id, now
 
-# What there is none of: the path, and the key of the list.
+# The resources that are always empty: path, and key of the list.
 NONE_OF = {"snapshots": "snapshots", "backups": "backups", "os-volume-transfer": "transfers", "groups": "groups"}
 
 
@@ -218,7 +218,7 @@ class VolumeMisc:
         return {"quota_set": {"id": project_id, **limit}}
 
     def default_quota(self, request, project_id):
-        """What a project has that was never changed."""
+        """Show the default quotas: those of a project whose quotas were never changed."""
         return {"quota_set": {"id": project_id, **volumes.QUOTAS}}
 
     def set_quota(self, request, project_id):

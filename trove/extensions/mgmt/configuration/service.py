@@ -11,7 +11,7 @@ LOG = logging.getLogger(__name__)
 
 
 def _rule(given):
-    """What a body says, as registration takes it. Raises BadValue for bounds that cannot be or are given twice."""
+    """Return the rule in a body, in the form that registration takes. Raises BadValue for impossible bounds."""
     bounds = {}
     for key in ("max", "min"):
         bounds[key] = apischema.one_of(given, f"{key}_size", key, "configuration-parameter")

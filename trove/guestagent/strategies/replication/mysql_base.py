@@ -1,4 +1,4 @@
-"""Replication of the MySQL family: roles, accounts, read-only servers. How positions are told is a strategy's matter.
+"""Replication of the MySQL family: roles, accounts, read-only servers. A strategy decides how positions are given.
 
 What is done here for one server alone - accounts, passwords - is kept out of its binary log: replicas must not get it,
 nor may it look like a change that the source does not have.
@@ -27,7 +27,7 @@ LOG = logging.getLogger(__name__)
 
 # Change ids of the layers over the configuration.
 _ROLE, _READ_ONLY, _STILL = "replication", "readonly", "still"
-# What of a role's settings a configuration group may change.
+# The settings of a role that a configuration group may change.
 _OF_USERS = ("sync_binlog", "binlog_expire_logs_seconds", "max_binlog_size")
 _LOCK_WAIT_TIMEOUT, _NO_SUCH_THREAD, _ACCESS_DENIED = 1205, 1094, 1045
 # Seconds that writers have to finish before they are cut off, when the server becomes read-only.
@@ -75,12 +75,15 @@ def health_of(status):
 
 
 def source_of(status):
-    """Who a replica's transactions come from, by its status; empty when it has not reached it since it was started."""
+    """Return the id of the server that a replica's transactions come from, as a text.
+
+    status: row of SHOW REPLICA STATUS. Empty if the replica has not reached its source since it was started.
+    """
     return str(status.get("Master_UUID") or status.get("Master_Server_Id") or "")
 
 
 class MysqlReplicationBase(Replication):
-    """What the strategies have in common."""
+    """The common part of the strategies."""
 
     @functools.cached_property
     def words(self):
@@ -91,7 +94,7 @@ class MysqlReplicationBase(Replication):
             raise exception.TroveError("There is no replication with this server: MySQL 8.0.26 or later is needed.")
         return MARIADB if server.engine == dialect.MARIADB else MYSQL
 
-    # What a strategy says
+    # Implemented by each strategy
 
     @abc.abstractmethod
     def follow(self, session, info, position):
@@ -203,7 +206,7 @@ class MysqlReplicationBase(Replication):
 
     @staticmethod
     def _end_transactions(session):
-        """Cut off who holds what; nothing of theirs was acknowledged."""
+        """Close the connections with open transactions. Their transactions were never acknowledged."""
         for (thread,) in session.execute("SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX"):
             try:
                 session.execute("KILL %s", (thread,))

@@ -26,7 +26,7 @@ class _Physical(base.RestoreRunner):
                               f"--target-dir={self.directory}", *arguments], timeout=CONF.backup_prepare_timeout)
 
     def finish(self):
-        """What the program has left for itself is no data; the position in the source's log is kept for replicas."""
+        """Remove the backup tool's own files, but keep the source's log position: replicas need it."""
         for name in ("xtrabackup_binlog_info", "mariadb_backup_binlog_info"):
             if (self.directory / name).exists():
                 (self.directory / name).rename(self.directory / base.POSITION_FILENAME)
