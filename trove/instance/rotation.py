@@ -21,7 +21,10 @@ def begin(session, instance_id, renew=True):
     renew: False only ends what an earlier rotation left.
     Raises NotFound, and UnprocessableEntity when the instance is busy or silent or its secrets are being replaced.
     """
-    loaded = loading.load(session, instance_id, TroveContext(is_admin=True))
+    administrator = TroveContext(is_admin=True)
+    # A deletion that is being asked for in this moment must find this operation, or this one must find the deletion.
+    models.lock(session, instance_id, administrator)
+    loaded = loading.load(session, instance_id, administrator)
     row = loaded.row
     if row.task not in _IDLE:
         raise exception.UnprocessableEntity(f"Instance {instance_id} cannot be given new secrets now: its task is "
