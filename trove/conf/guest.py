@@ -14,6 +14,10 @@ opts = [
     cfg.IntOpt("state_change_wait_time", default=180, help="Seconds for the database to start or stop."),
     cfg.FloatOpt("state_change_poll_time", default=3.0,
                  help="Longest pause in seconds between two looks while it does."),
+    cfg.IntOpt("access_restart_interval", default=600, min=1,
+               help="Least seconds between two restarts of the database server that an agent makes to get its own "
+                    "account back, which a tenant's root has damaged. It restarts the server only where nothing else "
+                    "works; the time doubles while that goes on, up to a day."),
     cfg.IntOpt("num_tries", default=3, help="Tries to find the data device."),
     cfg.StrOpt("volume_fstype", default="ext3", choices=["ext3", "ext4", "xfs"],
                help="File system of data volumes."),

@@ -213,3 +213,24 @@ class VolumeDevice:
             time.sleep(1)
         if self._bytes() < wanted:
             self._fail(f"did not grow to {size} GB (option num_tries: {CONF.num_tries}).")
+
+
+# A file system with less than this is full: servers write in larger steps.
+_LEAST_BYTES, _LEAST_FILES = 8 * 1024 * 1024, 8
+
+
+def room(mount_point):
+    """Return {"free", "size": bytes, "files": how many more files, None without a limit} of a file system, or None."""
+    try:
+        found = os.statvfs(mount_point)
+    except OSError as error:
+        LOG.debug("%s: %s cannot be asked for its room: %s", CONF.guest_id, mount_point, error)
+        return None
+    return {"free": found.f_bavail * found.f_frsize, "size": found.f_blocks * found.f_frsize,
+            "files": found.f_favail if found.f_files else None}
+
+
+def is_full(room_left):
+    """Whether a server may wait for room, by the answer of ``room``."""
+    return room_left is not None and (room_left["free"] < _LEAST_BYTES
+                                      or (room_left["files"] is not None and room_left["files"] < _LEAST_FILES))

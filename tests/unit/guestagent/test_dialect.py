@@ -35,9 +35,9 @@ def test_others_are_refused(said, why):
 
 
 def test_the_file_that_makes_the_administrator_takes_plain_words_only():
-    text = sql.making_of_administrator("os_admin", "aB3")
+    text = sql.making_of_administrator(dialect.MARIADB, "os_admin", "aB3")
     assert text.startswith("SET SESSION sql_log_bin = 0;\n")
     assert all(line.endswith(";") for line in text.splitlines())
     for name, password in (("a'b", "x"), ("a", "x'"), ("a", "x\n"), ("", "")):
         with pytest.raises(ValueError, match="plain word"):
-            sql.making_of_administrator(name, password)
+            sql.making_of_administrator(dialect.MARIADB, name, password)

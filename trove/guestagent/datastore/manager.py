@@ -131,9 +131,24 @@ class Manager(ReplicationCommands, abc.ABC):
     def seconds_behind(self):
         """Seconds by which this guest's clock is behind, None if it is not. The agent's process sets who tells."""
 
+    def look_after_server(self, facts):
+        """Repair what the agent needs to work, and add to ``facts`` (dict) what the control plane is to know.
+
+        Called with every heartbeat while nothing starts or stops the server.
+        """
+
     def update_status(self, context=None):
         """The heartbeat, called every ``report_interval`` seconds."""
-        self.status.update(self._replication_health(), self.seconds_behind())
+        facts = {}
+        if self.status.prepare_completed and not self.status.restart_mode:
+            facts = {"volume": volume.room(self._mount_point(None))}
+            # Its own account may be what a command that holds this is waiting for.
+            if self._lifecycle.acquire(blocking=False):
+                try:
+                    self.look_after_server(facts)
+                finally:
+                    self._lifecycle.release()
+        self.status.update(self._replication_health(), self.seconds_behind(), facts)
         if self.backups is not None:
             self.backups.report_unsent()
 

@@ -33,6 +33,7 @@ class BaseDbStatus(abc.ABC):
         self._unsent = None
         self._replication = None
         self._seconds_behind = None
+        self._facts = {}
         self._last_sent = 0.0
         # Reports come from commands and from the heartbeat; one at a time keeps them in the order of their times.
         self._reporting = threading.Lock()
@@ -109,6 +110,8 @@ class BaseDbStatus(abc.ABC):
                 payload["cause"] = cause
             if self._replication:
                 payload["replication"] = self._replication
+            if self._facts:
+                payload["facts"] = self._facts
             if self._seconds_behind:
                 payload["seconds_behind"] = self._seconds_behind
             self._unsent = (status, cause) if force else None
@@ -136,14 +139,16 @@ class BaseDbStatus(abc.ABC):
         self._last_sent = max(time.time(), self._last_sent + 0.001)
         return self._last_sent
 
-    def update(self, replication=None, seconds_behind=None):
+    def update(self, replication=None, seconds_behind=None, facts=None):
         """The heartbeat: report the real status, or what could not be sent before.
 
         replication: health of a replica, for this and the next reports; seconds_behind: by which this guest's clock
         is behind as commands show, or None. That is reported even before prepare, which may not come through for it.
+        facts: what else the control plane is to know, see ``trove.instance.health``.
         """
         self._replication = replication
         self._seconds_behind = seconds_behind
+        self._facts = facts or {}
         unsent = self._unsent
         if self.prepare_completed:
             status = self.get_actual_db_status()

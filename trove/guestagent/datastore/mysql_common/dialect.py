@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from trove.common import exception
 
 MARIADB, MYSQL = "mariadb", "mysql"
-# The oldest ones that understand the statements of this package (CREATE USER IF NOT EXISTS, ALTER USER).
-_OLDEST = {MARIADB: (10, 2), MYSQL: (5, 7)}
+# The oldest ones that understand the statements of this package (ALTER USER with all that can be said of an account).
+_OLDEST = {MARIADB: (10, 4), MYSQL: (5, 7)}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 from trove.common import exception
 from trove.common.cfg import CONF
 from trove.conductor import api as conductor_api
-from trove.guestagent import logs, pkg, secrets
+from trove.guestagent import logs, pkg, secrets, volume
 from trove.guestagent.backup.backupagent import BackupAgent
 from trove.guestagent.datastore import manager, replication
 from trove.guestagent.datastore.mysql_common.admin import MySqlAdmin
@@ -52,6 +52,11 @@ class MySqlManager(manager.Manager):
     def configuration_manager(self):
         """The server's option files."""
         return self._app.configuration
+
+    def look_after_server(self, facts):
+        """Keep the accounts of the agent and of replicas."""
+        self.app.access.keep(self._idle, may_write=not volume.is_full(facts["volume"]))
+        facts.update(self.app.facts())
 
     def do_prepare(self, context, request):
         """The recipe. Every line may be repeated after a death anywhere."""

@@ -7,6 +7,7 @@ Whether MariaDB or MySQL is installed is found by looking; what differs between 
 """
 import configparser
 import contextlib
+import functools
 import shutil
 import threading
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.guestagent import volume
 from trove.guestagent.common import configuration, host_service, operating_system
-from trove.guestagent.datastore.mysql_common import sql, timezones
+from trove.guestagent.datastore.mysql_common import access, dialect, sql, timezones
 from trove.guestagent.datastore.service import BaseDbStatus
 
 LOG = logging.getLogger(__name__)
@@ -31,7 +32,8 @@ OWN_ADDRESS = "127.0.0.1"
 _CONNECTIONS = 16
 # What MariaDB takes on the agent's port: those of the agent, and the threads of a backup program.
 _OWN_CONNECTIONS = _CONNECTIONS + 8
-_OWN_WAY = "ownway"  # change id of the layer that opens it
+# Change ids of the layers that open it, and that name the file of statements for a start.
+_OWN_WAY, _STATEMENTS = "ownway", "administrator"
 
 # Where servers are looked for; an agent's own PATH need not have them.
 PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
@@ -39,23 +41,23 @@ PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 # What tells one server from another: its id and its private keys. It makes those that are missing.
 _IDENTITY = ("auto.cnf", "*.pem")
 
-# The server answered, though not with a session: too many connections, or a password that it does not accept (yet).
-_ALIVE = (1040, 1045, 1698)
-_DENIED = (1045, 1698)
+# The server answered, though not with a session: too many connections, or an account that it does not accept.
+_ALIVE = (1040, *access.DENIED)
 _NOT_LISTENING = (2002, 2003)
 # The server ended while it was asked.
 _GONE = (2006, 2013)
 # Answers on the agent's own port after which the socket may do: it is full (a user took it), no such account (data of
 # another server), no host (an older agent's account).
-_SHUT = (1040, 1045, 1130)
+_SHUT = (1040, *access.DENIED)
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A server program. initialise: arguments that make a data directory, to which --datadir and --user are added;
-    own_way: options that open the agent's port, "{port}" stands for its number.
+    """A server program. dialect: of ``dialect``; initialise: arguments that make a data directory, to which --datadir
+    and --user are added; own_way: options that open the agent's port, "{port}" stands for its number.
     """
 
+    dialect: str
     server: str
     unit: str
     initialise: tuple
@@ -64,12 +66,12 @@ class Engine:
 
 ENGINES = (
     # First, as its packages also have a program called mysqld.
-    Engine("mariadbd", "mariadb.service",
+    Engine(dialect.MARIADB, "mariadbd", "mariadb.service",
            ("mariadb-install-db", "{defaults}", "--auth-root-authentication-method=socket", "--skip-test-db",
             "--skip-name-resolve"),
            # MariaDB opens it on bind_address; the guest's security group lets nobody reach it from outside.
            {"extra_port": "{port}", "extra_max_connections": _OWN_CONNECTIONS}),
-    Engine("mysqld", "mysql.service", ("mysqld", "{defaults}", "--initialize-insecure"),
+    Engine(dialect.MYSQL, "mysqld", "mysql.service", ("mysqld", "{defaults}", "--initialize-insecure"),
            # "loose": MySQL 5.7 has no such port, and its agent uses the socket.
            {"loose_admin_address": "127.0.0.1", "loose_admin_port": "{port}",
             "loose_create_admin_listener_thread": 1}),
@@ -173,14 +175,32 @@ class MySqlApp:
         self.status = MySqlStatus(self)
         self.configuration = configuration.ConfigurationManager(
             layout.config_file, layout.overrides, "mysqld")
+        self.access = access.Access(self)
         self._service = None
         self._places = threading.BoundedSemaphore(_CONNECTIONS)
+
+    @functools.cached_property
+    def engine(self):
+        """The Engine that is installed. Raises TroveError."""
+        return find_engine()
+
+    @property
+    def admin_user(self):
+        """The name of the agent's account."""
+        return ADMIN_USER
+
+    def client_program(self):
+        """The path of the client program. Raises TroveError."""
+        found = _program("mariadb") or _program("mysql")
+        if not found:
+            raise exception.TroveError("None of mariadb, mysql is installed in this guest.")
+        return found
 
     @property
     def service(self):
         """Who starts and stops the process."""
         if self._service is None:
-            engine = find_engine()
+            engine = self.engine
             self._service = host_service.get_service(
                 engine.unit, [_program(engine.server), f"--defaults-file={self.layout.config_file}",
                               f"--user={self.layout.user}"], self.layout.log_file)
@@ -193,7 +213,8 @@ class MySqlApp:
         """Option file with which clients become the administrator; also the place where its password is kept."""
         return operating_system.state_dir() / "my.cnf"
 
-    def _admin_password(self):
+    def admin_password(self):
+        """Return the administrator's password, or "" before there is one."""
         parser = configparser.ConfigParser(interpolation=None)
         parser.read_string(operating_system.read_file(self.client_file) or "")
         return parser.get("client", "password", fallback="")
@@ -207,7 +228,7 @@ class MySqlApp:
         """
         timeout = timeout or CONF.agent_call_high_timeout
         if password is None:
-            password = self._admin_password() if user == ADMIN_USER else ""
+            password = self.admin_password() if user == ADMIN_USER else ""
         arguments = {"user": user, "password": password, "charset": "utf8mb4", "autocommit": True,
                      "connect_timeout": 5, "read_timeout": timeout, "write_timeout": timeout}
         if user == ADMIN_USER:
@@ -247,6 +268,12 @@ class MySqlApp:
         """A Session for what concerns this server alone: replicas do not get it."""
         with self.session(**kwargs) as session:
             session.execute("SET SESSION sql_log_bin = 0")
+            yield session
+
+    @contextlib.contextmanager
+    def account_session(self, **kwargs):
+        """An ``own_session`` that may also write to a read-only server."""
+        with self.own_session(**kwargs) as session, session.opened():
             yield session
 
     # Parts of prepare
@@ -343,44 +370,46 @@ class MySqlApp:
 
         keep_root: root over the network stays if it is there, for data that came from a backup.
         """
-        if not self._admin_password():
+        if not self.admin_password():
             operating_system.write_file(
                 self.client_file, f"[client]\nuser = {ADMIN_USER}\npassword = {utils.generate_random_password()}\n"
                                   f"socket = {self.layout.socket}\n", mode=0o600)
-        # Root first, as an interrupted run may have left an administrator without rights. A run that came further has
-        # closed MySQL's root.
-        if not self._made_administrator_as("root") and not self._made_administrator_as(ADMIN_USER):
-            self._restart_with_administrator()
+        self.access.make()
         with self.own_session() as session:
             session.close_other_doors(keep_root)
 
-    def _made_administrator_as(self, user):
-        """Make the administrator as ``user``; returns whether the server has let that one in."""
-        try:
-            with self.own_session(user=user) as session:
-                session.make_administrator(ADMIN_USER, self._admin_password())
-        except pymysql.err.OperationalError as error:
-            if error.args[0] not in _DENIED:
-                raise
-            return False
-        return True
+    @property
+    def _statements(self):
+        return self.layout.run_dir / "administrator.sql"
 
-    def _restart_with_administrator(self):
+    def restart_with_administrator(self):
         """Restart the server with a file of statements that make the administrator.
 
-        For data that came from another server, whose passwords nobody here knows.
+        For data that came from another server, whose passwords nobody here knows. Raises what ``restart`` does, and
+        then the server was started once more without the file.
         """
-        statements = self.layout.run_dir / "administrator.sql"
-        self.stop()
-        operating_system.make_directory(self.layout.run_dir, self.layout.user, 0o755)
-        operating_system.write_file(statements, sql.making_of_administrator(ADMIN_USER, self._admin_password()),
-                                    mode=0o600, owner=self.layout.user)
-        self.configuration.apply_override({"init_file": statements}, configuration.SYSTEM_GROUP, "administrator")
+        text = sql.making_of_administrator(self.engine.dialect, ADMIN_USER, self.admin_password())
+        self.status.begin_restart()
         try:
-            self.start()
+            self.stop()
+            operating_system.make_directory(self.layout.run_dir, self.layout.user, 0o755)
+            operating_system.write_file(self._statements, text, mode=0o600, owner=self.layout.user)
+            self.configuration.apply_override({"init_file": self._statements}, configuration.SYSTEM_GROUP, _STATEMENTS)
+            try:
+                self._start()
+            except exception.TroveError:
+                LOG.exception("%s: the server does not start with the statements that make the agent's account",
+                              CONF.guest_id)
+                self.start()
+                raise
+            finally:
+                self._remove_statements()
         finally:
-            self.configuration.remove_override(configuration.SYSTEM_GROUP, "administrator")
-            statements.unlink(missing_ok=True)
+            self.status.end_restart()
+
+    def _remove_statements(self):
+        self.configuration.remove_override(configuration.SYSTEM_GROUP, _STATEMENTS)
+        self._statements.unlink(missing_ok=True)
 
     # Starting and stopping
 
@@ -390,6 +419,10 @@ class MySqlApp:
 
     def start(self):
         """Start the server and wait until it answers. Raises ProcessError, PollTimeOut, or TroveError if it dies."""
+        self._remove_statements()  # an agent that died left them; without its file MySQL would not start
+        self._start()
+
+    def _start(self):
         operating_system.make_directory(self.layout.run_dir, self.layout.user, 0o755)
         self._stay_down.unlink(missing_ok=True)
         try:
@@ -416,13 +449,30 @@ class MySqlApp:
     # Commands
 
     def restart(self):
-        """Stop and start; nothing is reported in between."""
+        """Stop and start; nothing is reported in between. A damaged account of the agent is made again by the way."""
+        if self.access.is_whole() is False and self.access.make_without_restart() is None:
+            self.access.make_with_restart()
+            return
         self.status.begin_restart()
         try:
             self.stop()
             self.start()
         finally:
             self.status.end_restart()
+
+    def facts(self):
+        """For the heartbeat: {"access": whether the agent has its account, "repairs": how often it was repaired,
+        "binary_log": as ``sql.Session.binary_log``}, without what the server does not tell now.
+        """
+        facts = {"repairs": self.access.repairs}
+        if self.access.whole is not None:
+            facts["access"] = self.access.whole
+        try:
+            with self.session(timeout=access.LOOK) as session:
+                facts["binary_log"] = session.binary_log()
+        except pymysql.err.MySQLError as error:
+            LOG.debug("%s: the server does not tell of its binary log: %s", CONF.guest_id, error)
+        return facts
 
     def stop_db(self, do_not_start_on_reboot=False):
         """Stop the server; on demand the agent leaves it off when the guest boots."""
@@ -464,6 +514,7 @@ class MySqlApp:
         """Start the server unless it was to stay down or runs already."""
         if not self._stay_down.exists() and self.status.get_actual_db_status() != ServiceStatuses.RUNNING:
             self.start()
+            self.access.keep(contextlib.nullcontext)
             self.complete()
 
     def complete(self, **kwargs):

@@ -4,13 +4,16 @@ Values are always parameters of the driver. Names of databases cannot be paramet
 place where text becomes part of a statement.
 """
 import contextlib
+import hashlib
 import re
 
+import pymysql
 from oslo_log import log as logging
 
 from trove.common import utils
 from trove.common.cfg import CONF
 from trove.guestagent.datastore.mysql_common import dialect
+from trove.guestagent.db.models import REPLICATION_USERS
 
 LOG = logging.getLogger(__name__)
 
@@ -64,20 +67,30 @@ def as_variable(value):
     return value
 
 
-def making_of_administrator(name, password):
-    """The text of a file of statements that a server executes at its start (option init_file), one on a line.
+def _administrator_statements(name, password):
+    """Return the statements that make the administrator whole, whatever was changed of it, each with its values."""
+    for host in ADMINISTRATOR_HOSTS:
+        yield "CREATE USER IF NOT EXISTS %s@%s IDENTIFIED BY %s", (name, host, password)
+        yield ("ALTER USER %s@%s IDENTIFIED BY %s REQUIRE NONE WITH MAX_QUERIES_PER_HOUR 0 MAX_UPDATES_PER_HOUR 0 "
+               "MAX_CONNECTIONS_PER_HOUR 0 MAX_USER_CONNECTIONS 0 PASSWORD EXPIRE NEVER ACCOUNT UNLOCK",
+               (name, host, password))
+        yield "GRANT ALL PRIVILEGES ON *.* TO %s@%s WITH GRANT OPTION", (name, host)
 
-    name, password: letters, digits and _ only, as nothing is quoted.
+
+def making_of_administrator(engine, name, password):
+    """Return the text of a file of statements, one on a line, for the option init_file or a client program.
+
+    engine: dialect.MARIADB or MYSQL; name, password: letters, digits and _ only, as nothing is quoted.
     """
     if not re.fullmatch(r"\w+", name + password, re.ASCII):
         raise ValueError("not a plain word")
-    statements = "SET SESSION sql_log_bin = 0;\n"
-    for host in ADMINISTRATOR_HOSTS:
-        account = f"'{name}'@'{host}'"
-        statements += (f"CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '{password}';\n"
-                       f"ALTER USER {account} IDENTIFIED BY '{password}' ACCOUNT UNLOCK;\n"
-                       f"GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION;\n")
-    return statements
+    lines = ["SET SESSION sql_log_bin = 0", "FLUSH LOCAL PRIVILEGES"]
+    lines += [statement % tuple(f"'{value}'" for value in values)
+              for statement, values in _administrator_statements(name, password)]
+    if engine == dialect.MYSQL:  # a replica of MySQL refuses the writes of everybody
+        lines[1:1] = ["SET @was_shut = @@GLOBAL.super_read_only", "SET GLOBAL super_read_only = 0"]
+        lines.append("SET GLOBAL super_read_only = @was_shut")
+    return ";\n".join(lines) + ";\n"
 
 
 class Session:
@@ -155,10 +168,43 @@ class Session:
         self.execute("ALTER USER %s@%s IDENTIFIED BY %s", (name, host, password))
 
     def make_administrator(self, name, password):
-        """Make the local accounts with all rights and this password."""
-        for host in ADMINISTRATOR_HOSTS:
-            self.set_password(name, host, password)
-            self.execute("GRANT ALL PRIVILEGES ON *.* TO %s@%s WITH GRANT OPTION", (name, host))
+        """Make the local accounts with all rights and this password, or repair them."""
+        # Tables of privileges may have been loaded from a dump, or changed by hand: they and what the server goes by
+        # must agree before an account is changed.
+        self.execute("FLUSH LOCAL PRIVILEGES")
+        for statement, values in _administrator_statements(name, password):
+            self.execute(statement, values)
+
+    def replica_accounts(self):
+        """Return the names of the accounts that replicas have here."""
+        return [name for (name,) in self.execute(
+            "SELECT User FROM mysql.user WHERE LEFT(User, %s) = %s", (len(REPLICATION_USERS), REPLICATION_USERS))]
+
+    def make_replica_account(self, name, password):
+        """Make the account of a replica, or repair it."""
+        self.set_password(name, "%", password)
+        self.execute("ALTER USER %s@'%%' REQUIRE NONE PASSWORD EXPIRE NEVER ACCOUNT UNLOCK", (name,))
+        self.execute("GRANT REPLICATION SLAVE ON *.* TO %s@'%%'", (name,))
+
+    def fingerprint(self, name, host):
+        """Return a text that changes with every change of an account and its rights, or None if it is not there."""
+        found = [self.execute("SELECT * FROM mysql.user WHERE User = %s AND Host = %s", (name, host))]
+        if not found[0]:
+            return None
+        if self.dialect.engine == dialect.MYSQL and self.dialect.version >= (8, 0):
+            found.append(self.execute("SELECT PRIV, WITH_GRANT_OPTION FROM mysql.global_grants WHERE USER = %s AND "
+                                      "HOST = %s ORDER BY PRIV", (name, host)))
+        return hashlib.sha256(repr(found).encode()).hexdigest()
+
+    def binary_log(self):
+        """Return "on", "off", or "failed" when the server has switched its log off because it could not write it.
+
+        After a rotation without room MariaDB goes on without a log, and its variable log_bin still says 1.
+        """
+        if not self.execute("SELECT @@log_bin")[0][0]:
+            return "off"
+        newer = self.dialect.engine == dialect.MYSQL and self.dialect.version >= (8, 2)
+        return "on" if self.execute("SHOW BINARY LOG STATUS" if newer else "SHOW MASTER STATUS") else "failed"
 
     def close_other_doors(self, keep_root=False):
         """Remove anonymous accounts and root over the network; a local root without a password gets a secret one.
@@ -174,4 +220,17 @@ class Session:
         # A data directory may come with a root that needs no password; one that the system vouches for may stay.
         if self.execute("SELECT 1 FROM mysql.user WHERE User = 'root' AND Host = 'localhost' AND "
                         "authentication_string = '' AND plugin NOT IN ('auth_socket', 'unix_socket')"):
+            self._close_root()
+
+    def _close_root(self):
+        """Let the system's root be the only one who is the local root; that is also how the agent repairs its account.
+
+        Where MySQL has no plug-in for it, root gets a password that nobody knows.
+        """
+        try:
+            if not self.execute("SELECT 1 FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'auth_socket'"):
+                self.execute("INSTALL PLUGIN auth_socket SONAME 'auth_socket.so'")
+            self.execute("ALTER USER 'root'@'localhost' IDENTIFIED WITH auth_socket")
+        except pymysql.err.MySQLError as error:
+            LOG.info("%s: the server cannot let in the system's root without a password: %s", CONF.guest_id, error)
             self.set_password("root", "localhost", utils.generate_random_password())

@@ -5,7 +5,6 @@ nor may it look like a change that the source does not have.
 """
 import abc
 import configparser
-import contextlib
 import functools
 import time
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from trove.guestagent.backup.backupagent import used_gb
 from trove.guestagent.common import operating_system
 from trove.guestagent.common.configuration import DEFAULT_GROUP, SYSTEM_GROUP
 from trove.guestagent.datastore.mysql_common import dialect
-from trove.guestagent.db.models import REPLICATION_USERS
 from trove.guestagent.strategies.replication.base import Replication
 from trove.guestagent.strategies.restore.base import POSITION_FILENAME
 
@@ -155,31 +153,14 @@ class MysqlReplicationBase(Replication):
     # Accounts
 
     def _set_accounts(self, accounts):
-        wanted = {account["user"]: account["password"] for account in accounts}
-        with self._own_session() as session:
-            for name in self._accounts(session):
-                if name not in wanted:
-                    session.execute("DROP USER IF EXISTS %s@'%%'", (name,))
-            for name, password in sorted(wanted.items()):
-                session.set_password(name, "%", password)
-                session.execute("GRANT REPLICATION SLAVE ON *.* TO %s@'%%'", (name,))
+        with self.app.account_session() as session:
+            self.app.access.make_replica_accounts(
+                session, {account["user"]: account["password"] for account in accounts})
 
     def cleanup_source_on_replica_detach(self, replica_info):
         """See the base."""
-        with self._own_session() as session:
-            if replica_info["user"] in self._accounts(session):
-                session.execute("DROP USER IF EXISTS %s@'%%'", (replica_info["user"],))
-
-    @staticmethod
-    def _accounts(session):
-        return [name for (name,) in session.execute(
-            "SELECT User FROM mysql.user WHERE LEFT(User, %s) = %s", (len(REPLICATION_USERS), REPLICATION_USERS))]
-
-    @contextlib.contextmanager
-    def _own_session(self):
-        """A session whose changes are not logged, and which may write to a read-only server."""
-        with self.app.own_session() as session, session.opened():
-            yield session
+        with self.app.account_session() as session:
+            self.app.access.remove_replica_account(session, replica_info["user"])
 
     # Reading and writing
 
