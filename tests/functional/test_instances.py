@@ -1,5 +1,6 @@
 """Instances that exist: list, show, delete, actions and changes (rest-api 2a, 2d, 2e, 3.1, 3.1b; states 1 and 6)."""
 import datetime
+import json
 import threading
 
 import pytest
@@ -54,6 +55,42 @@ class TestDetail:
         del statements[:]
         assert len(alice.get("/instances/detail").json["instances"]) == number
         assert len(statements) == 3
+
+
+class TestHealth:
+    def tell(self, world, instance_id, facts, replication=None):
+        """What the conductor keeps of a guest's report."""
+        with world.db.writer() as session:
+            session.execute(tables.agent_heartbeats.update().where(
+                tables.agent_heartbeats.c.instance_id == instance_id).values(
+                    facts=json.dumps(facts), replication=replication and json.dumps(replication)))
+
+    def test_a_problem_is_shown_to_the_tenant_and_gone_with_its_cause(self, world, alice):
+        instance_id = create_active(world, alice)
+        for facts, word, message in (({"access": True, "since": {}}, "HEALTHY", None),
+                                     ({"access": False, "since": {"access": 1700000000}}, "ACTIVE", "no access"),
+                                     ({"access": True, "since": {}}, "HEALTHY", None)):
+            self.tell(world, instance_id, facts)
+            view = alice.get(f"/instances/{instance_id}").json["instance"]
+            assert (view["status"], view["operating_status"]) == ("ACTIVE", word)
+            assert alice.get("/instances").json["instances"][0]["operating_status"] == word
+            if message:
+                assert message in view["fault"]["message"]
+                assert view["fault"]["created"].startswith("2023-11-14T22:13:20")
+            else:
+                assert "fault" not in view
+
+    def test_a_tenant_sees_how_the_replication_of_a_replica_does(self, world, alice):
+        source, replica_id = create_active(world, alice), create_active(world, alice)
+        world.set(replica_id, slave_of_id=source)
+        stopped = {"running": False, "lag": None, "error": None}
+        for replication, word in (({"running": True, "lag": 3, "error": None}, "HEALTHY"), (stopped, "ACTIVE"),
+                                  ({"running": True, "lag": 0, "error": None}, "HEALTHY")):
+            self.tell(world, replica_id, {"follows": True, "since": {}}, replication)
+            view = alice.get(f"/instances/{replica_id}").json["instance"]
+            assert (view["replication"], view["operating_status"]) == (replication, word)
+            assert ("START REPLICA" in view["fault"]["message"]) if word == "ACTIVE" else "fault" not in view
+        assert "replication" not in alice.get(f"/instances/{source}").json["instance"]
 
 
 class TestList:

@@ -83,13 +83,39 @@ def test_replicas_follow_and_are_read_only(system, openstack, trove, family):
             write(system, replica, 1000001)
     health = wait_until(lambda: system.admin.get(f"/instances/{ids[1]}").json()["instance"].get("replication"))
     assert (health["running"], health["error"]) == (True, None)
-    assert "replication" not in system.show(ids[1])
+    assert system.show(ids[1])["replication"]["running"] is True
     with pytest.raises(CommandFailed, match="replica"):
         openstack("database", "db", "create", "copy-1", "not_here")
     with pytest.raises(CommandFailed, match="replicas"):
         trove("delete", "source")
     with pytest.raises(CommandFailed, match="sign of life"):
         trove("eject-replica-source", "source")
+
+
+def test_root_takes_the_agent_s_account_and_stops_a_replica(system, openstack, family):
+    source, first, _ = family.values()
+    root = openstack.json("database", "root", "enable", "source")["password"]
+
+    def as_root(instance_id, statement):
+        return system.sql(statement, address(system, instance_id), "root", root)
+    for host in ("localhost", "127.0.0.1"):
+        as_root(source, f"DROP USER 'os_admin'@'{host}'")
+    wait_until(lambda: as_root(source, "SELECT COUNT(*) FROM mysql.user WHERE User = 'os_admin'")[0][0] == 2, 60)
+    openstack("database", "db", "create", "source", "afterwards")
+    wait_until(lambda: as_root(first, "SELECT COUNT(*) FROM mysql.user WHERE User = 'os_admin'")[0][0] == 2, 60)
+
+    def health():
+        shown = system.show(first)
+        return shown["operating_status"], shown.get("fault", {}).get("message", ""), shown["replication"]["running"]
+    word = "SLAVE" if openstack.json("database", "instance", "show", "source")["datastore"] == "mariadb" else "REPLICA"
+    assert wait_until(lambda: health() == ("HEALTHY", "", True), 60)
+    as_root(first, f"STOP {word}")
+    word_now, message, running = wait_until(lambda: health()[2] is False and health(), 60)
+    assert (word_now, running) == ("ACTIVE", False)
+    assert "START REPLICA" in message
+    as_root(first, f"START {word}")
+    assert wait_until(lambda: health() == ("HEALTHY", "", True), 60)
+    openstack("database", "root", "disable", "source")
 
 
 def test_a_switchover_loses_no_acknowledged_write(system, openstack, trove, family):

@@ -249,7 +249,8 @@ class Manager:
     @rpc.expose
     def heartbeat(self, context, instance_id, payload=None, sent=None, proof=None):
         """A sign of life. payload: {"service_status": text, "agent_version": text}, both may be missing; with a failure
-        "cause": text for the user; of a replica "replication": {"running", "lag", "error"}; "seconds_behind": by which
+        "cause": text for the user; of a replica "replication": {"running", "lag", "error"}; "facts": see
+        ``models.checked_facts``; "seconds_behind": by which
         its clock is behind, if commands came to it from the future.
         """
         if not _is_genuine(context, "heartbeat", sent, proof, {"instance_id": instance_id, "payload": payload}):
@@ -263,6 +264,7 @@ class Manager:
         try:
             status, version = _read_payload(payload)
             health = models.replication_health((payload or {}).get("replication"))
+            facts = models.checked_facts((payload or {}).get("facts"))
         except ValueError as error:
             _report(account, "message.malformed", "heartbeat", instance_id, error)
             return None
@@ -273,8 +275,7 @@ class Manager:
             models.record_sign_of_life(session, instance_id, version)
             if health is not None:
                 models.record_replication(session, instance_id, health)
-            if wrong := _clock_difference(payload, sent):
-                models.record_clock(session, instance_id, wrong)
+            models.record_facts(session, instance_id, facts, health, round(_clock_difference(payload, sent)))
             if status == ServiceStatuses.FAILED:
                 models.record_cause(session, instance_id, payload.get("cause"))
         return effect, f"that its database is {status.description if status else 'as before'}"

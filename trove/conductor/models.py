@@ -27,11 +27,11 @@ from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.db import models
 from trove.db.sqlalchemy import tables
+from trove.instance import health
 from trove.instance.models import (
     RUNNING_BACKUP_STATES,
     AgentHeartBeat,
     InstanceServiceStatus,
-    newest_fault,
     record_fault,
     record_root_enabled,
 )
@@ -54,7 +54,6 @@ _MOST_SEGMENTS, _MOST_BYTES, _MOST_GB = 10000, 2 ** 53, 2 ** 20
 # Seconds. A clock further ahead than this is not believed for the order of later reports: when it is set right, the
 # guest would else be unheard until the time that it once had.
 _CLOCK_ALLOWANCE = 5.0
-_CLOCK = "The clock of the guest"
 # The step of faults that guests tell.
 _GUEST = "guest"
 # Begins the slots of reports that count once.
@@ -162,6 +161,61 @@ def record_replication(session, instance_id, health):
         replication=text))
 
 
+def record_facts(session, instance_id, news, replication=None, clock=0, now=None):
+    """Keep the facts that a guest reports (dict of ``checked_facts``), and log when a problem begins or ends.
+
+    replication: of a replica; clock: seconds by which its clock is ahead, negative behind, 0 when it is right; now:
+    seconds since the epoch.
+    """
+    before_text = session.execute(sqlalchemy.select(_heartbeats.c.facts).where(
+        _heartbeats.c.instance_id == instance_id)).scalar()
+    if not (before_text or news or replication or clock):
+        return
+    before = json.loads(before_text) if before_text else {}
+    facts = health.merged(before, news, replication, clock, time.time() if now is None else now)
+    text = json.dumps(facts, sort_keys=True)
+    if text == before_text:
+        return
+    for kind, sentence in health.problems(facts).items():
+        if kind not in before.get("since", {}):
+            LOG.warning("Instance %s: %s", instance_id, sentence)
+    for kind in before.get("since", {}):
+        if kind not in facts["since"] and kind != "replication":
+            LOG.info("Instance %s: its problem with '%s' is over", instance_id, kind)
+    if facts.get("repairs", 0) > before.get("repairs", 0):
+        LOG.warning("Instance %s: accounts of Trove in its database were damaged and repaired, %d times since its "
+                    "agent was started", instance_id, facts["repairs"])
+    session.execute(sqlalchemy.update(_heartbeats).where(_heartbeats.c.instance_id == instance_id).values(facts=text))
+
+
+def checked_facts(given):
+    """Return the facts of a guest's report as ``instance.health`` takes them; other names are left out.
+
+    given: {"access": bool, "repairs": number, "binary_log": word, "follows": bool, "volume_full": bool}, each may be
+    missing; None for none. Raises ValueError naming what is wrong.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise ValueError("facts must be an object")
+    facts = {}
+    for name in ("access", "follows", "volume_full"):
+        if name in given:
+            if not isinstance(given[name], bool):
+                raise ValueError(f"facts.{name} must be true or false")
+            facts[name] = given[name]
+    if "repairs" in given:
+        repairs = given["repairs"]
+        if isinstance(repairs, bool) or not isinstance(repairs, int) or not 0 <= repairs < 2 ** 31:
+            raise ValueError("facts.repairs must be a whole number from 0 to 2147483647")
+        facts["repairs"] = repairs
+    if "binary_log" in given:
+        if given["binary_log"] not in health.BINARY_LOG:
+            raise ValueError(f"facts.binary_log must be one of {', '.join(health.BINARY_LOG)}")
+        facts["binary_log"] = given["binary_log"]
+    return facts
+
+
 def replication_health(given):
     """{"running", "lag" (seconds or None), "error" (text or None)} out of a guest's report, None for none.
 
@@ -248,20 +302,6 @@ def _record_guest_fault(session, instance_id, text):
     session.execute(sqlalchemy.delete(_faults).where(
         _faults.c.instance_id == instance_id, _faults.c.details == _GUEST))
     record_fault(session, instance_id, text, _GUEST)
-
-
-def record_clock(session, instance_id, seconds):
-    """Log, and leave for the user, that a guest's clock is wrong; once, until the instance has another fault.
-
-    seconds: by which it is ahead of the conductor's (at least), negative when it is behind.
-    """
-    newest = newest_fault(session, instance_id)
-    if newest is not None and newest.message.startswith(_CLOCK):
-        return
-    text = (f"{_CLOCK} is {abs(seconds):.0f} s {'ahead' if seconds > 0 else 'behind'}. It refuses commands until the "
-            "clock is set right.")
-    LOG.error("Instance %s: %s", instance_id, text)
-    _record_guest_fault(session, instance_id, text)
 
 
 def backup_fields(backup_id, given):

@@ -219,18 +219,11 @@ class VolumeDevice:
 _LEAST_BYTES, _LEAST_FILES = 8 * 1024 * 1024, 8
 
 
-def room(mount_point):
-    """Return {"free", "size": bytes, "files": how many more files, None without a limit} of a file system, or None."""
+def is_full(mount_point):
+    """Whether a server that writes below ``mount_point`` may wait for room, for bytes or for files."""
     try:
-        found = os.statvfs(mount_point)
+        room = os.statvfs(mount_point)
     except OSError as error:
         LOG.debug("%s: %s cannot be asked for its room: %s", CONF.guest_id, mount_point, error)
-        return None
-    return {"free": found.f_bavail * found.f_frsize, "size": found.f_blocks * found.f_frsize,
-            "files": found.f_favail if found.f_files else None}
-
-
-def is_full(room_left):
-    """Whether a server may wait for room, by the answer of ``room``."""
-    return room_left is not None and (room_left["free"] < _LEAST_BYTES
-                                      or (room_left["files"] is not None and room_left["files"] < _LEAST_FILES))
+        return False
+    return room.f_bavail * room.f_frsize < _LEAST_BYTES or bool(room.f_files) and room.f_favail < _LEAST_FILES

@@ -16,7 +16,7 @@ from trove.configuration.models import DBConfiguration
 from trove.datastore.models import DBDatastore, DBDatastoreVersion
 from trove.db import models as db_models
 from trove.db.sqlalchemy import tables
-from trove.instance import models, states
+from trove.instance import health, models, states
 from trove.instance.models import RUNNING_BACKUP_STATES, AgentHeartBeat, DBInstance, InstanceServiceStatus
 from trove.operation import models as operations
 
@@ -28,7 +28,7 @@ class Loaded:
     row: DBInstance; datastore, version, manager: names; service: ServiceStatus; last_seen: when the guest last gave
     a sign of life (naive UTC) or None; silent: whether that is longer ago than ``agent_heartbeat_expiry``;
     backing_up: whether a backup of it is running; replication: what the guest of a replica last said of it, {"running",
-    "lag" in seconds or None, "error" or None}, or None.
+    "lag" in seconds or None, "error" or None}, or None; facts: of the guest, as ``instance.health`` takes them.
     """
 
     row: DBInstance
@@ -40,6 +40,7 @@ class Loaded:
     silent: bool
     backing_up: bool
     replication: dict | None = None
+    facts: dict = dataclasses.field(default_factory=dict)
 
     @property
     def id(self):
@@ -52,6 +53,12 @@ class Loaded:
         if self.row.deleted:
             return "SHUTDOWN"
         return states.api_status(self.row.task, self.row.server_status, self.service, self.backing_up, self.silent)
+
+    @functools.cached_property
+    def health(self):
+        """The health.Verdict on the instance."""
+        return health.verdict(self.status, self.service, self.silent, self.facts, self.replication,
+                              bool(self.row.slave_of_id))
 
     @property
     def guest_answers(self):
@@ -92,7 +99,7 @@ def _select(deleted=False, by_id=False, by_tenant=False, unclustered=False, afte
     query = sqlalchemy.select(
         DBInstance, DBDatastore.name, DBDatastoreVersion.name, DBDatastoreVersion.manager,
         InstanceServiceStatus.status_id, InstanceServiceStatus.updated_at, AgentHeartBeat.updated_at, backing_up,
-        AgentHeartBeat.replication,
+        AgentHeartBeat.replication, AgentHeartBeat.facts,
     ).outerjoin(DBDatastoreVersion, DBDatastoreVersion.id == DBInstance.datastore_version_id).outerjoin(
         DBDatastore, DBDatastore.id == DBDatastoreVersion.datastore_id).outerjoin(
         InstanceServiceStatus, InstanceServiceStatus.instance_id == DBInstance.id).outerjoin(
@@ -125,12 +132,13 @@ def _all_loaded(results):
     """The Loaded of each row of ``_select``."""
     expired = db_models.utcnow() - datetime.timedelta(seconds=CONF.agent_heartbeat_expiry)
     found = []
-    for row, datastore, version, manager, status_id, reported, heartbeat, backing_up, replication in results:
+    for row, datastore, version, manager, status_id, reported, heartbeat, backing_up, replication, facts in results:
         service = ServiceStatuses.NEW if status_id is None else ServiceStatuses.from_code(status_id)
         last_seen = max((moment for moment in (reported, heartbeat) if moment is not None), default=None)
         silent = last_seen is None or last_seen < expired
         found.append(Loaded(row, datastore, version, manager, service, last_seen, silent, bool(backing_up),
-                            json.loads(replication) if replication and row.slave_of_id else None))
+                            json.loads(replication) if replication and row.slave_of_id else None,
+                            json.loads(facts) if facts else {}))
     return found
 
 

@@ -3,13 +3,13 @@
 Every attribute that a client prints is always there: for a missing one the command line client asks again, once for
 each listed instance.
 """
+import datetime
 import functools
 import re
 
 from trove.common import apischema, wsgi
 from trove.common.cfg import CONF
 from trove.db import models
-from trove.instance import states
 from trove.operation import views as operation_views
 
 COLLECTION = "instances"
@@ -76,7 +76,7 @@ def item(req, loaded):
         "id": row.id,
         "name": row.name,
         "status": loaded.status,
-        "operating_status": states.operating_status(loaded.status, loaded.service),
+        "operating_status": loaded.health.operating_status,
         "links": wsgi.object_links(req, COLLECTION, row.id),
         "flavor": {"id": row.flavor_id, "links": wsgi.object_links(req, "flavors", row.flavor_id)},
         "datastore": {"type": loaded.datastore, "version": loaded.version, "version_number": loaded.version},
@@ -117,15 +117,20 @@ def detail(req, details, used=None, password=None):
     if row.cluster_id:
         view["cluster_id"] = row.cluster_id
         view["shard_id"] = row.shard_id
-    if details.fault is not None:
+    if loaded.health.fault and not row.task.is_error:
+        since = loaded.health.since
+        began = loaded.last_seen if since is None else datetime.datetime.fromtimestamp(since, datetime.UTC).replace(
+            tzinfo=None)
+        view["fault"] = {"message": loaded.health.fault, "created": models.iso(began), "details": None}
+    elif details.fault is not None:
         view["fault"] = {"message": details.fault.message, "created": models.iso(details.fault.created),
                          "details": details.fault.details}
+    if row.slave_of_id and loaded.replication is not None:
+        view["replication"] = loaded.replication
     if details.operation is not None:
         view["operation"] = operation_views.current(details.operation)
     if req.context.is_admin:
         view.update(tenant_id=row.tenant_id, server_id=row.compute_instance_id, volume_id=row.volume_id)
-        if loaded.replication is not None:
-            view["replication"] = loaded.replication
     if password is not None:
         view["password"] = password
     return view

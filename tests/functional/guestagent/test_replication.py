@@ -175,7 +175,7 @@ def test_accounts_are_hidden_and_go_with_the_replica(pair):
     caught_up(source, second)
     assert "not for it" not in first.values()
     assert first.call("get_replica_context")["error"] == "it follows nobody"
-    assert first.manager._replication_health() is None
+    assert first.manager._replication_health() == (True, None)
 
 
 def test_a_replica_that_is_told_to_follow_once_more_goes_on_where_it_is(pair):
@@ -314,3 +314,53 @@ def test_attaching_to_a_source_that_is_not_there(pair, conf):
     with pytest.raises(exception.TroveError, match="does not follow its source"):
         first.call("attach_replica", info, first.config("replica"))
     first.call("attach_replica", {**info, "must_connect": False}, first.config("replica"))
+
+
+def test_damage_to_the_agent_s_account_comes_to_replicas_and_its_repair_stays_at_home(pair, reports):
+    source, first, second = pair
+    caught_up(source, first, second)
+    for node in pair:
+        node.enter()
+        node.manager.update_status()
+        assert node.manager.app.access.whole
+    with source.manager.app.session() as session:  # as the tenant's root: logged
+        for host in ("localhost", "127.0.0.1"):
+            session.execute("DROP USER %s@%s", ("os_admin", host))
+    source.enter()
+    source.manager.update_status()
+    txn = source.call("get_latest_txn_id")
+    source.enter()
+    source.manager.update_status()
+    assert source.call("get_latest_txn_id") == txn, "what repairs is not logged"
+    for node in (first, second):
+        node.enter()
+        deadline = time.monotonic() + 30
+        while node.manager.app.access.is_whole() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        node.manager.update_status()
+        assert reports.payloads[-1]["facts"]["repairs"] == 1
+        assert node.manager.app.access.is_whole()
+    source.sql("INSERT INTO t (v) VALUES ('afterwards')")
+    caught_up(source, first, second)
+    for node in (first, second):
+        assert node.values()[-1] == "afterwards"
+        node.manager.update_status()
+        assert reports.payloads[-1]["replication"]["running"]
+        with pytest.raises(pymysql.err.MySQLError, match="read.only"):
+            node.sql("INSERT INTO t (v) VALUES ('here')")
+
+
+def test_a_replica_tells_that_it_was_stopped_and_that_it_follows_nobody(pair, reports):
+    _, replica, _ = pair
+    word = "SLAVE" if replica.guest.engine == "mariadb" else "REPLICA"
+
+    def told(*statements):
+        replica.enter()
+        with replica.manager.app.session() as session:
+            for statement in statements:
+                session.execute(statement)
+        replica.manager.update_status()
+        payload = reports.payloads[-1]
+        return payload["facts"]["follows"], payload.get("replication", {}).get("running")
+    assert told(f"STOP {word}") == (True, False)
+    assert told(f"STOP {word}", f"RESET {word} ALL") == (False, None)

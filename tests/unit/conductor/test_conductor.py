@@ -1,4 +1,5 @@
 """The conductor: what counts of what guests report, in any order, twice, forged, and from several at once."""
+import json
 import re
 import threading
 import time
@@ -14,6 +15,7 @@ from trove.datastore.models import DBDatastore, DBDatastoreVersion
 from trove.db import guest_secrets, in_transaction, keys
 from trove.db import models as db_models
 from trove.db.sqlalchemy import tables
+from trove.instance import health
 from trove.instance.models import DBInstance, InstanceServiceStatus, RootHistory, record_fault, record_root_enabled
 from trove.instance.tasks import InstanceTasks
 
@@ -396,11 +398,11 @@ def test_forgetting_an_instance_leaves_no_sign_of_life(db_each):
     assert [row["deleted"] for row in rows(db_each, tables.agent_heartbeats)] == [True]
 
 
-def test_a_heartbeat_costs_five_statements(db_populated, statements):
+def test_a_heartbeat_costs_six_statements(db_populated, statements):
     heartbeat("running", version="1")
     statements.clear()
     heartbeat("running", version="1")
-    assert len(statements) == 5  # the first asks whether its key is valid
+    assert len(statements) == 6  # the first asks whether its key is valid
 
 
 def test_a_lost_race_is_repeated(db_populated, monkeypatch):
@@ -444,15 +446,59 @@ def test_what_they_may_not(given):
 @pytest.mark.parametrize(("ahead", "behind", "fault"), [
     (0, None, None), (100, None, None), (-5000, None, None), (130, None, "13[01] s ahead"), (0, 500, "500 s behind"),
     (0, True, None), (0, "5", None), (0, -5, None), (0, 1e308, None), (0, 10 ** 400, None)])
-def test_a_clock_by_which_a_guest_refuses_commands_is_its_fault_once(db_populated, ahead, behind, fault):
+def test_a_clock_by_which_a_guest_refuses_commands_is_its_fault_while_it_is_wrong(db_populated, ahead, behind, fault,
+                                                                                  caplog):
     for number in range(2):
         payload = {} if behind is None else {"seconds_behind": behind}
         send("heartbeat", time.time() + ahead + number / 1000, payload=payload)
-    found = [row["message"] for row in rows(db_populated, tables.instance_faults)]
+    found = list(health.problems(facts_row(db_populated)).values())
     assert len(found) == (1 if fault else 0)
     if fault:
         assert re.fullmatch(rf"The clock of the guest is {fault}. It refuses commands until the clock is set right.",
                             found[0])
+        send("heartbeat", time.time() + 10, payload={})  # later than what was remembered of the wrong clock
+        assert not health.problems(facts_row(db_populated))
+    assert sum("The clock of the guest" in record.getMessage() for record in caplog.records) == (1 if fault else 0)
+    assert not rows(db_populated, tables.instance_faults)
+
+
+def facts_row(db):
+    """The facts that are kept of the guest."""
+    [row] = rows(db, tables.agent_heartbeats)
+    return json.loads(row["facts"]) if row["facts"] else {}
+
+
+def test_a_problem_is_kept_with_its_beginning_and_goes_away_with_its_cause(db_populated, caplog):
+    for number in range(3):
+        send("heartbeat", time.time() + number / 1000, payload={"facts": {"access": False, "repairs": 0}})
+    began = facts_row(db_populated)["since"]["access"]
+    assert abs(began - time.time()) < 60
+    send("heartbeat", payload={"facts": {"volume_full": False}}, sent=time.time() + 1)
+    assert facts_row(db_populated)["since"] == {"access": began}, "what is not told now stays"
+    send("heartbeat", payload={"facts": {"access": True, "repairs": 1}}, sent=time.time() + 2)
+    assert facts_row(db_populated) == {"access": True, "repairs": 1, "volume_full": False, "since": {}}
+    messages = [record.getMessage() for record in caplog.records]
+    assert sum("no access" in message for message in messages) == 1
+    assert sum("'access' is over" in message for message in messages) == 1
+    assert sum("damaged and repaired" in message for message in messages) == 1
+
+
+@pytest.mark.parametrize(("given", "kept"), [
+    (None, {}), ({}, {}), ({"access": True, "more": "x" * 9000}, {"access": True}),
+    ({"access": False, "repairs": 3, "binary_log": "failed", "follows": True, "volume_full": False},) * 2])
+def test_what_guests_may_say_of_their_health(given, kept):
+    assert models.checked_facts(given) == kept
+
+
+@pytest.mark.parametrize("given", [
+    "well", [], {"access": 1}, {"access": None}, {"follows": "yes"}, {"volume_full": 0}, {"repairs": True},
+    {"repairs": -1}, {"repairs": 2 ** 31}, {"repairs": 1.5}, {"binary_log": "maybe"}, {"binary_log": []}])
+def test_what_they_may_not_say_of_it(given, db_populated, caplog):
+    with pytest.raises(ValueError, match="facts"):
+        models.checked_facts(given)
+    send("heartbeat", payload={"facts": given})
+    assert not rows(db_populated, tables.agent_heartbeats)
+    assert "Dropped heartbeat" in caplog.text
 
 
 def test_of_the_faults_that_a_guest_tells_the_newest_is_kept(db_each):

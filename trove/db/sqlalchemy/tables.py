@@ -201,6 +201,8 @@ agent_heartbeats = _table(
     *_soft_delete(),
     # Ours: what the guest of a replica last said of its replication, as JSON.
     Column("replication", Text),
+    # Ours: the facts that the guest last reported, see trove.instance.health, as JSON.
+    Column("facts", Text),
     Index("agent_heartbeats_instance_id", "instance_id", unique=True),
     Index("agent_heartbeats_version", "guest_agent_version"),
     Index("agent_heartbeats_deleted", "deleted"),

@@ -141,14 +141,17 @@ class Manager(ReplicationCommands, abc.ABC):
         """The heartbeat, called every ``report_interval`` seconds."""
         facts = {}
         if self.status.prepare_completed and not self.status.restart_mode:
-            facts = {"volume": volume.room(self._mount_point(None))}
+            facts = {"volume_full": volume.is_full(self._mount_point(None))}
             # Its own account may be what a command that holds this is waiting for.
             if self._lifecycle.acquire(blocking=False):
                 try:
                     self.look_after_server(facts)
                 finally:
                     self._lifecycle.release()
-        self.status.update(self._replication_health(), self.seconds_behind(), facts)
+        asked, replication = self._replication_health()
+        if asked:
+            facts["follows"] = replication is not None
+        self.status.update(replication, self.seconds_behind(), facts)
         if self.backups is not None:
             self.backups.report_unsent()
 

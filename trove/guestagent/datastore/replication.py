@@ -94,9 +94,9 @@ class ReplicationCommands:
         return self._replicate("cleanup_source_on_replica_detach", replica_info)
 
     def _replication_health(self):
-        """For the heartbeat: the health of a replica, None for what is none or cannot be asked."""
+        """For the heartbeat: whether the server could be asked, and the health of a replica, None for what is none."""
         if self.replication is None or not self.status.prepare_completed:
-            return None
+            return False, None
         with contextlib.suppress(Exception):  # the status of the server tells what is wrong with it
-            return self.replication.health()
-        return None
+            return True, self.replication.health()
+        return False, None

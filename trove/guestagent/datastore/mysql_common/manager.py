@@ -4,7 +4,7 @@ from pathlib import Path
 from trove.common import exception
 from trove.common.cfg import CONF
 from trove.conductor import api as conductor_api
-from trove.guestagent import logs, pkg, secrets, volume
+from trove.guestagent import logs, pkg, secrets
 from trove.guestagent.backup.backupagent import BackupAgent
 from trove.guestagent.datastore import manager, replication
 from trove.guestagent.datastore.mysql_common.admin import MySqlAdmin
@@ -55,7 +55,7 @@ class MySqlManager(manager.Manager):
 
     def look_after_server(self, facts):
         """Keep the accounts of the agent and of replicas."""
-        self.app.access.keep(self._idle, may_write=not volume.is_full(facts["volume"]))
+        self.app.access.keep(self._idle, may_write=not facts["volume_full"])
         facts.update(self.app.facts())
 
     def do_prepare(self, context, request):

@@ -71,6 +71,10 @@ def _administrator_statements(name, password):
     """Return the statements that make the administrator whole, whatever was changed of it, each with its values."""
     for host in ADMINISTRATOR_HOSTS:
         yield "CREATE USER IF NOT EXISTS %s@%s IDENTIFIED BY %s", (name, host, password)
+        # Else a history of passwords that is demanded of all accounts would refuse the same one again. A comment to all
+        # but MySQL 8.0.3 and later.
+        yield ("ALTER USER %s@%s PASSWORD EXPIRE NEVER /*!80003 PASSWORD HISTORY 0 PASSWORD REUSE INTERVAL 0 DAY */",
+               (name, host))
         yield ("ALTER USER %s@%s IDENTIFIED BY %s REQUIRE NONE WITH MAX_QUERIES_PER_HOUR 0 MAX_UPDATES_PER_HOUR 0 "
                "MAX_CONNECTIONS_PER_HOUR 0 MAX_USER_CONNECTIONS 0 PASSWORD EXPIRE NEVER ACCOUNT UNLOCK",
                (name, host, password))
@@ -188,7 +192,10 @@ class Session:
 
     def fingerprint(self, name, host):
         """Return a text that changes with every change of an account and its rights, or None if it is not there."""
-        found = [self.execute("SELECT * FROM mysql.user WHERE User = %s AND Host = %s", (name, host))]
+        # MariaDB's mysql.user is a view, which does not show that an account is locked.
+        select = ("SELECT * FROM mysql.user WHERE User = %s AND Host = %s" if self.dialect.engine == dialect.MYSQL else
+                  "SELECT * FROM mysql.global_priv WHERE User = %s AND Host = %s")
+        found = [self.execute(select, (name, host))]
         if not found[0]:
             return None
         if self.dialect.engine == dialect.MYSQL and self.dialect.version >= (8, 0):
