@@ -29,18 +29,13 @@ DAMAGES = {
     "bound to a certificate": ["ALTER USER {} REQUIRE X509"],
     "limited": ["ALTER USER {} WITH MAX_QUERIES_PER_HOUR 1"],
 }
-LOCAL = {"mariadb": ["DROP USER 'root'@'localhost'"], "mysql": ["DROP USER 'root'@'localhost'"]}
 
 
 class Tenant(Machine):
-    """A guest whose tenant has enabled root and comes through the socket, as another host would over TCP."""
-
-    def prepare(self, **more):
-        super().prepare(**more)
-        self.manager.enable_root_with_password(TroveContext(), ROOT_PASSWORD)
+    """A guest whose tenant has an account with all rights, as its root is, and comes through the socket."""
 
     def root(self, *statements):
-        """The tenant's root at work; its own account has another name here, as the local root is the system's."""
+        """Let the tenant's root work; it has another name here, as the local root is the system's."""
         connection = pymysql.connect(unix_socket=str(self.guest.layout.socket), user="boss", password=ROOT_PASSWORD,
                                      autocommit=True)
         with connection, connection.cursor() as cursor:
@@ -67,7 +62,7 @@ class Tenant(Machine):
 def tenant(machines, monkeypatch):  # noqa: F811
     machine = machines()
     machine.__class__ = Tenant
-    Machine.prepare(machine)
+    machine.prepare()
     with machine.manager.app.session() as session:
         session.set_password("boss", "%", ROOT_PASSWORD)
         session.execute("GRANT ALL PRIVILEGES ON *.* TO 'boss'@'%%' WITH GRANT OPTION")
@@ -96,6 +91,16 @@ def test_every_damage_is_repaired_by_the_next_look_without_a_restart(tenant, rep
     for _ in range(3):
         tenant.manager.update_status()
     assert reports.payloads[-1]["facts"]["repairs"] == len(DAMAGES), "what is whole is left alone"
+
+
+def test_a_history_of_passwords_does_not_keep_the_agent_out(tenant):
+    if tenant.guest.engine == "mysql":
+        tenant.root("SET GLOBAL password_history = 5", "SET GLOBAL password_reuse_interval = 100")
+    server = server_of(tenant)
+    for _ in range(2):
+        tenant.damage(["ALTER USER {} IDENTIFIED BY 'another one'"])
+        assert tenant.works()
+    assert server_of(tenant) == server
 
 
 def test_one_of_the_two_accounts_is_repaired_too(tenant):
