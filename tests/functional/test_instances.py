@@ -630,11 +630,11 @@ class TestReplicas:
         act(bob, source, {"eject_replica_source": {}}, 404)
         bob.put(f"/instances/{replica}", {"instance": {"replica_of": ""}}, status=404)
 
-    def test_only_administrators_see_how_the_replication_does(self, world, alice, admin, family):
+    def test_everybody_sees_how_the_replication_does(self, world, alice, admin, family):
         health = {"running": False, "lag": None, "error": "it cannot connect"}
         with world.db.writer() as session:
             conductor_models.record_replication(session, family[1], health)
-        assert "replication" not in show(alice, family[1])
+        assert show(alice, family[1])["replication"] == health
         assert admin.get(f"/v1.0/tenant-admin/instances/{family[1]}").json["instance"]["replication"] == health
 
     @pytest.mark.parametrize(("method", "path", "body"), [

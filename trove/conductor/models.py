@@ -143,6 +143,7 @@ def record_sign_of_life(session, instance_id, version=None):
         _heartbeats.c.instance_id == instance_id).values(**values, deleted=False, deleted_at=None))
     if written.rowcount == 0:
         session.add(AgentHeartBeat(instance_id=instance_id, **values))
+        session.flush()  # what else the report says is written into the same row
 
 
 def record_replication(session, instance_id, health):
