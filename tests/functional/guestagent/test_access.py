@@ -8,7 +8,7 @@ import pymysql
 import pytest
 
 from tests.functional.guestagent.test_backup import Machine, container, machines, running_cloud  # noqa: F401 - fixtures
-from trove.common import exception
+from trove.common import exception, utils
 from trove.common.context import TroveContext
 from trove.guestagent.datastore.mysql_common import service
 
@@ -53,7 +53,8 @@ class Tenant(Machine):
         self.manager.update_status()
         self.manager.create_database(TroveContext(), [{"_name": "after"}])
         self.manager.delete_database(TroveContext(), {"_name": "after"})
-        self.manager.create_user(TroveContext(), [{"_name": "u9", "_host": "%", "_password": "x", "_databases": []}])
+        self.manager.create_user(TroveContext(), [{"_name": "u9", "_host": "%", "_databases": [],
+                                                          "_password": utils.generate_random_password()}])
         self.manager.delete_user(TroveContext(), {"_name": "u9", "_host": "%"})
         return self.manager.app.access.is_whole()
 
