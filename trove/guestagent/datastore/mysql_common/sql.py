@@ -168,7 +168,10 @@ class Session:
 
     def set_password(self, name, host, password):
         """Make the account if it is missing, with this password in any case."""
-        self.execute("CREATE USER IF NOT EXISTS %s@%s IDENTIFIED BY %s", (name, host, password))
+        if not self.user_exists(name, host):
+            # With a history of passwords MySQL refuses to set the same one a second time.
+            self.execute("CREATE USER IF NOT EXISTS %s@%s IDENTIFIED BY %s", (name, host, password))
+            return
         self.execute("ALTER USER %s@%s IDENTIFIED BY %s", (name, host, password))
 
     def make_administrator(self, name, password):
