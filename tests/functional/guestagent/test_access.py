@@ -10,7 +10,7 @@ import pytest
 from tests.functional.guestagent.test_backup import Machine, container, machines, running_cloud  # noqa: F401 - fixtures
 from trove.common import exception, utils
 from trove.common.context import TroveContext
-from trove.guestagent.datastore.mysql_common import service
+from trove.guestagent.datastore.mysql_common import access, service
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -159,6 +159,21 @@ def test_nothing_is_repaired_while_the_volume_is_full(tenant, reports, monkeypat
         patch.setattr(service.volume, "is_full", lambda room: True)
         tenant.manager.update_status()
         assert reports.payloads[-1]["facts"]["access"] is False
+    assert tenant.works()
+
+
+def test_commands_that_hold_all_connections_hold_up_neither_heartbeat_nor_restart(tenant, reports, conf, monkeypatch):
+    conf.set_override("agent_call_high_timeout", 1)
+    monkeypatch.setattr(access, "LOOK", 1)
+    server, said = server_of(tenant), len(reports.payloads)
+    with contextlib.ExitStack() as held:
+        for _ in range(service._CONNECTIONS):
+            held.enter_context(tenant.manager.app._places)
+        tenant.manager.update_status()
+        assert len(reports.payloads) > said
+        assert reports.statuses[-1] == "running"
+        tenant.manager.restart(TroveContext())
+    assert server_of(tenant) != server
     assert tenant.works()
 
 

@@ -90,6 +90,17 @@ class Access:
             return False
         return True
 
+    def needs_restart(self):
+        """Repair a damaged account without a restart of the server; return whether only a restart can.
+
+        Returns False as well when the server does not answer: a plain restart helps then.
+        """
+        try:
+            return self.is_whole() is False and self.make_without_restart() is None
+        except (pymysql.err.MySQLError, exception.TroveError) as error:
+            LOG.warning("%s: the agent's account could not be repaired before a restart: %s", CONF.guest_id, error)
+            return False
+
     def make(self):
         """Make the agent's account or repair it, with a restart of the server if nothing else works.
 

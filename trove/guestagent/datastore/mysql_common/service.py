@@ -251,11 +251,11 @@ class MySqlApp:
 
     @contextlib.contextmanager
     def session(self, **kwargs):
-        """A Session (``sql``) for the time of the block.
+        """A Session (``sql``) for the time of the block. kwargs: of ``connect``.
 
-        Raises TroveError when the agent's commands hold too many connections for agent_call_high_timeout seconds.
+        Raises TroveError when the agent's commands hold too many connections for ``timeout`` seconds.
         """
-        if not self._places.acquire(timeout=CONF.agent_call_high_timeout):
+        if not self._places.acquire(timeout=kwargs.get("timeout") or CONF.agent_call_high_timeout):
             raise exception.TroveError(f"{_CONNECTIONS} other commands of the agent are using the database server.")
         try:
             with contextlib.closing(self.connect(**kwargs)) as connection, connection.cursor() as cursor:
@@ -450,7 +450,7 @@ class MySqlApp:
 
     def restart(self):
         """Stop and start; nothing is reported in between. A damaged account of the agent is made again by the way."""
-        if self.access.is_whole() is False and self.access.make_without_restart() is None:
+        if self.access.needs_restart():
             self.access.make_with_restart()
             return
         self.status.begin_restart()
@@ -470,7 +470,7 @@ class MySqlApp:
         try:
             with self.session(timeout=access.LOOK) as session:
                 facts["binary_log"] = session.binary_log()
-        except pymysql.err.MySQLError as error:
+        except (pymysql.err.MySQLError, exception.TroveError) as error:
             LOG.debug("%s: the server does not tell of its binary log: %s", CONF.guest_id, error)
         return facts
 
