@@ -193,7 +193,7 @@ def test_accounts_and_root_are_those_of_the_backup(source, machines, backups, re
     assert reports.roots
     assert [user["_name"] for user in target.manager.list_users(TroveContext())[0]] == ["u1"]
     connection = pymysql.connect(unix_socket=str(target.guest.layout.socket), user="os_admin",
-                                 password=target.manager.app._admin_password())
+                                 password=target.manager.app.admin_password())
     connection.close()
     # Nothing of the way in is left: the server has the new password, and starts as always.
     target.manager.restart(TroveContext())

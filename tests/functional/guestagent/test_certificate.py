@@ -29,7 +29,7 @@ def connect(app, ca=None, host="10.1.2.3"):
     """A connection of the administrator as a client makes it that verifies ``host``; a plain one without ca."""
     context = ssl.create_default_context(cafile=ca) if ca else None
     return pymysql.connect(unix_socket=str(app.layout.socket), host=host, user=service.ADMIN_USER,
-                           password=app._admin_password(), ssl=context)
+                           password=app.admin_password(), ssl=context)
 
 
 def serial(connection):

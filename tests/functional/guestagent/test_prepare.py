@@ -1,4 +1,7 @@
 """prepare with a real server: from nothing, from a template, interrupted anywhere, and what it leaves behind."""
+import contextlib
+import os
+import pwd
 import shutil
 
 import pymysql
@@ -97,8 +100,20 @@ def test_a_template_with_open_doors_is_closed(guest, managers, reports, packaged
     manager.app.stop()
     prepare(manager, guest)
     check_built(manager, guest, reports)
-    with pytest.raises(pymysql.err.OperationalError, match="denied"):
+    with as_system_user(guest.layout.user), pytest.raises(pymysql.err.OperationalError, match="denied"):
         rows(guest, "SELECT 1", user="root", password="")
+    if guest.engine == "mysql":  # the system's root, as its peer, may
+        assert rows(guest, "SELECT CURRENT_USER()", user="root", password="") == (("root@localhost",),)
+
+
+@contextlib.contextmanager
+def as_system_user(name):
+    """Let this process reach others as that user of the system during the block."""
+    os.seteuid(pwd.getpwnam(name).pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 @pytest.mark.parametrize("engine", ["mysql"], indirect=True)
