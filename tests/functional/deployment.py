@@ -94,7 +94,8 @@ class Deployment:
                    "transport_url": self.node.transport_url, "report_interval": 1,
                    "guest_state_dir": self.directory / "state",
                    "datastore_registry_ext": "mariadb:tests.fakes.stone.Manager"}
-        self._spawn("guestagent", AGENT, "--config-file", self._write("agent.conf", {"DEFAULT": options}))
+        self._spawn("guestagent", AGENT, "--config-file", self._write("agent.conf", {
+            "DEFAULT": options, "guest_bus": {"credentials": "shared"}}))
 
     def start_injected_agent(self, instance_id, cloud):
         """Start the agent of an instance with the very files that it was given when its server was made.
@@ -142,13 +143,13 @@ class Deployment:
         path = self.directory / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def eventually(self, condition):
-        """The first true value of ``condition()``; fails with the ends of all logs."""
+    def eventually(self, condition, pause=0.05):
+        """The first true value of ``condition()``, asked every ``pause`` s; fails with the ends of all logs."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             if value := condition():
                 return value
-            time.sleep(0.05)
+            time.sleep(pause)
         raise AssertionError("\n".join(f"--- {name}\n{self.log(name)[-3000:]}" for name in self._running))
 
     def request(self, method, path, **more):
@@ -168,7 +169,12 @@ class Deployment:
     def wait_active(self, instance_id):
         """Return when an instance is ACTIVE."""
         path = f"/instances/{instance_id}"
-        self.eventually(lambda: self.request("GET", path).json()["instance"]["status"] == "ACTIVE")
+
+        def active():
+            answer = self.request("GET", path)
+            assert answer.status_code == 200, answer.text
+            return answer.json()["instance"]["status"] == "ACTIVE"
+        self.eventually(active, pause=0.5)  # the API limits how often one may look
 
     def _write(self, name, sections):
         parser = configparser.RawConfigParser(default_section=None)

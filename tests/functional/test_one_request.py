@@ -102,6 +102,7 @@ def test_a_guest_cannot_speak_for_another_request(deployment, conf, context):
     instance_id = "0c0c0c0c-0000-4000-8000-00000000000c"
     conf.set_override("transport_url", deployment.node.transport_url)
     conf.set_override("guest_key", crypto.guest_key(instance_id))
+    conf.set_override("credentials", "shared", "guest_bus")
     rpc.cleanup()
     forged = TroveContext(request_id="req-forged\nERROR a line of the guest's own", overwrite=False,
                           origin={"request_id": "req-forged", "until": 1e11, "trace": None, "seal": "00"})
