@@ -5,10 +5,13 @@ import pytest
 
 from tests.scenarios.support import wait_until
 
-# What the contract allows, and what it does not: quotes, semicolons, backticks, commas, slashes, backslashes.
-ALLOWED = ["100%", "%s%(x)d", "naïve-Ünï", "日本", "x OR 1=1 --", "$(id) & #", "a_b%", "-- drop"]
-REFUSED = ["it's", 'say "hi"', "back\\slash", "'; DROP DATABASE app; --", "a`b", "a,b", "a/b", " blank", "", "\x00"]
-DATABASES = ["100", "a-b", "shop?#@ 1", "select"]
+# The servers take all of it, as values reach them as parameters.
+ALLOWED = ["100%", "%s%(x)d", "naïve-Ünï", "日本", "x OR 1=1 --", "$(id) & #", "a_b%", "-- drop", "it's", 'say "hi"',
+           "back\\slash", "'; DROP DATABASE app; --", "a`b", "a,b"]
+# No address could have these names; a password may be either.
+REFUSED_NAMES = ["a/b", " blank"]
+REFUSED = ["", "\x00"]
+DATABASES = ["100", "a-b", "shop?#@ 1", "select", "it's", "a`b", "日本", "100%", "app`; --", "a.b$"]
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +51,13 @@ def test_a_user_whose_name_or_password_is_hard_to_quote(system, call, listed, na
     wait_until(lambda: listed("users") == before)
 
 
-@pytest.mark.parametrize("word", REFUSED)
+@pytest.mark.parametrize("word", [*REFUSED, *REFUSED_NAMES])
 def test_a_user_name_or_password_that_cannot_be(call, listed, word):
-    """400 in both places, and nothing was made; a password is never repeated."""
+    """400, and nothing was made."""
     before = listed("users")
-    for body in (user(word, "Secret-1"), user("someone", word)):
-        if body["users"][0]["password"] == " blank":
-            continue
+    for body in (user(word, "Secret-1"), *([user("someone", word)] if word in REFUSED else [])):
         answer = call("POST", "/users", json=body)
         assert answer.status_code == 400, answer.text
-        assert "DROP" not in answer.text or body["users"][0]["password"] == "Secret-1"
     assert listed("users") == before
 
 
@@ -71,7 +71,7 @@ def test_a_database_name_that_is_hard_to_quote(call, listed, name):
     wait_until(lambda: listed("databases") == before)
 
 
-@pytest.mark.parametrize("name", [*REFUSED, "日本", "100%", "../mysql", "app`; --", "mysql", "a" * 65])
+@pytest.mark.parametrize("name", [*REFUSED, *REFUSED_NAMES, "../mysql", "mysql", "a" * 65])
 def test_a_database_name_that_cannot_be(call, listed, name):
     """400, and nothing was made."""
     before = listed("databases")
