@@ -66,7 +66,8 @@ SECRETS = {
 def _rekey_batch(session, table, column, renew, after):
     """Encrypt one batch anew. Return (last id or None at the end, Progress)."""
     value, progress = table.c[column], Progress()
-    query = sqlalchemy.select(table.c.id, value).where(table.c.id > after, value.is_not(None))
+    # A deleted module has empty contents.
+    query = sqlalchemy.select(table.c.id, value).where(table.c.id > after, value.is_not(None), value != "")
     if renew is _in_notes:
         query = query.where(value.like(f"%{_BUS_PASSWORD}%"))
     rows = session.execute(query.order_by(table.c.id).limit(BATCH).with_for_update()).all()

@@ -81,7 +81,8 @@ def test_a_run_that_was_cut_off_is_taken_up(db_each, conf, monkeypatch):
 
 def test_what_no_key_opens_is_left_and_counted(db_each, conf):
     lost, good = encrypted(conf, GONE), encrypted(conf, OLD)
-    put(db_each, tables.modules, module("lost", lost), module("good", good), module("never", "no token"))
+    put(db_each, tables.modules, module("lost", lost), module("good", good), module("never", "no token"),
+        module("deleted", ""))
     done = keys.rekey()["contents of modules"]
     assert (done.changed, done.failed) == (1, 2)
     assert column(db_each, tables.modules, "contents")["lost"] == lost
