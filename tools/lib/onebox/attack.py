@@ -67,6 +67,8 @@ def run(stage, attacks):
         state = stage.witness()
         for number, attack in enumerate(attacks, 1):
             row, state = carry_out(stage, attack, state)
+            if row["result"] == FAULTY:  # it was not carried out, which a busy machine can cause: once more
+                row, state = carry_out(stage, attack, state)
             rows.append(row)
             progress.say(f"{row['result']:<8}{number:>3}/{len(attacks)} {attack.name} ({row['seconds']:.1f} s)"
                          + ("" if row["result"] == REFUSED else f": {row['evidence']}"))
