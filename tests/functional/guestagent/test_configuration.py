@@ -16,7 +16,7 @@ from trove.common.cfg import CONF
 from trove.common.context import TroveContext
 from trove.conductor import api as conductor_api
 from trove.configuration import changes
-from trove.guestagent.common import host_service
+from trove.guestagent.common import configuration, host_service
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -330,8 +330,8 @@ def test_random_lives_of_a_group(agent, running, rules):
                 due, values = due or needed, new
             if not due:
                 assert seen(manager) == expected(values, ram), (act, due_before)
-            assert template.parse_options("".join(
-                path.read_text() for path in guest.layout.overrides.iterdir()), "mysqld") == {
+            layers = guest.layout.overrides.glob(f"{configuration.USER_GROUP}-*")
+            assert template.parse_options("".join(path.read_text() for path in layers), "mysqld") == {
                     name: changes.to_text(int(value) if isinstance(value, bool) else value)
                     for name, value in values.items()}
         manager.restart(None)

@@ -152,8 +152,8 @@ def test_a_piece_that_was_cut_off_is_sent_again_under_its_name(logs, machine, mo
     from trove.guestagent import logs as module
     real = module.swift.put
 
-    def killed_after(storage, name, *more):
-        real(storage, name, *more)
+    def killed_after(*args, **kwargs):
+        real(*args, **kwargs)
         raise KeyboardInterrupt
     monkeypatch.setattr(module.swift, "put", killed_after)
     with pytest.raises(KeyboardInterrupt):
