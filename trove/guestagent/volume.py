@@ -6,7 +6,6 @@ the kernel shows need not be those in the guest's /dev.
 import os
 import shlex
 import stat
-import time
 from pathlib import Path
 
 from oslo_log import log as logging
@@ -14,6 +13,7 @@ from oslo_log import log as logging
 from trove.common import exception
 from trove.common.cfg import CONF
 from trove.guestagent.common import operating_system
+from trove.guestagent.common.waiting import wait_until
 
 LOG = logging.getLogger(__name__)
 
@@ -75,11 +75,9 @@ class VolumeDevice:
 
     def wait(self):
         """Wait until the device is there: num_tries looks, one second apart."""
-        for _ in range(CONF.num_tries):
-            if self._number():
-                return
-            time.sleep(1)
-        if not self._number():
+        try:
+            wait_until(self._number, "The device", option="num_tries", pause=1)
+        except exception.PollTimeOut:
             self._fail(f"did not appear (option num_tries: {CONF.num_tries}).")
 
     def filesystem(self):
@@ -207,16 +205,20 @@ class VolumeDevice:
         """Wait until the device is there with at least ``size`` GB (None: any): num_tries looks, one second apart."""
         self.wait()
         wanted = (size or 0) * GB
-        for _ in range(CONF.num_tries):
-            if self._bytes() >= wanted:
-                return
-            time.sleep(1)
-        if self._bytes() < wanted:
+        try:
+            wait_until(lambda: self._bytes() >= wanted, "The device's growth", option="num_tries", pause=1)
+        except exception.PollTimeOut:
             self._fail(f"did not grow to {size} GB (option num_tries: {CONF.num_tries}).")
 
 
 # A file system with less than this is full: servers write in larger steps.
 _LEAST_BYTES, _LEAST_FILES = 8 * 1024 * 1024, 8
+
+
+def used_gb(path):
+    """Return the GB that are used on the file system of ``path``."""
+    stats = os.statvfs(path)
+    return round((stats.f_blocks - stats.f_bfree) * stats.f_frsize / GB, 2)
 
 
 def is_full(mount_point):

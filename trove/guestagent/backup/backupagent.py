@@ -5,7 +5,6 @@ agent the backup is reported as failed, never left running.
 """
 import contextlib
 import json
-import os
 import threading
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from trove.common.cfg import CONF
 from trove.common.context import TroveContext
 from trove.common.strategies import strategy
 from trove.conductor import api as conductor_api
+from trove.guestagent import volume
 from trove.guestagent.backup import cipher, streams
 from trove.guestagent.backup.pipeline import Pipeline
 from trove.guestagent.common import operating_system
@@ -25,8 +25,6 @@ from trove.guestagent.strategies.restore.base import RestoreRunner
 from trove.guestagent.strategies.storage.base import Storage
 
 LOG = logging.getLogger(__name__)
-
-GB = 1024 ** 3
 
 
 def _load(namespace, name, base, option):
@@ -117,7 +115,7 @@ class BackupAgent:
 
     def _take(self, context, backup):
         """Take it; returns the report of its end."""
-        size = used_gb(CONF[self.manager].mount_point)
+        size = volume.used_gb(CONF[self.manager].mount_point)
         LOG.info("%s: taking backup %s (%s)", CONF.guest_id, backup["id"], backup["backup_type"])
         try:
             conductor_api.API(context).update_backup(CONF.guest_id, backup["id"], state="BUILDING", size=size)
@@ -180,9 +178,3 @@ def _storage():
 
 def _failure(note, **more):
     return {"state": "FAILED", "success": False, "note": note, **more}
-
-
-def used_gb(path):
-    """GB used on a file system."""
-    stats = os.statvfs(path)
-    return round((stats.f_blocks - stats.f_bfree) * stats.f_frsize / GB, 2)

@@ -7,14 +7,13 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 from oslo_log import log as logging
 
-from trove.common import exception
 from trove.common.cfg import CONF
 from trove.guestagent.common import operating_system
+from trove.guestagent.common.waiting import wait_until
 
 LOG = logging.getLogger(__name__)
 
@@ -122,12 +121,7 @@ class DirectService:
             return
         finally:
             os.close(descriptor)
-        deadline = time.monotonic() + CONF.state_change_wait_time
-        while self.is_running():
-            if time.monotonic() > deadline:
-                raise exception.PollTimeOut(what=f"The end of {self.name}", seconds=CONF.state_change_wait_time,
-                                            option="state_change_wait_time")
-            time.sleep(0.05)
+        wait_until(lambda: not self.is_running(), f"The end of {self.name}")
 
     def leave_to_agent(self):
         """Nobody but the agent starts it."""

@@ -10,12 +10,12 @@ import time
 from oslo_log import log as logging
 
 from trove import rpc, version
-from trove.common import exception
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
 from trove.common.instance import ServiceStatuses
 from trove.conductor import api as conductor_api
 from trove.guestagent.common import operating_system
+from trove.guestagent.common.waiting import wait_until
 
 LOG = logging.getLogger(__name__)
 
@@ -167,15 +167,13 @@ class BaseDbStatus(abc.ABC):
 
         Raises PollTimeOut after state_change_wait_time seconds. The pauses grow up to state_change_poll_time.
         """
-        deadline = time.monotonic() + CONF.state_change_wait_time
-        pause = 0.02
-        while True:
-            status = self.get_actual_db_status()
-            if status in statuses:
-                return status
-            if time.monotonic() > deadline:
-                raise exception.PollTimeOut(
-                    what=f"The server's change from {status.description} to {statuses[0].description}",
-                    seconds=CONF.state_change_wait_time, option="state_change_wait_time")
-            time.sleep(pause)
-            pause = min(pause * 1.5, CONF.state_change_poll_time)
+        seen = None
+
+        def arrived():
+            nonlocal seen
+            seen = self.get_actual_db_status()
+            return seen in statuses
+
+        wait_until(arrived, lambda: f"The server's change from {seen.description} to {statuses[0].description}",
+                   pause=0.02, longest=CONF.state_change_poll_time)
+        return seen

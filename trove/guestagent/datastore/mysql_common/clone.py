@@ -3,7 +3,6 @@
 Used by the strategies that send such a copy somewhere. A copy is as the data was at the end of its making.
 """
 import os
-import time
 from pathlib import Path
 
 import pymysql
@@ -12,6 +11,7 @@ from oslo_log import log as logging
 from trove.common import exception
 from trove.common.cfg import CONF
 from trove.guestagent.common import operating_system
+from trove.guestagent.common.waiting import wait_until
 
 LOG = logging.getLogger(__name__)
 
@@ -100,15 +100,14 @@ def remove(app):
 
 
 def _end_cloning(session):
-    deadline = time.monotonic() + CONF.state_change_wait_time
-    while threads := session.execute("SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE %s",
-                                     ("CLONE LOCAL%",)):
-        if time.monotonic() > deadline:
-            raise exception.PollTimeOut(what="The end of a clone that nobody waits for",
-                                        seconds=CONF.state_change_wait_time, option="state_change_wait_time")
+    def ended():
+        threads = session.execute("SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE %s",
+                                  ("CLONE LOCAL%",))
         for (thread,) in threads:
             try:
                 session.execute("KILL %s", (thread,))
             except pymysql.err.MySQLError as error:
                 LOG.debug("Thread %s is gone: %s", thread, error)
-        time.sleep(0.2)
+        return not threads
+
+    wait_until(ended, "The end of a clone that nobody waits for", pause=0.2)

@@ -27,6 +27,8 @@ from trove.guestagent.datastore.service import BaseDbStatus
 LOG = logging.getLogger(__name__)
 
 ADMIN_USER = "os_admin"
+# In the data directory: the position in the source's log that a restore found in its backup; replicas read it.
+POSITION_FILENAME = "trove.snapshot.position"
 OWN_ADDRESS = "127.0.0.1"
 # Connections that commands of this agent hold at the same time; further ones wait. The heartbeat's comes on top.
 _CONNECTIONS = 16

@@ -5,8 +5,8 @@ nor may it look like a change that the source does not have.
 """
 import abc
 import configparser
+import contextlib
 import functools
-import time
 from dataclasses import dataclass
 
 import pymysql
@@ -14,12 +14,13 @@ from oslo_log import log as logging
 
 from trove.common import exception
 from trove.common.cfg import CONF
-from trove.guestagent.backup.backupagent import used_gb
+from trove.guestagent import volume
 from trove.guestagent.common import operating_system
 from trove.guestagent.common.configuration import DEFAULT_GROUP, SYSTEM_GROUP
+from trove.guestagent.common.waiting import wait_until
 from trove.guestagent.datastore.mysql_common import dialect
+from trove.guestagent.datastore.mysql_common.service import POSITION_FILENAME
 from trove.guestagent.strategies.replication.base import Replication
-from trove.guestagent.strategies.restore.base import POSITION_FILENAME
 
 LOG = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class MysqlReplicationBase(Replication):
         """See the base."""
         self.enable_as_master(config, snapshot_info["accounts"])
         return {"dataset": {"datastore_manager": CONF.datastore_manager,
-                            "dataset_size": used_gb(self.app.layout.mount_point)},
+                            "dataset_size": volume.used_gb(self.app.layout.mount_point)},
                 "replication_strategy": type(self).__name__}
 
     def demote_replication_master(self):
@@ -231,16 +232,22 @@ class MysqlReplicationBase(Replication):
 
     def _wait_connected(self, must_connect):
         """Raises TroveError with what the server says, if it does not follow its source in time."""
-        end = time.monotonic() + CONF.agent_call_high_timeout / 2
-        while must_connect:
+        if not must_connect:
+            return
+        status = {}
+
+        def decided():
+            nonlocal status
             status = self._status()
-            if is_connected(status):
-                return
-            if (status.get("Last_SQL_Error") or status.get("Last_IO_Errno") == _ACCESS_DENIED
-                    or time.monotonic() > end):
-                error = health_of(status)["error"] if status else None
-                raise exception.TroveError(f"The replica does not follow its source: {error or 'it is not connected'}")
-            time.sleep(0.1)
+            return is_connected(status) or status.get("Last_SQL_Error") or status.get("Last_IO_Errno") == _ACCESS_DENIED
+
+        # Half of it: the caller waits that long for the whole command.
+        with contextlib.suppress(exception.PollTimeOut):  # the server's own reason says more
+            wait_until(decided, "The replica's connection to its source", option="agent_call_high_timeout",
+                       seconds=CONF.agent_call_high_timeout / 2, pause=0.1)
+        if not is_connected(status):
+            error = health_of(status)["error"] if status else None
+            raise exception.TroveError(f"The replica does not follow its source: {error or 'it is not connected'}")
 
     def detach_replica(self, for_failover=False):
         """See the base."""

@@ -3,9 +3,6 @@ import abc
 
 from oslo_log import log as logging
 
-# Where a restore leaves what the backup says of the source's log, in the data directory; only replicas look at it.
-POSITION_FILENAME = "trove.snapshot.position"
-
 LOG = logging.getLogger(__name__)
 
 

@@ -4,6 +4,7 @@ import shutil
 from trove.common import exception
 from trove.common.cfg import CONF
 from trove.guestagent.common import operating_system
+from trove.guestagent.datastore.mysql_common.service import POSITION_FILENAME
 from trove.guestagent.strategies.restore import base
 
 
@@ -29,7 +30,7 @@ class _Physical(base.RestoreRunner):
         """Remove the backup tool's own files, but keep the source's log position: replicas need it."""
         for name in ("xtrabackup_binlog_info", "mariadb_backup_binlog_info"):
             if (self.directory / name).exists():
-                (self.directory / name).rename(self.directory / base.POSITION_FILENAME)
+                (self.directory / name).rename(self.directory / POSITION_FILENAME)
         for path in self.directory.glob("*"):
             if path.name.startswith(("xtrabackup_", "mariadb_backup_")) or path.name == "backup-my.cnf":
                 path.unlink()
