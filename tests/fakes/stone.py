@@ -1,9 +1,10 @@
 """A datastore without a server, for agents that run as real processes: ``datastore_registry_ext`` names its Manager."""
 from oslo_log import log as logging
 
+from trove.common import exception
 from trove.common.instance import ServiceStatuses
-from trove.guestagent.common import operating_system
-from trove.guestagent.datastore import manager, service
+from trove.guestagent.common import configuration, operating_system
+from trove.guestagent.datastore import admin, manager, server, service
 
 LOG = logging.getLogger("trove.stone")
 
@@ -16,10 +17,58 @@ class Status(service.BaseDbStatus):
         return ServiceStatuses.RUNNING if self.prepare_completed else ServiceStatuses.SHUTDOWN
 
 
-class Admin:
+class Server(server.Server):
+    """Takes every command and does nothing."""
+
+    def __init__(self, layout):
+        files = configuration.ConfigurationManager("stone.cnf", "stone.d", "stone")
+        super().__init__(layout, Status(), files)
+
+    @staticmethod
+    def layout_class(_mount_point):
+        """Return a layout below the agent's own directory."""
+        state = operating_system.state_dir()
+        return server.Layout(state / "stone", state / "stone.cnf", state, state / "template", state / "log", "root")
+
+    @property
+    def service(self):
+        """See the base."""
+        raise NotImplementedError("The stone has no process.")
+
+    def is_data(self, directory):
+        """See the base."""
+        return False
+
+    def initialise(self, directory):
+        """See the base."""
+
+    def secure(self, keep_root=False):
+        """See the base."""
+
+    def apply_overrides(self, overrides):
+        """See the base."""
+        return {}
+
+    def write_certificate(self, text):
+        """See the base."""
+
+    def install_certificate(self, text):
+        """See the base."""
+
+
+def _cannot(operation):
+    def method(self, *args):
+        raise exception.DatastoreOperationNotSupported(operation=operation, datastore="mariadb")
+    return method
+
+
+class Admin(admin.Admin):
     """Databases that nobody keeps."""
 
-    def list_databases(self, _limit, _marker, _include_marker):
+    def __init__(self, _server, _manager):
+        pass
+
+    def list_databases(self, limit=None, marker=None, include_marker=False):
         """None."""
         LOG.info("the stone lists its databases")
         return [], None
@@ -28,23 +77,20 @@ class Admin:
         """Only said."""
         LOG.info("the stone makes %d databases", len(databases))
 
+    (delete_database, create_user, delete_user, get_user, list_users, change_passwords, update_attributes, list_access,
+     grant_access, revoke_access) = map(_cannot, (
+         "delete_database", "create_user", "delete_user", "get_user", "list_users", "change_passwords",
+         "update_attributes", "list_access", "grant_access", "revoke_access"))
+
 
 class Manager(manager.Manager):
     """The agent's manager."""
 
+    server_class = Server
+    admin_class = Admin
+
     def __init__(self):
         super().__init__("mariadb")
-        self._status = Status()
-
-    @property
-    def status(self):
-        """See the base."""
-        return self._status
-
-    @property
-    def admin(self):
-        """See the base."""
-        return Admin()
 
     def do_prepare(self, context, request):
         """One command of the system."""

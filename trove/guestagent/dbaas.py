@@ -17,9 +17,14 @@ def datastore_registry():
 
 
 def load_manager(name):
-    """A new manager for the datastore manager ``name``. Raises ValueError that names the option at fault."""
+    """Make the manager of the datastore manager ``name``, after a check of all that it is made of.
+
+    Raises ValueError that names the option or the class at fault.
+    """
     registry = datastore_registry()
     if name not in registry:
         raise ValueError(f"option datastore_manager: '{name}' is none of {', '.join(sorted(registry))}; further ones "
                          "can be named in datastore_registry_ext")
-    return strategy.load(registry[name], base=Manager, option=f"datastore_registry_ext:{name}")()
+    kind = strategy.load(registry[name], base=Manager, option=f"datastore_registry_ext:{name}")
+    kind.check()
+    return kind()

@@ -3,6 +3,7 @@
 They are published in pieces to the object store, by a signature (TempURL) of the control plane: the guest has no
 account. How far that went is kept in the agent's state directory. Called by the managers.
 """
+import abc
 import dataclasses
 import datetime
 import json
@@ -56,12 +57,24 @@ def agent_log():
     return GuestLog(AGENT, SYSTEM, path, pwd.getpwuid(os.geteuid()).pw_name)
 
 
-class LogKeeper:
-    """The logs of this guest.
+class ServerLogs(abc.ABC):
+    """The logs that a database server writes on demand. Made with the Server and the name of the datastore manager."""
 
-    server: who has logs of a database server, with ``guest_logs()`` -> [GuestLog], ``is_logging(name)`` and
-    ``set_logging(name, on)``; None without any.
-    """
+    @abc.abstractmethod
+    def guest_logs(self):
+        """Return a GuestLog for each."""
+
+    @abc.abstractmethod
+    def is_logging(self, name):
+        """Return whether the server writes a log; False also when it cannot be asked."""
+
+    @abc.abstractmethod
+    def set_logging(self, name, on):
+        """Turn a log on or off, for now and for the next start. Raises GuestError if the server rejects it."""
+
+
+class LogKeeper:
+    """The logs of this guest. server: ServerLogs, or None for a datastore without any."""
 
     def __init__(self, server=None):
         self._server = server

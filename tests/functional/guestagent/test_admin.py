@@ -47,7 +47,7 @@ def server(engine, packaged_data):
 def admin(server, conf):
     """An administrator of a server without databases and users."""
     options(conf, server.guest)
-    admin = MySqlAdmin(server.session, server.guest.engine)
+    admin = MySqlAdmin(server, server.guest.engine)
     yield admin
     for database in admin.list_databases()[0]:
         admin.delete_database(database)

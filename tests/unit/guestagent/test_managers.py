@@ -2,6 +2,7 @@
 may be killed anywhere and sent again.
 """
 import inspect
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
@@ -10,9 +11,10 @@ from trove import rpc
 from trove.common import exception
 from trove.common.context import TroveContext
 from trove.common.instance import ServiceStatuses
-from trove.guestagent import api, dbaas
+from trove.guestagent import api, dbaas, logs, pkg
+from trove.guestagent.common import configuration
+from trove.guestagent.datastore import admin, server, service
 from trove.guestagent.datastore import manager as base
-from trove.guestagent.datastore import service
 from trove.guestagent.datastore.service import BaseDbStatus
 
 START, END = BaseDbStatus.PREPARE_START_FILENAME, BaseDbStatus.PREPARE_END_FILENAME
@@ -24,76 +26,155 @@ class Killed(BaseException):
     """Stands for a death of the process: no ``except Exception`` sees it."""
 
 
-class Stone(base.Manager):
-    """The smallest datastore: a server that is up or not, and databases and users that are names.
-
-    Its state is outside of it, as that of a real one: ``world`` outlives the agent. ``world.die`` names the effect
-    before which the agent dies, ``world.fail`` the one that goes wrong.
+@dataclass(frozen=True)
+class StoneLayout(server.Layout):
+    """The world of a Stone: what outlives the agent. ``die`` names the effect before which the agent dies, ``fail`` the
+    one that goes wrong.
     """
 
-    class Status(BaseDbStatus):
-        def __init__(self, world):
-            super().__init__()
-            self.world = world
+    world: SimpleNamespace = None
 
-        def get_actual_db_status(self):
-            return ServiceStatuses.RUNNING if self.world.up else ServiceStatuses.SHUTDOWN
 
+class StoneStatus(BaseDbStatus):
     def __init__(self, world):
-        super().__init__("mysql")
+        super().__init__()
         self.world = world
-        self._status = self.Status(world)
+
+    def get_actual_db_status(self):
+        return ServiceStatuses.RUNNING if self.world.up else ServiceStatuses.SHUTDOWN
+
+
+class StoneProcess:
+    def __init__(self, world):
+        self.world = world
+
+    def leave_to_agent(self):
+        self.world.effect("leave_to_agent")
+
+    def start(self):
+        self.world.effect("start")
+        self.world.up = True
+
+    def stop(self):
+        self.world.effect("stop")
+        self.world.up = False
+
+
+class StoneServer(server.Server):
+    """The smallest server: it is up or not, and its data are a file."""
+
+    layout_class = StoneLayout
+
+    def __init__(self, layout):
+        super().__init__(layout, StoneStatus(layout.world), configuration.ConfigurationManager(
+            layout.config_file, layout.config_file.with_name("conf.d"), "stone"))
+        self.world = layout.world
 
     @property
-    def status(self):
-        return self._status
+    def service(self):
+        return StoneProcess(self.world)
 
-    def effect(self, name):
-        self.world.effects.append(name)
-        if self.world.die == name:
-            raise Killed(name)
-        if self.world.fail == name:
-            raise OSError(name)
+    def is_data(self, directory):
+        return (directory / "names").is_file()
 
-    def do_prepare(self, context, request):
-        self.effect("packages")
-        self.world.up = False
-        self.effect("start")
-        self.world.up = True
-        self.effect("secure")
+    def initialise(self, directory):
+        self.world.effect("initialise")
+        directory.mkdir()
+        (directory / "names").touch()
+
+    def secure(self, keep_root=False):
+        self.world.effect("secure")
+
+    def complete(self):
+        self.world.effect("complete")
+
+    def apply_overrides(self, overrides):
+        return {}
+
+    def write_certificate(self, text):
+        self.world.effect("write_certificate")
+
+    def install_certificate(self, text):
+        self.world.effect("install_certificate")
+
+
+class Stone(base.Manager):
+    """The smallest datastore, which has nothing but a server."""
+
+    server_class = StoneServer
+
+    def __init__(self, world):
+        super().__init__("mysql", StoneLayout(
+            world.root / "data", world.root / "stone.cnf", world.root / "run", world.root / "template",
+            world.root / "stone.log", "root", world))
+        self.world = world
 
     def post_prepare(self, context, request):
-        self.effect("post_prepare")
+        self.world.effect("post_prepare")
+        super().post_prepare(context, request)
 
 
-class StoneAdmin:
-    def __init__(self, manager):
-        self.manager = manager
+class StoneAdmin(admin.Admin):
+    """Databases and users that are names."""
+
+    def __init__(self, app, manager):
+        self.world = app.world
 
     def create_database(self, databases):
-        self.manager.effect("create_database")
-        self.manager.world.databases.update(d["_name"] for d in databases)
+        self.world.effect("create_database")
+        self.world.databases.update(d["_name"] for d in databases)
 
     def create_user(self, users):
-        self.manager.effect("create_user")
-        self.manager.world.users.update(u["_name"] for u in users)
+        self.world.effect("create_user")
+        self.world.users.update(u["_name"] for u in users)
 
-    def enable_root(self, password):
-        self.manager.effect("enable_root")
-        return {"_name": "root", "_password": password}
+    delete_database = list_databases = delete_user = get_user = list_users = change_passwords = None
+    update_attributes = list_access = grant_access = revoke_access = None
+
+
+class StoneRoot(admin.Root):
+    def __init__(self, app, manager):
+        self.world = app.world
+
+    def enable_root(self, root_password=None):
+        self.world.effect("enable_root")
+        return {"_name": "root", "_password": root_password}
+
+    def is_root_enabled(self):
+        return True
+
+    disable_root = None
 
 
 class Pebble(Stone):
     """A Stone with an administrator."""
 
-    @property
-    def admin(self):
-        return StoneAdmin(self)
+    admin_class = StoneAdmin
+    root_class = StoneRoot
+
+
+class Drop(Pebble):
+    """A Pebble that may be a member of a cluster."""
+
+    joins_clusters = True
 
 
 @pytest.fixture
-def world(reports):
-    return SimpleNamespace(up=False, databases=set(), users=set(), effects=[], die=None, fail=None)
+def world(reports, conf, tmp_path, monkeypatch):
+    conf.set_override("backup_strategy", None, group="mysql")
+    conf.set_override("replication_strategy", None, group="mysql")
+    world = SimpleNamespace(root=tmp_path, up=False, databases=set(), users=set(), effects=[], die=None, fail=None)
+
+    def effect(name):
+        world.effects.append(name)
+        if world.die == name:
+            raise Killed(name)
+        if world.fail == name:
+            raise OSError(name)
+
+    world.effect = effect
+    monkeypatch.setattr(pkg, "install", lambda packages: world.effect("packages"))
+    return world
 
 
 def prepare(manager, **changes):
@@ -147,8 +228,7 @@ NEEDS_A_COLLABORATOR = {
     "delete_user": (USER,), "get_user": ("u", "%"), "list_users": (), "change_passwords": ([],),
     "update_attributes": ("u", "%", {}), "list_access": ("u", "%"), "grant_access": ("u", "%", []),
     "revoke_access": ("u", "%", "db"), "enable_root": (), "enable_root_with_password": (), "disable_root": (),
-    "is_root_enabled": (), "restart": (), "stop_db": (), "start_db_with_conf_changes": ("",),
-    "reset_configuration": ({"config_contents": ""},), "update_overrides": ({},), "apply_overrides": ({},),
+    "is_root_enabled": (), "create_backup": ({},), "make_read_only": (True,), "get_replica_context": (),
 }
 
 
@@ -158,15 +238,49 @@ def test_what_a_datastore_cannot_do_is_refused_with_its_name(world, command, arg
         getattr(Stone(world), command)(None, *args)
 
 
+@pytest.mark.parametrize(("changes", "operation"), [
+    ({"cluster_config": {"id": "c-1"}}, "prepare with cluster_config"), ({"backup_info": {"id": "b-1"}}, "restore"),
+    ({"snapshot": {"config": ""}}, "attach_replica"),
+])
+def test_a_prepare_that_a_datastore_cannot_do_is_refused_before_anything_is_made(world, reports, changes, operation):
+    with pytest.raises(exception.DatastoreOperationNotSupported, match=operation):
+        prepare(Pebble(world), **changes)
+    assert world.effects == []
+    assert reports.statuses == ["building", "failed to spawn"]
+
+
+class Misspelt(StoneServer):
+    secure = server.Server.secure
+
+    def secrue(self, keep_root=False):
+        pass
+
+
+@pytest.mark.parametrize(("part", "kind", "says"), [
+    ("server_class", Misspelt, r"Stone.server_class: .*Misspelt' does not implement secure$"),
+    ("server_class", None, "Stone.server_class: 'None' must be a subclass of .*server.Server"),
+    ("admin_class", StoneRoot, "Stone.admin_class: .* must be a subclass of .*admin.Admin"),
+    ("root_class", admin.Root, "does not implement disable_root, enable_root, is_root_enabled"),
+    ("logs_class", logs.ServerLogs, "does not implement guest_logs, is_logging, set_logging"),
+])
+def test_an_incomplete_part_is_named_when_the_agent_starts(conf, monkeypatch, part, kind, says):
+    monkeypatch.setattr(Stone, part, kind)
+    conf.set_override("datastore_registry_ext", {"stone": f"{__name__}.Stone"})
+    with pytest.raises(ValueError, match=says):
+        dbaas.load_manager("stone")
+
+
 # Prepare
+
+SERVER_EFFECTS = ("packages", "leave_to_agent", "stop", "initialise", "start", "secure", "complete")
+
 
 def test_a_prepare_that_goes_well(world, reports, tmp_path):
     manager = Pebble(world)
     prepare(manager)
     assert reports.statuses == ["building", "running"]
     assert marked(tmp_path) == {START, END}
-    assert world.effects == ["packages", "start", "secure", "create_database", "create_user", "enable_root",
-                             "post_prepare"]
+    assert world.effects == [*SERVER_EFFECTS, "create_database", "create_user", "enable_root", "post_prepare"]
     assert (world.databases, world.users, reports.roots) == ({"db1"}, {"u1"}, ["user-1"])
 
 
@@ -180,13 +294,13 @@ def test_a_second_prepare_only_reports(world, reports, tmp_path):
 
 def test_two_prepares_at_once_are_one(world, reports):
     manager = Pebble(world)
-    once = manager.effect
-    manager.effect = lambda name: (prepare(manager) if name == "packages" else None, once(name))
+    once = world.effect
+    world.effect = lambda name: (prepare(manager) if name == "packages" else None, once(name))
     prepare(manager)
     assert world.effects.count("packages") == 1
 
 
-@pytest.mark.parametrize("where", ["packages", "start", "secure", "create_database", "create_user", "enable_root"])
+@pytest.mark.parametrize("where", [*SERVER_EFFECTS, "create_database", "create_user", "enable_root"])
 def test_killed_in_mid_prepare_the_agent_stays_silent_until_it_comes_again(world, reports, tmp_path, where):
     world.die = where
     with pytest.raises(Killed):
@@ -211,7 +325,7 @@ def test_killed_after_the_end_was_noted_the_agent_reports_by_itself(world, repor
     assert reports.statuses == ["building", "running", "running"]
 
 
-@pytest.mark.parametrize("where", ["packages", "start", "secure"])
+@pytest.mark.parametrize("where", SERVER_EFFECTS)
 def test_a_failed_prepare_is_reported_and_may_come_again(world, reports, tmp_path, where):
     manager = Pebble(world)
     world.fail = where
@@ -244,7 +358,7 @@ def test_failing_work_after_prepare_changes_no_status(world, reports, tmp_path):
 
 
 def test_a_member_of_a_cluster_is_ready_and_ends_with_the_cluster(world, reports, tmp_path):
-    manager = Pebble(world)
+    manager = Drop(world)
     prepare(manager, cluster_config={"id": "c-1"})
     assert reports.statuses == ["building", "instance ready"]
     assert marked(tmp_path) == {START}
@@ -256,8 +370,14 @@ def test_a_member_of_a_cluster_is_ready_and_ends_with_the_cluster(world, reports
 
 
 def test_root_of_a_backup_is_not_replaced(world, reports):
-    prepare(Pebble(world), backup_info={"id": "b-1"})
+    manager = Pebble(world)
+    restored = []
+    manager.backups = SimpleNamespace(needs_server=lambda info: False,
+                                      restore=lambda info, directory: restored.append(directory.name))
+    prepare(manager, backup_info={"id": "b-1"})
     assert "enable_root" not in world.effects
+    assert restored == ["data.new"]
+    assert reports.roots == ["user-1"]  # the one that came with the backup
 
 
 # Heartbeats
@@ -345,29 +465,34 @@ def booting(monkeypatch, tmp_path):
     return marker
 
 
-class Brook(Pebble):
-    """A Pebble that is started at boot."""
-
-    @property
-    def app(self):
-        return SimpleNamespace(start_at_boot=lambda: self.effect("start_at_boot"))
-
-
 def test_a_boot_brings_the_server_back(world, reports, booting):
-    Brook(world).start_of_agent()
+    Pebble(world).start_of_agent()
     assert world.effects == []
     booting.unlink()
-    prepare(Brook(world))
+    prepare(Pebble(world))
     world.effects.clear()
-    Brook(world).start_of_agent()
-    assert world.effects == ["start_at_boot"]
+    world.up = False
+    Pebble(world).start_of_agent()
+    assert world.effects == ["start"]
+
+
+def test_a_server_that_was_to_stay_down_stays_down_at_a_boot(world, reports, booting):
+    manager = Pebble(world)
+    prepare(manager)
+    manager.stop_db(None, do_not_start_on_reboot=True)
+    world.effects.clear()
+    Pebble(world).start_of_agent()
+    assert world.effects == []
+    manager.start_db_with_conf_changes(None, "")
+    assert not manager.app._stay_down.exists()
 
 
 def test_a_restart_of_the_agent_alone_leaves_the_server_as_it_is(world, reports, booting):
-    prepare(Brook(world))
+    prepare(Pebble(world))
     booting.touch()
     world.effects.clear()
-    Brook(world).start_of_agent()
+    world.up = False
+    Pebble(world).start_of_agent()
     assert world.effects == []
 
 
@@ -408,7 +533,7 @@ def test_further_managers_come_from_the_option(conf):
 @pytest.mark.parametrize(("registry", "name", "says"), [
     ({}, "stone", "mariadb, mysql, percona"), ({"x": "trove.nowhere.Manager"}, "x", "cannot be loaded"),
     ({"x": "trove.guestagent.api.API"}, "x", "must be a subclass"),
-    ({"x": "trove.guestagent.datastore.manager.Manager"}, "x", "does not implement"),
+    ({"x": "trove.guestagent.datastore.manager.Manager"}, "x", "server_class: 'None' must be"),
 ])
 def test_a_wrong_registry_says_what_is_wrong(conf, registry, name, says):
     conf.set_override("datastore_registry_ext", registry)

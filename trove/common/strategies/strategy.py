@@ -19,9 +19,19 @@ def load(path, base=None, option=None):
     except (ImportError, AttributeError) as error:
         raise ValueError(f"{where}'{path}' cannot be loaded: {error}") from error
     if base is not None:
-        if not (inspect.isclass(found) and issubclass(found, base)):
-            raise ValueError(f"{where}'{path}' must be a subclass of {base.__module__}.{base.__qualname__}")
-        if inspect.isabstract(found):
-            missing = ", ".join(sorted(found.__abstractmethods__))
-            raise ValueError(f"{where}'{path}' does not implement {missing}")
+        check(found, base, where, path)
     return found
+
+
+def check(found, base, where="", path=None):
+    """Check that ``found`` is a complete subclass of ``base``.
+
+    where: begins the message; path: how the message calls ``found``, its own dotted path if None.
+    Raises ValueError that names every abstract method that is missing.
+    """
+    path = path or (f"{found.__module__}.{found.__qualname__}" if inspect.isclass(found) else found)
+    if not (inspect.isclass(found) and issubclass(found, base)):
+        raise ValueError(f"{where}'{path}' must be a subclass of {base.__module__}.{base.__qualname__}")
+    if inspect.isabstract(found):
+        missing = ", ".join(sorted(found.__abstractmethods__))
+        raise ValueError(f"{where}'{path}' does not implement {missing}")

@@ -56,10 +56,6 @@ class ConfigurationManager:
         self.base.parent.mkdir(parents=True, exist_ok=True)
         operating_system.write_file(self.base, contents)
 
-    def reset_configuration(self, configuration):
-        """The same, from the argument of the command: {"config_contents": text}."""
-        self.save_configuration(configuration["config_contents"])
-
     def apply_override(self, values, group=USER_GROUP, change_id=COMMON):
         """Replace one layer by ``values`` (dict); the layer is gone when there are none."""
         if not values:

@@ -1,14 +1,14 @@
 """The base of all datastore managers: every command that a guest understands, and how a server is prepared.
 
 The public methods are the endpoints of RPC. They are thin and final: each hands its work to one of the collaborators
-of the datastore (``app``, ``admin``), and what a collaborator lacks is refused in one place, ``_call``. A datastore
-implements ``status`` and ``do_prepare`` and offers the collaborators it has. Every command may come twice.
+of the datastore (``app``, ``admin``, ``root``, ``backups``, ``replication``, ``logs``). A datastore names the classes
+of those that it has, which are checked when the agent starts. Commands for a collaborator that it lacks are refused in
+one place, ``_call``. Every command may come twice.
 """
-import abc
 import contextlib
 import os
 import threading
-from dataclasses import dataclass, field
+import typing
 from pathlib import Path
 
 from oslo_log import log as logging
@@ -16,48 +16,64 @@ from oslo_log import log as logging
 from trove import rpc, version
 from trove.common import exception
 from trove.common.cfg import CONF
+from trove.common.strategies import strategy
 from trove.conductor import api as conductor_api
 from trove.guestagent import logs, secrets, volume
+from trove.guestagent.backup.backupagent import BackupAgent
 from trove.guestagent.common import spans
-from trove.guestagent.datastore.replication import ReplicationCommands
+from trove.guestagent.datastore import prepare, replication
+from trove.guestagent.datastore.admin import Admin, Root
+from trove.guestagent.datastore.prepare import PrepareRequest
+from trove.guestagent.datastore.server import Server
 
 LOG = logging.getLogger(__name__)
 
 GB = 1024 ** 3
 
 
-@dataclass(frozen=True)
-class PrepareRequest:
-    """The arguments of prepare as they came over the bus; secrets are kept out of the repr."""
+class Manager(replication.ReplicationCommands):
+    """Commands of the guest agent. One object per agent, made at its start.
 
-    packages: list
-    databases: list
-    memory_mb: int
-    users: list = field(repr=False)
-    device_path: str | None
-    mount_point: str | None
-    backup_info: dict | None
-    config_contents: str | None = field(repr=False)
-    root_password: str | None = field(repr=False)
-    overrides: dict
-    cluster_config: dict | None
-    snapshot: dict | None
-    modules: list
+    manager_name: the name under which the datastore is registered; layout: where the server's files are, the default of
+    its class if None.
+    """
 
+    # What a datastore is made of: its own classes, None for what it does not have. ``bases`` says what each must be.
+    server_class = None
+    admin_class = None
+    root_class = None
+    logs_class = None
+    # Whether its servers can be members of clusters.
+    joins_clusters = False
 
-class Manager(ReplicationCommands, abc.ABC):
-    """Commands of the guest agent. One object per agent, made at its start."""
+    bases: typing.ClassVar = {"server_class": Server, "admin_class": Admin, "root_class": Root,
+                              "logs_class": logs.ServerLogs}
 
-    def __init__(self, manager_name):
+    def __init__(self, manager_name, layout=None):
         self._manager_name = manager_name
         # Held by whatever starts, stops or rebuilds the server: one at a time.
         self._lifecycle = threading.RLock()
         # Held by commands about databases and users, so that each sees what those before it did.
         self._administration = threading.Lock()
         self._preparing = threading.Lock()
-        self._logs = logs.LogKeeper()
+        self.app = self.server_class(layout or self.server_class.layout_class(Path(CONF[self.manager].mount_point)))
+        self.admin = self._make(self.admin_class)
+        self.root = self.admin if self.root_class is self.admin_class else self._make(self.root_class)
+        self.logs = logs.LogKeeper(self._make(self.logs_class))
+        self.backups = BackupAgent(self.manager, self.app) if CONF[self.manager].backup_strategy else None
+        self.replication = replication.load(self.manager, self.app)
 
-    # What a datastore offers
+    def _make(self, kind):
+        return kind(self.app, self.manager) if kind else None
+
+    @classmethod
+    def check(cls):
+        """Check what the datastore is made of. Raises ValueError that names the class and what it lacks."""
+        for name, base in cls.bases.items():
+            kind = getattr(cls, name)
+            if kind is None and name != "server_class":
+                continue
+            strategy.check(kind, base, f"{cls.__module__}.{cls.__qualname__}.{name}: ")
 
     @property
     def manager(self):
@@ -65,47 +81,36 @@ class Manager(ReplicationCommands, abc.ABC):
         return CONF.datastore_manager or self._manager_name
 
     @property
-    @abc.abstractmethod
     def status(self):
         """The BaseDbStatus of this guest; the same object every time."""
+        return self.app.status
 
-    @abc.abstractmethod
     def do_prepare(self, context, request):
-        """Make a server that runs: packages, volume, configuration, data, administrator.
+        """Make a server that runs. request: PrepareRequest.
 
-        request: PrepareRequest. It may have been interrupted anywhere before and is called again from its start.
+        It may have been interrupted anywhere before and is called again from its start.
         """
+        prepare.carry_out(request, self)
 
     def post_prepare(self, context, request):
-        """Work that does not change whether the server runs; called once it was reported."""
-        LOG.debug("%s: nothing to do after prepare", CONF.guest_id)
-
-    @property
-    def app(self):
-        """Who starts, stops and configures the server, or None."""
-        return None
-
-    @property
-    def admin(self):
-        """Who keeps databases, users and root, or None."""
-        return None
-
-    @property
-    def configuration_manager(self):
-        """Who keeps the configuration files (ConfigurationManager), or None."""
-        return None
+        """Report the root that came with a backup; called once it was reported that the server runs."""
+        if request.backup_info and self.root is not None and self.root.is_root_enabled():
+            conductor_api.API(context).report_root(CONF.guest_id, context.user_id)
 
     def _call(self, collaborator, operation, *args, **kwargs):
-        """Let a collaborator do ``operation``. Raises DatastoreOperationNotSupported where it cannot."""
-        method = getattr(collaborator, operation, None)
-        if method is None:
+        """Let a collaborator do ``operation``. Raises DatastoreOperationNotSupported where the datastore has none."""
+        if collaborator is None:
             raise exception.DatastoreOperationNotSupported(operation=operation, datastore=self.manager)
         with spans.span("datastore", operation):
-            return method(*args, **kwargs)
+            return getattr(collaborator, operation)(*args, **kwargs)
 
     def _administer(self, operation, *args):
         with self._administration:
             return self._call(self.admin, operation, *args)
+
+    def _administer_root(self, operation, *args):
+        with self._administration:
+            return self._call(self.root, operation, *args)
 
     def _operate(self, operation, *args):
         with self._lifecycle:
@@ -131,12 +136,6 @@ class Manager(ReplicationCommands, abc.ABC):
     def seconds_behind(self):
         """Seconds by which this guest's clock is behind, None if it is not. The agent's process sets who tells."""
 
-    def look_after_server(self, facts):
-        """Repair what the agent needs to work, and add to ``facts`` (dict) what the control plane is to know.
-
-        Called with every heartbeat while nothing starts or stops the server.
-        """
-
     def update_status(self, context=None):
         """The heartbeat, called every ``report_interval`` seconds."""
         facts = {}
@@ -145,7 +144,8 @@ class Manager(ReplicationCommands, abc.ABC):
             # Its own account may be what a command that holds this is waiting for.
             if self._lifecycle.acquire(blocking=False):
                 try:
-                    self.look_after_server(facts)
+                    self.app.look_after(self._idle, may_write=not facts["volume_full"])
+                    facts.update(self.app.facts())
                 finally:
                     self._lifecycle.release()
         asked, replication = self._replication_health()
@@ -318,7 +318,7 @@ class Manager(ReplicationCommands, abc.ABC):
         return self._enable_root(context, root_password)
 
     def _enable_root(self, context, password):
-        user = self._administer("enable_root", password)
+        user = self._administer_root("enable_root", password)
         try:
             conductor_api.API(context).report_root(CONF.guest_id, context.user_id)
         except rpc.DeliveryFailure as error:
@@ -328,12 +328,12 @@ class Manager(ReplicationCommands, abc.ABC):
     @rpc.expose
     def disable_root(self, context):
         """Disable root."""
-        return self._administer("disable_root")
+        return self._administer_root("disable_root")
 
     @rpc.expose
     def is_root_enabled(self, context):
         """Whether root may log in over the network."""
-        return self._administer("is_root_enabled")
+        return self._administer_root("is_root_enabled")
 
     # The server
 
@@ -355,8 +355,7 @@ class Manager(ReplicationCommands, abc.ABC):
     @rpc.expose
     def reset_configuration(self, context, configuration):
         """Write another configuration and leave the server alone."""
-        with self._lifecycle:
-            return self._call(self.configuration_manager, "reset_configuration", configuration)
+        return self._operate("reset_configuration", configuration)
 
     @rpc.expose
     def update_overrides(self, context, overrides, remove=False):
@@ -420,22 +419,12 @@ class Manager(ReplicationCommands, abc.ABC):
 
     # Backups
 
-    @property
-    def backups(self):
-        """Who takes backups (BackupAgent), or None."""
-        return None
-
     @rpc.expose
     def create_backup(self, context, backup_info):
         """Take a backup and report how it went."""
         return self._call(self.backups, "create_backup", context, backup_info)
 
     # Logs
-
-    @property
-    def logs(self):
-        """Who keeps the logs that users may read (LogKeeper)."""
-        return self._logs
 
     @rpc.expose
     def guest_log_list(self, context):

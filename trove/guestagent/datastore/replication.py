@@ -29,11 +29,6 @@ def load(manager, app):
 class ReplicationCommands:
     """Mixed into ``guestagent.datastore.manager.Manager``."""
 
-    @property
-    def replication(self):
-        """Who makes the server a source or a replica (Replication), or None."""
-        return None
-
     def _replicate(self, operation, *args):
         with self._lifecycle:
             return self._call(self.replication, operation, *args)

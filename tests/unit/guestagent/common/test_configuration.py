@@ -57,7 +57,7 @@ def test_no_values_remove_the_layer(manager):
 def test_a_new_base_removes_all_layers(manager):
     manager.apply_override({"a": 1})
     manager.apply_override({"a": 2}, configuration.SYSTEM_GROUP, "x")
-    manager.reset_configuration({"config_contents": "[mysqld]\na = 5\n"})
+    manager.save_configuration("[mysqld]\na = 5\n")
     assert effective(manager) == {"a": "5"}
 
 

@@ -8,6 +8,7 @@ import re
 from trove.common import exception, utils
 from trove.common.cfg import CONF
 from trove.guestagent.common import paging
+from trove.guestagent.datastore.admin import Admin, Root
 from trove.guestagent.datastore.mysql_common import dialect, sql
 from trove.guestagent.db import models
 
@@ -16,15 +17,11 @@ _SYSTEM_USERS = ("mysql", "mariadb.sys", "mysql.sys", "mysql.session", "mysql.in
 ROOT = "root"
 
 
-class MySqlAdmin:
-    """Every change may be repeated.
+class MySqlAdmin(Admin, Root):
+    """See the bases. app: MySqlApp; manager: name of the datastore manager, whose options say what is reserved."""
 
-    open_session: called without arguments, a context manager for a Session; manager: name of the datastore manager,
-    whose group of options says what is reserved.
-    """
-
-    def __init__(self, open_session, manager):
-        self.open_session = open_session
+    def __init__(self, app, manager):
+        self.open_session = app.session
         self.manager = manager
 
     # Databases

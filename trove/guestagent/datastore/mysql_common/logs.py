@@ -12,7 +12,7 @@ _SWITCHES = {"general": "general_log", "slow_query": "slow_query_log"}
 _DEFAULT_LONG = 10
 
 
-class MySqlLogs:
+class MySqlLogs(logs.ServerLogs):
     """app: MySqlApp; manager: name of the datastore manager."""
 
     def __init__(self, app, manager):

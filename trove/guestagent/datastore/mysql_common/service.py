@@ -19,8 +19,8 @@ from oslo_log import log as logging
 from trove.common import exception, utils
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
-from trove.guestagent import volume
 from trove.guestagent.common import configuration, host_service, operating_system
+from trove.guestagent.datastore import server
 from trove.guestagent.datastore.mysql_common import access, dialect, sql, timezones
 from trove.guestagent.datastore.service import BaseDbStatus
 
@@ -39,9 +39,6 @@ _OWN_WAY, _STATEMENTS = "ownway", "administrator"
 
 # Where servers are looked for; an agent's own PATH need not have them.
 PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
-
-# What tells one server from another: its id and its private keys. It makes those that are missing.
-_IDENTITY = ("auto.cnf", "*.pem")
 
 # The server answered, though not with a session: too many connections, or an account that it does not accept.
 _ALIVE = (1040, *access.DENIED)
@@ -81,22 +78,16 @@ ENGINES = (
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where things are in a guest. The data lies below the mount point, beside the volume's lost+found."""
+class Layout(server.Layout):
+    """The files of the base; overrides: directory that the configuration includes; own_port: of the agent's own way."""
 
-    mount_point: Path
     config_file: Path = Path("/etc/mysql/my.cnf")
-    overrides: Path = Path("/etc/mysql/conf.d")
     run_dir: Path = Path("/run/mysqld")
     template: Path = Path("/var/lib/mysql.template")
     log_file: Path = Path("/var/log/mysql/error.log")
     user: str = "mysql"
+    overrides: Path = Path("/etc/mysql/conf.d")
     own_port: int = 33062
-
-    @property
-    def data(self):
-        """The data directory."""
-        return self.mount_point / "data"
 
     @property
     def socket(self):
@@ -167,16 +158,15 @@ class MySqlStatus(BaseDbStatus):
         return ServiceStatuses.CRASHED if self.app.layout.pid_file.exists() else ServiceStatuses.SHUTDOWN
 
 
-class MySqlApp:
+class MySqlApp(server.Server):
     """The one server of this guest. Every method may be repeated."""
 
-    STAY_DOWN_FILENAME = ".guestagent.stay.down"
+    layout_class = Layout
+    identity = ("auto.cnf", "*.pem")  # its id and its private keys; it makes those that are missing
 
     def __init__(self, layout):
-        self.layout = layout
-        self.status = MySqlStatus(self)
-        self.configuration = configuration.ConfigurationManager(
-            layout.config_file, layout.overrides, "mysqld")
+        super().__init__(layout, MySqlStatus(self), configuration.ConfigurationManager(
+            layout.config_file, layout.overrides, "mysqld"))
         self.access = access.Access(self)
         self._service = None
         self._places = threading.BoundedSemaphore(_CONNECTIONS)
@@ -280,36 +270,26 @@ class MySqlApp:
 
     # Parts of prepare
 
-    @property
-    def _packaged(self):
-        """Where the data directory that the package came with stays visible once the volume is mounted over it."""
-        return operating_system.state_dir() / "packaged"
+    def is_data(self, directory):
+        """See the base."""
+        return (directory / "mysql").is_dir()
 
-    def prepare_volume(self, device_path):
-        """Format the volume if it is new and mount it where the data belongs."""
-        device = volume.VolumeDevice(device_path)
-        device.format()
-        packaged = self.layout.mount_point
-        if self._find_template() == packaged and volume.mounted_device(packaged) is None:
-            self._packaged.mkdir(exist_ok=True)
-            if volume.mounted_device(self._packaged) is None:
-                operating_system.run(["mount", "--bind", str(packaged), str(self._packaged)])
-        device.mount(self.layout.mount_point)
+    def initialise(self, directory):
+        """See the base."""
+        defaults = f"--defaults-file={self.layout.config_file}"
+        argv = [argument.format(defaults=defaults) for argument in find_engine().initialise]
+        operating_system.make_directory(directory, self.layout.user)
+        operating_system.run([*argv, f"--datadir={directory}", f"--user={self.layout.user}"],
+                             timeout=CONF.state_change_wait_time)
 
-    def _find_template(self):
-        """A data directory of the image from which to make this guest's, or None."""
-        for directory in (self.layout.template, self._packaged, self.layout.mount_point):
-            if (directory / "mysql").is_dir():
-                return directory
-        return None
-
-    def write_configuration(self, contents, overrides):
-        """Write the configuration and the user's overrides over it."""
-        if contents:
-            self.configuration.save_configuration(contents)
-        self.configuration.apply_override(overrides)
+    def write_own_configuration(self):
+        """Open the agent's own way into the server."""
         own_way = {name: str(value).format(port=self.layout.own_port) for name, value in find_engine().own_way.items()}
         self.configuration.apply_override(own_way, configuration.SYSTEM_GROUP, _OWN_WAY)
+
+    def held_back(self, overrides):
+        """Hold back a named time zone: with the data of a server that knows none it would not start."""
+        return {"default_time_zone"} & overrides.keys()
 
     @property
     def certificate_file(self):
@@ -331,41 +311,6 @@ class MySqlApp:
         with self.own_session() as session:
             if not session.load_certificate(str(self.certificate_file)):
                 LOG.info("%s: the server speaks TLS from its next start on", CONF.guest_id)
-
-    def prepare_data(self, fill=None):
-        """Make the data directory: from the image's template, or by the engine's own means. One that is there is kept.
-
-        fill: called with an empty directory instead, to put the data there.
-        It appears under its name in one step when it is complete.
-        """
-        layout = self.layout
-        operating_system.make_directory(layout.run_dir, layout.user, 0o755)
-        operating_system.make_directory(layout.mount_point, layout.user, 0o751)
-        if layout.data.exists():
-            return
-        new = layout.mount_point / "data.new"
-        operating_system.remove_tree(new)
-        template = self._find_template()
-        if fill:
-            operating_system.make_directory(new, layout.user)
-            fill(new)
-        elif template:
-            operating_system.copy_tree(template, new, without=("data", "data.new", "lost+found", *_IDENTITY))
-        else:
-            self._initialise(new)
-        operating_system.change_owner(new, layout.user)
-        operating_system.run(["sync", "-f", str(new)])
-        new.rename(layout.data)
-        operating_system.sync_directory(layout.mount_point)
-        if self._packaged.exists() and volume.mounted_device(self._packaged) is not None:
-            operating_system.run(["umount", str(self._packaged)])
-
-    def _initialise(self, directory):
-        defaults = f"--defaults-file={self.layout.config_file}"
-        argv = [argument.format(defaults=defaults) for argument in find_engine().initialise]
-        operating_system.make_directory(directory, self.layout.user)
-        operating_system.run([*argv, f"--datadir={directory}", f"--user={self.layout.user}"],
-                             timeout=CONF.state_change_wait_time)
 
     def secure(self, keep_root=False):
         """Make the administrator with a password of this guest; nobody else but the system's root keeps a way in.
@@ -398,7 +343,7 @@ class MySqlApp:
             operating_system.write_file(self._statements, text, mode=0o600, owner=self.layout.user)
             self.configuration.apply_override({"init_file": self._statements}, configuration.SYSTEM_GROUP, _STATEMENTS)
             try:
-                self._start()
+                super().start()
             except exception.TroveError:
                 LOG.exception("%s: the server does not start with the statements that make the agent's account",
                               CONF.guest_id)
@@ -415,38 +360,18 @@ class MySqlApp:
 
     # Starting and stopping
 
-    @property
-    def _stay_down(self):
-        return operating_system.state_dir() / self.STAY_DOWN_FILENAME
-
     def start(self):
-        """Start the server and wait until it answers. Raises ProcessError, PollTimeOut, or TroveError if it dies."""
+        """See the base."""
         self._remove_statements()  # an agent that died left them; without its file MySQL would not start
-        self._start()
+        super().start()
 
-    def _start(self):
-        operating_system.make_directory(self.layout.run_dir, self.layout.user, 0o755)
-        self._stay_down.unlink(missing_ok=True)
-        try:
-            self.service.start()
-            status = self.status.wait_for(ServiceStatuses.RUNNING, ServiceStatuses.SHUTDOWN, ServiceStatuses.CRASHED)
-            if status != ServiceStatuses.RUNNING:
-                raise exception.TroveError("The database server ended right after its start; its own log says why.")
-        except exception.TroveError:
-            self._end_stalled()
-            raise
-
-    def _end_stalled(self):
-        """A server that did not come up must not be left half started."""
-        try:
-            self.service.stop()
-        except exception.TroveError as error:
-            LOG.warning("%s: could not end the server that failed to start: %s", CONF.guest_id, error)
-
-    def stop(self):
-        """Stop the server and wait until it is gone. Raises ProcessError or PollTimeOut."""
-        self.service.stop()
-        self.status.wait_for(ServiceStatuses.SHUTDOWN, ServiceStatuses.CRASHED)
+    def start_at_boot(self):
+        """See the base."""
+        started = super().start_at_boot()
+        if started:
+            self.access.keep(contextlib.nullcontext)
+            self.complete()
+        return started
 
     # Commands
 
@@ -455,12 +380,11 @@ class MySqlApp:
         if self.access.needs_restart():
             self.access.make_with_restart()
             return
-        self.status.begin_restart()
-        try:
-            self.stop()
-            self.start()
-        finally:
-            self.status.end_restart()
+        super().restart()
+
+    def look_after(self, idle, may_write):
+        """Keep the accounts of the agent and of replicas."""
+        self.access.keep(idle, may_write)
 
     def facts(self):
         """For the heartbeat: {"access": whether the agent has its account, "repairs": how often it was repaired,
@@ -475,22 +399,6 @@ class MySqlApp:
         except (pymysql.err.MySQLError, exception.TroveError) as error:
             LOG.debug("%s: the server does not tell of its binary log: %s", CONF.guest_id, error)
         return facts
-
-    def stop_db(self, do_not_start_on_reboot=False):
-        """Stop the server; on demand the agent leaves it off when the guest boots."""
-        if do_not_start_on_reboot:
-            operating_system.write_file(self._stay_down, "")
-        self.stop()
-        self.status.report_real_status()
-
-    def start_db_with_conf_changes(self, config_contents):
-        """Replace the base configuration, keep what lies over it, and start the server with both."""
-        self.configuration.save_configuration(config_contents, keep_overrides=True)
-        self.restart()
-
-    def update_overrides(self, overrides, remove=False):
-        """Let the layer of the configuration group have exactly these values ({name: value}); remove: none."""
-        self.configuration.apply_override({} if remove else overrides)
 
     def apply_overrides(self, overrides):
         """Set global variables ({name: value}, None for the server's own default) in the running server.
@@ -511,13 +419,6 @@ class MySqlApp:
                 if name in refused:
                     LOG.warning("%s: the server did not take %s: %s", CONF.guest_id, name, refused[name])
         return refused
-
-    def start_at_boot(self):
-        """Start the server unless it was to stay down or runs already."""
-        if not self._stay_down.exists() and self.status.get_actual_db_status() != ServiceStatuses.RUNNING:
-            self.start()
-            self.access.keep(contextlib.nullcontext)
-            self.complete()
 
     def complete(self, **kwargs):
         """Give the running server what a distribution's would have: named time zones. kwargs: of ``session``.
