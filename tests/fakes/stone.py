@@ -2,6 +2,7 @@
 from oslo_log import log as logging
 
 from trove.common import exception
+from trove.common.files.pairs import Pairs
 from trove.common.instance import ServiceStatuses
 from trove.guestagent.common import configuration, operating_system
 from trove.guestagent.datastore import admin, manager, server, service
@@ -21,7 +22,7 @@ class Server(server.Server):
     """Takes every command and does nothing."""
 
     def __init__(self, layout):
-        files = configuration.ConfigurationManager("stone.cnf", "stone.d", "stone")
+        files = configuration.IncludedLayers("stone.cnf", "stone.d", Pairs())
         super().__init__(layout, Status(), files)
 
     @staticmethod

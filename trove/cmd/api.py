@@ -27,8 +27,8 @@ def build_application():
     """
     common.check_paths(
         (CONF.quota_driver, quota.QuotaDriver, "quota_driver"), *common.factories("nova", "guest"),
-        *((CONF[datastore.GROUP].root_controller, DefaultRootController, f"[{datastore.GROUP}] root_controller")
-          for datastore in cfg.DATASTORES if CONF[datastore.GROUP].root_controller))
+        *((CONF[name].root_controller, DefaultRootController, f"[{name}] root_controller")
+          for name in cfg.CARDS if CONF[name].root_controller))
     common.check_swift_user()
     common.configure_database()
     path = CONF.find_file(CONF.api_paste_config)

@@ -15,7 +15,7 @@ from sqlalchemy import exc
 
 from trove.cmd import common
 from trove.common import cfg, crypto, exception, pki, security, tls
-from trove.common.cfg import CONF, DATASTORES
+from trove.common.cfg import CARDS, CONF
 from trove.datastore import registration
 from trove.db import get_db_api, in_transaction, keys
 from trove.instance import rotation
@@ -59,7 +59,7 @@ def datastore_version_update(command):
         command.datastore, command.version_name, command.manager, command.image_id, command.packages,
         command.active == "1")
     print(f"Datastore version '{command.version_name}' updated.")
-    known = {module.GROUP for module in DATASTORES} | set(CONF.datastore_registry_ext)
+    known = set(CARDS) | set(CONF.datastore_registry_ext)
     if command.manager not in known:
         print(f"trove-manage: warning: this release knows no manager '{command.manager}' "
               f"(it knows {', '.join(sorted(known))})", file=sys.stderr)

@@ -7,7 +7,7 @@ from oslo_log import log as logging
 from trove import rpc
 from trove.cmd import common
 from trove.common import profile, tls
-from trove.common.cfg import CONF, DATASTORES
+from trove.common.cfg import CARDS, CONF
 from trove.common.strategies import strategy
 from trove.network import base as network
 from trove.notification import models as notifications
@@ -93,8 +93,8 @@ def _check_options():
                      "Nova refuses the files that every guest needs (file injection) from 2.57 on")
     try:
         network.driver()
-        for datastore in DATASTORES:
-            network.datastore_rules(datastore.GROUP)
+        for name in CARDS:
+            network.datastore_rules(name)
     except ValueError as error:
         found.append(str(error))
     if found:

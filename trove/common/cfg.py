@@ -7,12 +7,12 @@ from oslo_log import log as logging
 
 from trove import version
 from trove.common import exception, log
-from trove.conf import api, backup, cloud, database, guest, mariadb, mysql, percona, services
+from trove.conf import api, backup, cloud, database, guest, services
+from trove.conf.datastores import CARDS
 
 CONF = cfg.CONF
 
 _AREAS = (api, cloud, services, guest)
-DATASTORES = (mysql, percona, mariadb)
 
 # Values that documentation and samples use in place of a secret: a service must not start with one of them.
 PLACEHOLDERS = frozenset(("", "changeme", "change_me", "secret", "password", "secret_key", "default_aes_cbc_key",
@@ -28,8 +28,10 @@ _QUOTES = ('"', "'")
 def _register():
     # oslopolicy-sample-generator has parsed its own command line by now, with the same object.
     CONF.clear()
-    for area in (*_AREAS, backup, database, *DATASTORES):
+    for area in (*_AREAS, backup, database):
         area.register_opts(CONF)
+    for name, card in CARDS.items():
+        CONF.register_opts(card.opts, group=name)
     logging.register_options(CONF)
     # The library warns of an ordinary thing each time that a consumer is closed; its errors are raised to us anyway.
     logging.set_defaults(default_log_levels=[*logging.get_default_log_levels(), "amqp=ERROR"])
@@ -91,9 +93,18 @@ def require_secret(*options):
 
 def datastore_options(manager):
     """The options of a datastore's group. Raises NotImplementedHere for a manager that this version does not know."""
-    if manager not in {ds.GROUP for ds in DATASTORES}:
+    return CONF[_card(manager).GROUP]
+
+
+def traits(manager):
+    """Return the Traits of a datastore. Raises NotImplementedHere for a manager that this version does not know."""
+    return _card(manager).TRAITS
+
+
+def _card(manager):
+    if manager not in CARDS:
         raise exception.NotImplementedHere(f"The datastore manager '{manager}' is not known here.")
-    return CONF[manager]
+    return CARDS[manager]
 
 
 # Options of trove.conf.services that the agent in a guest reads as well.
@@ -102,7 +113,7 @@ _GUEST_TOO = ("host", "region", "conductor_queue", "report_interval", "message_m
 
 
 def _grouped(opts, *more):
-    return [(None, list(opts)), *more, *((ds.GROUP, ds.opts) for ds in DATASTORES)]
+    return [(None, list(opts)), *more, *((name, card.opts) for name, card in CARDS.items())]
 
 
 def list_opts():

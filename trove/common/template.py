@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jinja2
 
-from trove.common import exception, utils
+from trove.common import cfg, exception, utils
 from trove.common.cfg import CONF
 
 PACKAGED = Path(__file__).resolve().parent.parent / "templates"
@@ -51,30 +51,10 @@ def _find(name, manager, datastore_name, version_name):
 
 
 def defaults(manager, datastore_name, version_name, flavor, instance_id):
-    """The server's settings in the rendered ``config.template``: {name: text}. Arguments are those of ``render``.
+    """Return the server's settings in the rendered ``config.template``: {name of the server's variable: text}.
 
-    Raises NotImplementedHere for a datastore whose files have another form, TroveError as ``render`` does.
+    The arguments are those of ``render``. Raises NotImplementedHere for a datastore that this version does not know,
+    TroveError as ``render`` does.
     """
-    section = _SECTIONS.get(manager)
-    if section is None:
-        raise exception.NotImplementedHere(f"The datastore {datastore_name} has no default configuration to be shown.")
-    return parse_options(render(manager, datastore_name, version_name, flavor, instance_id), section)
-
-
-# Manager -> section of the server's options in a file of the form of the MySQL family.
-_SECTIONS = {"mysql": "mysqld", "mariadb": "mysqld", "percona": "mysqld"}
-
-
-def parse_options(text, section):
-    """The options of one section of an option file: {name: text}; an option without a value is switched on ("1").
-
-    Names come as the server's variables have them: with underscores and without the prefix ``loose``.
-    """
-    found, inside = {}, False
-    for line in map(str.strip, text.splitlines()):
-        if line.startswith("["):
-            inside = line == f"[{section}]"
-        elif inside and line and line[0] not in "#;!":
-            name, equals, value = (part.strip() for part in line.partition("="))
-            found[name.lower().replace("-", "_").removeprefix("loose_")] = value if equals else "1"
-    return found
+    file_format = cfg.traits(manager).file_format
+    return file_format.variables(render(manager, datastore_name, version_name, flavor, instance_id))

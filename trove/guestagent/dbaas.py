@@ -1,19 +1,12 @@
-"""Which class manages which datastore: the registry of managers, with what ``datastore_registry_ext`` adds to it."""
-from trove.common.cfg import CONF
+"""Which class manages which datastore: those of the cards, and those that ``datastore_registry_ext`` adds."""
+from trove.common.cfg import CARDS, CONF
 from trove.common.strategies import strategy
 from trove.guestagent.datastore.manager import Manager
-
-_EXPERIMENTAL = "trove.guestagent.datastore.experimental"
-DEFAULT_REGISTRY = {
-    "mysql": "trove.guestagent.datastore.mysql.manager.Manager",
-    "mariadb": f"{_EXPERIMENTAL}.mariadb.manager.Manager",
-    "percona": f"{_EXPERIMENTAL}.percona.manager.Manager",
-}
 
 
 def datastore_registry():
     """Manager name -> path of its class."""
-    return {**DEFAULT_REGISTRY, **CONF.datastore_registry_ext}
+    return {**{name: card.TRAITS.manager for name, card in CARDS.items()}, **CONF.datastore_registry_ext}
 
 
 def load_manager(name):

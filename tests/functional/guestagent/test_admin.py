@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.functional.guestagent.conftest import end, free_port, make_guest, options
-from trove.common import exception
+from trove.common import cfg, exception
 from trove.common.cfg import CONF
 from trove.guestagent.common import host_service
 from trove.guestagent.datastore.mysql_common.admin import MySqlAdmin
@@ -214,7 +214,7 @@ def test_hosts_let_in_whom_they_mean(admin, server, host, inside, outside):
 
 
 def test_the_longest_names_of_users(admin, server, login):
-    longest = models.MAX_USER_NAME[server.guest.engine]
+    longest = cfg.traits(server.guest.engine).longest_user_name
     admin.create_user([user("x" * longest)])
     assert login("x" * longest, "pw") == "x" * longest + "@%"
     with pytest.raises(pymysql.err.MySQLError):

@@ -15,6 +15,7 @@ from trove.common import template
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
 from trove.conductor import api as conductor_api
+from trove.conf.mysql_family import OPTION_FILE
 from trove.configuration import changes
 from trove.guestagent.common import configuration, host_service
 
@@ -161,7 +162,7 @@ def test_the_rules_are_those_of_the_server(agent, engine, rules):
 
 def test_every_dynamic_parameter_goes_back_to_what_the_server_starts_with(agent, running, rules):
     guest, _ = running
-    defaults = template.parse_options(guest.config_contents(), "mysqld")
+    defaults = OPTION_FILE.variables(guest.config_contents())
     dynamic = [name for name, rule in rules.items() if not rule.restart_required]
     before = shown(agent)
     assert agent.apply_overrides(None, {
@@ -176,7 +177,7 @@ def test_every_dynamic_parameter_goes_back_to_what_the_server_starts_with(agent,
 
 def test_what_people_set_is_taken_running_and_at_a_start_and_leaves_nothing_behind(agent, running, engine, rules):
     guest, _ = running
-    defaults = template.parse_options(guest.config_contents(), "mysqld")
+    defaults = OPTION_FILE.variables(guest.config_contents())
     wanted = {name: shows for name, (_, shows) in FLOOR[engine].items()}
     dynamic = {name: value for name, (value, _) in FLOOR[engine].items() if not rules[name].restart_required}
     before = shown(agent)
@@ -280,7 +281,7 @@ def test_random_lives_of_a_group(agent, running, rules):
     one, the running server was left alone and has them after it.
     """
     guest, make = running
-    defaults = {ram: template.parse_options(guest.config_contents(ram), "mysqld") for ram in _MEMORY}
+    defaults = {ram: OPTION_FILE.variables(guest.config_contents(ram)) for ram in _MEMORY}
     pristine = shown(agent)
     assert pristine["max_connections"] == defaults[256]["max_connections"] != defaults[1024]["max_connections"]
     watched = {**_VALUES, **_RESTART}
@@ -331,7 +332,7 @@ def test_random_lives_of_a_group(agent, running, rules):
             if not due:
                 assert seen(manager) == expected(values, ram), (act, due_before)
             layers = guest.layout.overrides.glob(f"{configuration.USER_GROUP}-*")
-            assert template.parse_options("".join(path.read_text() for path in layers), "mysqld") == {
+            assert OPTION_FILE.variables("".join(path.read_text() for path in layers)) == {
                     name: changes.to_text(int(value) if isinstance(value, bool) else value)
                     for name, value in values.items()}
         manager.restart(None)

@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from trove.common import exception, template
-from trove.guestagent import dbaas
+from trove.common import cfg, exception, template
 
 
 @pytest.fixture
@@ -58,7 +57,7 @@ def test_names_do_not_lead_out_of_the_directory(operators):
     assert render(datastore_name="..", version_name="..") == "fine"
 
 
-@pytest.mark.parametrize("manager", sorted(dbaas.DEFAULT_REGISTRY))
+@pytest.mark.parametrize("manager", sorted(cfg.CARDS))
 @pytest.mark.parametrize("ram", [128, 512, 1024, 2048, 8192, 65536])
 def test_packaged_templates_fit_every_flavor(conf, manager, ram):
     text = render(manager=manager, datastore_name="x", flavor={"ram": ram})

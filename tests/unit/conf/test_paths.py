@@ -42,7 +42,7 @@ def test_the_transformers_of_the_documents(path):
     assert callable(strategy.load(f"trove.extensions.mgmt.instances.models.{path}"))
 
 
-@pytest.mark.parametrize("group", [datastore.GROUP for datastore in cfg.DATASTORES])
+@pytest.mark.parametrize("group", list(cfg.CARDS))
 def test_the_strategies_of_a_datastore(group):
     options = CONF[group]
     increments = options.backup_incremental_strategy

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from trove import rpc
-from trove.common import exception
+from trove.common import cfg, exception
 from trove.common.context import TroveContext
+from trove.common.files.pairs import Pairs
 from trove.common.instance import ServiceStatuses
 from trove.guestagent import api, dbaas, logs, pkg
 from trove.guestagent.common import configuration
@@ -66,8 +67,8 @@ class StoneServer(server.Server):
     layout_class = StoneLayout
 
     def __init__(self, layout):
-        super().__init__(layout, StoneStatus(layout.world), configuration.ConfigurationManager(
-            layout.config_file, layout.config_file.with_name("conf.d"), "stone"))
+        super().__init__(layout, StoneStatus(layout.world), configuration.IncludedLayers(
+            layout.config_file, layout.config_file.with_name("conf.d"), Pairs()))
         self.world = layout.world
 
     @property
@@ -190,7 +191,7 @@ def marked(tmp_path):
 
 CLIENT = {name: inspect.signature(method) for name, method in vars(api.API).items()
           if inspect.isfunction(method) and not name.startswith("_")}
-MANAGERS = sorted(dbaas.DEFAULT_REGISTRY)
+MANAGERS = sorted(cfg.CARDS)
 
 
 def exposed(kind):
@@ -526,7 +527,7 @@ def test_the_repr_of_a_request_has_no_secrets(world, reports):
 # The registry
 
 def test_further_managers_come_from_the_option(conf):
-    conf.set_override("datastore_registry_ext", {"mine": dbaas.DEFAULT_REGISTRY["mysql"]})
+    conf.set_override("datastore_registry_ext", {"mine": cfg.traits("mysql").manager})
     assert dbaas.load_manager("mine").manager == "mysql"
 
 

@@ -1,13 +1,16 @@
-"""The configuration files of a database server: one base file, and layers of overrides beside it as files of their own.
+"""The configuration files of a database server: one base file, and layers of overrides over it.
 
-Layers live in a directory that the base file includes. Names sort in the order in which they win: defaults that the
-base file may lack first, then the user's group, then the system's; inside a group later ones win. Applying a layer
-replaces its file as a whole, so that a value taken out of it is really gone.
+Groups of layers sort in the order in which they win: defaults that the base file may lack first, then the user's
+group, then the system's; inside a group later layers win. Applying a layer replaces it as a whole, so that a value
+taken out of it is really gone.
+
+The files belong to the agent, and everybody may read them. The server's user must not write them: its users can make a
+server write files, and programs that the agent runs as root read these.
 """
-import re
+import abc
+import json
 from pathlib import Path
 
-from trove.common import exception
 from trove.guestagent.common import operating_system
 
 DEFAULT_GROUP = "10-default"
@@ -16,67 +19,118 @@ SYSTEM_GROUP = "50-system"
 # Change id of the configuration group that is attached to an instance.
 COMMON = "common"
 
-_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 
+class Layers(abc.ABC):
+    """Base file and layers of one server. base: path of the base file; file_format: of ``trove.common.files``."""
 
-def render_ini(values, section):
-    """The text of an option file with one section. Raises BadValue for a key or value that would break out of it."""
-    lines = [f"[{section}]"]
-    for key, value in sorted(values.items()):
-        if not _KEY.fullmatch(key):
-            raise exception.BadValue(field=key, reason="is no name of an option.")
-        text = str(int(value)) if isinstance(value, bool) else str(value)
-        if any(ord(character) < 32 for character in text):
-            raise exception.BadValue(field=key, reason="its value must be one line.")
-        lines.append(f"{key} = {text}")
-    return "\n".join(lines) + "\n"
-
-
-class ConfigurationManager:
-    """Base file and override layers of one server.
-
-    base: path of the base file; overrides: directory it includes; section: section of the server's options; extension:
-    of the layers' files.
-
-    The files belong to the agent, and everybody may read them. The server's user must not write them: its users can
-    make a server write files, and programs that the agent runs as root read these.
-    """
-
-    def __init__(self, base, overrides, section, extension="cnf"):
+    def __init__(self, base, file_format):
         self.base = Path(base)
-        self.overrides = Path(overrides)
-        self.section = section
-        self.extension = extension
+        self.file_format = file_format
 
+    @abc.abstractmethod
     def save_configuration(self, contents, keep_overrides=False):
         """Replace the base file; the layers over it are removed first, unless they are to be kept."""
+
+    @abc.abstractmethod
+    def apply_override(self, values, group=USER_GROUP, change_id=COMMON):
+        """Replace one layer by ``values`` ({name: value}), or remove it if there are none.
+
+        Raises BadValue for a name or value that would break out of its line.
+        """
+
+    def remove_override(self, group=USER_GROUP, change_id=COMMON):
+        """Remove one layer, if it exists."""
+        self.apply_override({}, group, change_id)
+
+
+class _Files:
+    """Layers as files of a directory, whose names sort in the order in which they win.
+
+    A file's name is GROUP-NUMBER-CHANGE.EXTENSION.
+    """
+
+    def __init__(self, directory, extension):
+        self.directory = Path(directory)
+        self.extension = extension
+
+    def write(self, group, change_id, text):
+        """Replace one layer's file; it keeps its number."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        present = self.paths(group, change_id)
+        if present:
+            path = present[0]
+        else:
+            numbers = [int(layer.name[len(group) + 1:].split("-")[0]) for layer in self.paths(group)]
+            path = self.directory / f"{group}-{max(numbers, default=0) + 1:03d}-{change_id}.{self.extension}"
+        operating_system.write_file(path, text)
+
+    def remove(self, group="*", change_id="*"):
+        """Remove the files of these layers, all by default."""
+        for path in self.paths(group, change_id):
+            path.unlink()
+
+    def paths(self, group="*", change_id="*"):
+        """Return the files of these layers in the order in which they win, the weakest first."""
+        groups = (DEFAULT_GROUP, USER_GROUP, SYSTEM_GROUP) if group == "*" else (group,)
+        return sorted(path for name in groups
+                      for path in self.directory.glob(f"{name}-[0-9][0-9][0-9]-{change_id}.{self.extension}"))
+
+
+class IncludedLayers(Layers):
+    """Layers in a directory that the base file includes. extension: of the files' names, as the server wants it."""
+
+    def __init__(self, base, overrides, file_format, extension="cnf"):
+        super().__init__(base, file_format)
+        self.overrides = Path(overrides)
+        self._files = _Files(overrides, extension)
+
+    def save_configuration(self, contents, keep_overrides=False):
+        """See the base."""
         if not keep_overrides:
-            for path in self._layers("*"):
-                path.unlink()
+            self._files.remove()
         self.base.parent.mkdir(parents=True, exist_ok=True)
         operating_system.write_file(self.base, contents)
 
     def apply_override(self, values, group=USER_GROUP, change_id=COMMON):
-        """Replace one layer by ``values`` (dict); the layer is gone when there are none."""
-        if not values:
-            self.remove_override(group, change_id)
-            return
-        self.overrides.mkdir(parents=True, exist_ok=True)
-        present = self._layers(group, change_id)
-        if present:
-            path = present[0]
+        """See the base."""
+        if values:
+            self._files.write(group, change_id, self.file_format.render(values))
         else:
-            numbers = [int(layer.name[len(group) + 1:].split("-")[0]) for layer in self._layers(group)]
-            number = max(numbers, default=0) + 1
-            path = self.overrides / f"{group}-{number:03d}-{change_id}.{self.extension}"
-        operating_system.write_file(path, render_ini(values, self.section))
+            self._files.remove(group, change_id)
 
-    def remove_override(self, group=USER_GROUP, change_id=COMMON):
-        """Remove one layer; none is fine."""
-        for path in self._layers(group, change_id):
-            path.unlink()
 
-    def _layers(self, group, change_id="*"):
-        groups = (DEFAULT_GROUP, USER_GROUP, SYSTEM_GROUP) if group == "*" else (group,)
-        return sorted(path for name in groups
-                      for path in self.overrides.glob(f"{name}-[0-9][0-9][0-9]-{change_id}.{self.extension}"))
+class MergedLayers(Layers):
+    """Layers for a server whose file includes no others: base and layers are merged into the one file that it reads.
+
+    memory: a directory of the agent's own, where the base and the layers are kept. The server's file is written after
+    them, so an agent that dies in between writes it with the next change.
+    """
+
+    def __init__(self, base, memory, file_format):
+        super().__init__(base, file_format)
+        self._memory = Path(memory)
+        self._files = _Files(memory, "json")
+
+    def save_configuration(self, contents, keep_overrides=False):
+        """See the base."""
+        if not keep_overrides:
+            self._files.remove()
+        self._memory.mkdir(parents=True, exist_ok=True)
+        operating_system.write_file(self._memory / "base", contents)
+        self._merge()
+
+    def apply_override(self, values, group=USER_GROUP, change_id=COMMON):
+        """See the base."""
+        if values:
+            self.file_format.render(values)  # refuses what cannot be written, before anything is changed
+            self._files.write(group, change_id, json.dumps(values))
+        else:
+            self._files.remove(group, change_id)
+        self._merge()
+
+    def _merge(self):
+        values = self.file_format.parse(operating_system.read_file(self._memory / "base") or "")
+        for path in self._files.paths():
+            values.update(json.loads(path.read_text(encoding="utf-8")))
+        self.base.parent.mkdir(parents=True, exist_ok=True)
+        operating_system.write_file(self.base, self.file_format.render(values))

@@ -7,14 +7,11 @@ import ipaddress
 import re
 from dataclasses import dataclass, field
 
-from trove.common import exception
+from trove.common import cfg, exception
 from trove.common.cfg import CONF
 from trove.guestagent.db.charsets import charset_of
 
-# Characters; the limits of the servers.
-MAX_USER_NAME = {"mariadb": 128, "mysql": 32, "percona": 32}
-MAX_DATABASE_NAME = 64
-MAX_HOST = 255
+MAX_HOST = 255  # characters
 ANY_HOST = "%"
 
 # The names of the accounts of replicas at their source begin with this.
@@ -60,7 +57,7 @@ def _check_name(value, name, longest):
 
 def check_user_name(value, manager="mysql", name="name"):
     """Refuse a user name that cannot be: BadValue naming the field ``name``."""
-    _check_name(value, name, MAX_USER_NAME[manager])
+    _check_name(value, name, cfg.traits(manager).longest_user_name)
     if is_ignored_user(value, manager):
         _refuse(name, f"'{value}' is reserved.")
 
@@ -131,7 +128,7 @@ def _is_octet(text):
 
 def check_database_name(value, manager="mysql", name="name"):
     """Refuse a database name that cannot be: BadValue naming the field ``name``."""
-    _check_name(value, name, MAX_DATABASE_NAME)
+    _check_name(value, name, cfg.traits(manager).longest_database_name)
     if value.lower().startswith("#mysql50#"):
         _refuse(name, "must not begin with #mysql50#, which has a meaning of its own to the servers.")
     if _directory_length(value) > _LONGEST_DIRECTORY:

@@ -8,7 +8,7 @@ import functools
 from oslo_log import log as logging
 
 from trove.backup import models as backup_models
-from trove.common import crypto, exception, remote, template
+from trove.common import cfg, crypto, exception, remote, template
 from trove.common.cfg import CONF
 from trove.db import keys
 from trove.guestagent.db.models import REPLICATION_USERS
@@ -72,7 +72,7 @@ def replica_info(source, replica_id, **more):
     if not addresses:
         raise exception.TroveError(f"The source {source.id} has no address.")
     private = next((entry for entry in addresses if entry["type"] == "private"), addresses[0])
-    port = int(CONF[source.manager].tcp_ports[0].partition("-")[0])
+    port = cfg.traits(source.manager).client_port
     return {"master": {"host": private["address"], "port": port, **account(replica_id)}, "log_position": None,
             "must_connect": True, **more}
 

@@ -5,13 +5,15 @@ import os
 import pytest
 
 from trove.common import exception
+from trove.common.files.directives import Directives
+from trove.common.files.ini import Ini
 from trove.guestagent.common import configuration
 from trove.guestagent.datastore.mysql_common.service import Layout, MySqlApp
 
 
 @pytest.fixture
 def manager(tmp_path):
-    return configuration.ConfigurationManager(tmp_path / "etc/my.cnf", tmp_path / "etc/conf.d", "mysqld")
+    return configuration.IncludedLayers(tmp_path / "etc/my.cnf", tmp_path / "etc/conf.d", Ini("mysqld"))
 
 
 def effective(manager):
@@ -61,12 +63,42 @@ def test_a_new_base_removes_all_layers(manager):
     assert effective(manager) == {"a": "5"}
 
 
-@pytest.mark.parametrize(("value", "text"), [(True, "1"), (False, "0"), (5, "5"), ("16M", "16M"), ("a b", "a b")])
-def test_values(value, text):
-    assert configuration.render_ini({"k": value}, "mysqld") == f"[mysqld]\nk = {text}\n"
+# One file that the server reads
+
+@pytest.fixture
+def merged(tmp_path):
+    return configuration.MergedLayers(tmp_path / "etc/server.conf", tmp_path / "state/layers", Directives())
 
 
-@pytest.mark.parametrize(("key", "value"), [("a b", 1), ("a\n[x]", 1), ("", 1), ("a", "1\n[client]"), ("a", "1\r2")])
-def test_what_would_break_out_of_its_line_is_refused(key, value):
-    with pytest.raises(exception.BadValue):
-        configuration.render_ini({key: value}, "mysqld")
+def test_base_and_layers_are_one_file(merged):
+    merged.save_configuration("# written by hand\nport 1\nmaxmemory 10\nappendonly no\n")
+    merged.apply_override({"maxmemory": 20, "appendonly": True})
+    merged.apply_override({"appendonly": "no"}, configuration.SYSTEM_GROUP, "replication")
+    merged.apply_override({"port": 3, "timeout": 5}, configuration.DEFAULT_GROUP, "x")
+    assert merged.base.read_text() == "appendonly no\nmaxmemory 20\nport 3\ntimeout 5\n"
+    merged.apply_override({"timeout": 6})
+    assert merged.base.read_text() == "appendonly no\nmaxmemory 10\nport 3\ntimeout 6\n"
+    merged.remove_override(configuration.DEFAULT_GROUP, "x")
+    merged.apply_override({})
+    assert merged.base.read_text() == "appendonly no\nmaxmemory 10\nport 1\n"
+
+
+def test_a_new_base_keeps_the_layers_if_asked(merged):
+    merged.save_configuration("maxmemory 10\n")
+    merged.apply_override({"timeout": 5})
+    merged.save_configuration("maxmemory 20\n", keep_overrides=True)
+    assert merged.base.read_text() == "maxmemory 20\ntimeout 5\n"
+    merged.save_configuration("maxmemory 30\n")
+    assert merged.base.read_text() == "maxmemory 30\n"
+
+
+@pytest.mark.parametrize("files", ["manager", "merged"])
+def test_a_layer_that_cannot_be_written_changes_nothing(request, files):
+    layers = request.getfixturevalue(files)
+    layers.save_configuration("[mysqld]\n" if files == "manager" else "a 0\n")
+    layers.apply_override({"a": 1})
+    with pytest.raises(exception.BadValue, match="must be one line"):
+        layers.apply_override({"a": "1\n2"})
+    layers.apply_override({"b": 1}, change_id="later")
+    assert "a = 1" in "".join(p.read_text() for p in layers.overrides.iterdir()) if files == "manager" else (
+        layers.base.read_text() == "a 1\nb 1\n")

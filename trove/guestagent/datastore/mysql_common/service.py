@@ -19,6 +19,7 @@ from oslo_log import log as logging
 from trove.common import exception, utils
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
+from trove.conf.mysql_family import OPTION_FILE
 from trove.guestagent.common import configuration, host_service, operating_system
 from trove.guestagent.datastore import server
 from trove.guestagent.datastore.mysql_common import access, dialect, sql, timezones
@@ -165,8 +166,8 @@ class MySqlApp(server.Server):
     identity = ("auto.cnf", "*.pem")  # its id and its private keys; it makes those that are missing
 
     def __init__(self, layout):
-        super().__init__(layout, MySqlStatus(self), configuration.ConfigurationManager(
-            layout.config_file, layout.overrides, "mysqld"))
+        super().__init__(layout, MySqlStatus(self), configuration.IncludedLayers(
+            layout.config_file, layout.overrides, OPTION_FILE))
         self.access = access.Access(self)
         self._service = None
         self._places = threading.BoundedSemaphore(_CONNECTIONS)

@@ -4,7 +4,6 @@ What is done here for one server alone - accounts, passwords - is kept out of it
 nor may it look like a change that the source does not have.
 """
 import abc
-import configparser
 import contextlib
 import functools
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from oslo_log import log as logging
 
 from trove.common import exception
 from trove.common.cfg import CONF
+from trove.conf.mysql_family import OPTION_FILE
 from trove.guestagent import volume
 from trove.guestagent.common import operating_system
 from trove.guestagent.common.configuration import DEFAULT_GROUP, SYSTEM_GROUP
@@ -116,9 +116,7 @@ class MysqlReplicationBase(Replication):
         self.app.configuration.apply_override(options if still else {}, SYSTEM_GROUP, _STILL)
 
     def _write_role(self, config):
-        parser = configparser.ConfigParser(interpolation=None, allow_no_value=True, strict=False)
-        parser.read_string(config)
-        values = {name: "1" if value is None else value for name, value in parser.items("mysqld")}
+        values = OPTION_FILE.parse(config)
         # Base files of earlier releases do not say these. With a log of changes users could not make triggers and
         # functions any more without the first.
         defaults = {"loose_log_bin_trust_function_creators": 1,

@@ -1,5 +1,6 @@
 """[mariadb] identity card of the MariaDB datastore."""
-from trove.conf import datastore
+from trove.common.traits import Maturity
+from trove.conf import datastore, mysql_family
 
 GROUP = "mariadb"
 
@@ -20,7 +21,7 @@ opts = datastore.datastore_opts(
     guest_log_long_query_time=1000,
 )
 
-
-def register_opts(conf):
-    """Register this area's options on ``conf``."""
-    conf.register_opts(opts, group=GROUP)
+# The path is the documents'; the class is what the tests show.
+TRAITS = mysql_family.traits(
+    manager="trove.guestagent.datastore.experimental.mariadb.manager.Manager",
+    maturity=Maturity.STABLE, longest_user_name=128)

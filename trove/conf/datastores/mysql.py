@@ -1,12 +1,13 @@
-"""[percona] identity card of the Percona Server datastore."""
-from trove.conf import datastore
+"""[mysql] identity card of the MySQL datastore."""
+from trove.common.traits import Maturity
+from trove.conf import datastore, mysql_family
 
-GROUP = "percona"
+GROUP = "mysql"
 
 opts = datastore.datastore_opts(
     tcp_ports=("3306",),
     mount_point="/var/lib/mysql",
-    usage_timeout=450,
+    usage_timeout=400,
     root_controller="trove.extensions.common.service.DefaultRootController",
     ignore_users=("os_admin", "root"),
     ignore_dbs=("mysql", "information_schema", "performance_schema", "sys", "lost+found", "#mysql50#lost+found"),
@@ -20,7 +21,6 @@ opts = datastore.datastore_opts(
     guest_log_long_query_time=1000,
 )
 
-
-def register_opts(conf):
-    """Register this area's options on ``conf``."""
-    conf.register_opts(opts, group=GROUP)
+TRAITS = mysql_family.traits(
+    manager="trove.guestagent.datastore.mysql.manager.Manager",
+    maturity=Maturity.STABLE)

@@ -1,0 +1,36 @@
+"""The facts about a datastore that are no options, since they follow from its code; a part of its identity card.
+
+Cards (``trove/conf/datastores``) have them under the name TRAITS; ``cfg.traits(manager)`` finds them. Pure data: this
+module imports nothing of the product but the forms of files.
+"""
+import enum
+from dataclasses import dataclass
+
+from trove.common.files.base import FileFormat
+
+
+class Maturity(enum.Enum):
+    """How far a datastore can be relied on."""
+
+    # All of its features are tested with a real server, also when processes are killed.
+    STABLE = "stable"
+    # Its features are tested with a real server; there may be faults, and its options may change.
+    TECHNICAL_PREVIEW = "technical-preview"
+    # It may not have been tested with a real server at all.
+    EXPERIMENTAL = "experimental"
+
+
+@dataclass(frozen=True)
+class Traits:
+    """manager: dotted path of the class that manages the server in a guest; file_format: of the server's configuration
+    files; client_port: TCP port at which clients and replicas connect; maturity: Maturity; users: whether the datastore
+    has databases and users; longest_user_name, longest_database_name: in characters, 0 without users.
+    """
+
+    manager: str
+    file_format: FileFormat
+    client_port: int
+    maturity: Maturity
+    users: bool = True
+    longest_user_name: int = 0
+    longest_database_name: int = 0

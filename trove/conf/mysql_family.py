@@ -1,0 +1,20 @@
+"""The traits that the datastores of the MySQL family share; each card states what differs."""
+from trove.common.files.ini import Ini
+from trove.common.traits import Traits
+
+
+class OptionFile(Ini):
+    """The section of the server in an option file; a variable may be written with dashes and with the prefix loose."""
+
+    def variable(self, name):
+        """See the base."""
+        return name.lower().replace("-", "_").removeprefix("loose_")
+
+
+OPTION_FILE = OptionFile("mysqld")
+
+
+def traits(**changes):
+    """Return the Traits of a member of the family. changes: its fields that differ, or that have no common value."""
+    return Traits(**{"file_format": OPTION_FILE, "client_port": 3306, "longest_user_name": 32,
+                     "longest_database_name": 64, **changes})
