@@ -1,10 +1,11 @@
 """Databases, users, grants and root of an instance (rest-api 3.7), down to names that paths and SQL stumble over."""
+import dataclasses
 from urllib import parse
 
 import pytest
 
-from tests.functional.world import UNKNOWN, create, create_active
-from trove.common import exception
+from tests.functional.world import UNKNOWN, create, create_active, create_body
+from trove.common import cfg, exception
 from trove.common.instance import ServiceStatuses
 from trove.db.sqlalchemy import tables
 from trove.instance.tasks import InstanceTasks
@@ -79,6 +80,31 @@ class TestEveryCall:
             alice(method, f"{instance}{path}", status=404)
         else:
             assert str(error) in alice(method, f"{instance}{path}", body, status=400).text
+
+
+class TestADatastoreWithoutUsers:
+    @pytest.fixture(autouse=True)
+    def without(self, monkeypatch):
+        card = cfg.CARDS["mysql"]
+        monkeypatch.setattr(card, "TRAITS", dataclasses.replace(card.TRAITS, users=False))
+
+    @pytest.mark.parametrize(("method", "path", "body"), [call for call in CALLS if not call[1].startswith("/root")])
+    @pytest.mark.parametrize("change", [{}, {"service": ServiceStatuses.SHUTDOWN}])
+    def test_501_whatever_its_state(self, world, alice, guest, instance, method, path, body, change):
+        world.set(instance.rpartition("/")[2], **change)
+        answer = alice(method, f"{instance}{path}", body, status=501)
+        assert "The datastore mysql has no databases and no users." in answer.text
+        assert guest.calls == []
+
+    def test_root_is_another_matter(self, alice, guest, instance):
+        assert alice.post(f"{instance}/root", None).json["user"]["name"] == "root"
+
+    @pytest.mark.parametrize("more", [{"databases": [{"name": "db1"}]}, {"users": [user()]}])
+    def test_501_of_a_create_request_and_nothing_is_made(self, world, alice, more):
+        answer = alice.post("/instances", create_body(**more), status=501)
+        assert "The datastore mysql has no databases and no users." in answer.text
+        assert alice.get("/instances").json["instances"] == []
+        assert world.casts == []
 
 
 class TestDatabases:

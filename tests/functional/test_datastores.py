@@ -19,7 +19,7 @@ class TestDatastores:
             "links": [{"rel": "self", "href": f"http://localhost/v1.0/tenant-a/datastores/{mysql.id}"},
                       {"rel": "bookmark", "href": f"http://localhost/datastores/{mysql.id}"}],
             "versions": [{
-                "id": version.id, "name": "5.7", "version": "5.7",
+                "id": version.id, "name": "5.7", "version": "5.7", "maturity": "stable",
                 "links": [{"rel": "self", "href": f"http://localhost/v1.0/tenant-a/datastores/versions/{version.id}"},
                           {"rel": "bookmark", "href": f"http://localhost/datastores/versions/{version.id}"}]}]}
 
@@ -63,6 +63,13 @@ class TestVersions:
             shown = alice.get(path).json["version"]
             assert (shown["id"], shown["name"], shown["datastore"]) == (version.id, "5.7", mysql.id)
             assert "packages" not in shown
+
+    @pytest.mark.parametrize(("manager", "maturity"), [("mysql", "stable"), ("percona", "experimental"), ("odd", None)])
+    def test_how_mature_its_manager_is(self, alice, catalog, db, manager, maturity):
+        with db.writer() as session:
+            session.get(models.DBDatastoreVersion, catalog["mysql 5.7"].id).manager = manager
+        assert alice.get("/datastores/mysql/versions/5.7").json["version"].get("maturity") == maturity
+        assert alice.get("/datastores/mysql").json["datastore"]["versions"][0].get("maturity") == maturity
 
     def test_an_administrator_sees_more(self, admin, catalog):
         shown = admin.get("/datastores/mysql/versions/5.6").json["version"]

@@ -29,6 +29,7 @@ def build_application():
         (CONF.quota_driver, quota.QuotaDriver, "quota_driver"), *common.factories("nova", "guest"),
         *((CONF[name].root_controller, DefaultRootController, f"[{name}] root_controller")
           for name in cfg.CARDS if CONF[name].root_controller))
+    common.check_cards()
     common.check_swift_user()
     common.configure_database()
     path = CONF.find_file(CONF.api_paste_config)

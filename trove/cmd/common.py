@@ -64,6 +64,28 @@ def check_paths(*checks):
         raise SystemExit("Cannot start: " + "; ".join(found) + ".")
 
 
+def check_cards():
+    """Check that every module exists that the card or the options of a datastore name.
+
+    Their classes are a guest's, and are checked by its agent. Raises SystemExit with a sentence for each.
+    """
+    found = []
+    for name, card in cfg.CARDS.items():
+        options = CONF[name]
+        paths = {"manager (in its card)": card.TRAITS.manager.rpartition(".")[0]}
+        if options.backup_strategy:
+            paths |= {option: options[option] for option in ("backup_namespace", "restore_namespace")}
+        if options.replication_strategy:
+            paths["replication_namespace"] = options.replication_namespace
+        for option, path in paths.items():
+            try:
+                strategy.require_module(path, f"[{name}] {option}")
+            except ValueError as error:
+                found.append(str(error))
+    if found:
+        raise SystemExit("Cannot start: " + "; ".join(found) + ".")
+
+
 def factories(*names):
     """The checks, for ``check_paths``, of the options that name factories of clients."""
     return [(CONF[f"remote_{name}_client"], None, f"remote_{name}_client") for name in names]

@@ -16,6 +16,7 @@ from sqlalchemy import exc
 from trove.cmd import common
 from trove.common import cfg, crypto, exception, pki, security, tls
 from trove.common.cfg import CARDS, CONF
+from trove.common.traits import Maturity
 from trove.datastore import registration
 from trove.db import get_db_api, in_transaction, keys
 from trove.instance import rotation
@@ -60,6 +61,11 @@ def datastore_version_update(command):
         command.active == "1")
     print(f"Datastore version '{command.version_name}' updated.")
     known = set(CARDS) | set(CONF.datastore_registry_ext)
+    if command.manager in CARDS:
+        maturity = CARDS[command.manager].TRAITS.maturity
+        if maturity != Maturity.STABLE:
+            print(f"trove-manage: warning: the manager '{command.manager}' is {maturity.value}: {maturity.meaning}",
+                  file=sys.stderr)
     if command.manager not in known:
         print(f"trove-manage: warning: this release knows no manager '{command.manager}' "
               f"(it knows {', '.join(sorted(known))})", file=sys.stderr)

@@ -86,6 +86,7 @@ def _check_options():
     transformer = CONF.exists_notification_transformer
     common.check_paths(*common.factories("nova", "cinder", "neutron", "guest"),
                        *([(transformer, None, "exists_notification_transformer")] if transformer else []))
+    common.check_cards()
     common.check_swift_user()
     found = [*bus.problems(), *tls.problems(signs=True)]
     if tuple(map(int, CONF.nova_client_version.split("."))) >= _NO_FILES_FROM:

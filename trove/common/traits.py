@@ -12,12 +12,21 @@ from trove.common.files.base import FileFormat
 class Maturity(enum.Enum):
     """How far a datastore can be relied on."""
 
-    # All of its features are tested with a real server, also when processes are killed.
     STABLE = "stable"
-    # Its features are tested with a real server; there may be faults, and its options may change.
     TECHNICAL_PREVIEW = "technical-preview"
-    # It may not have been tested with a real server at all.
     EXPERIMENTAL = "experimental"
+
+    @property
+    def meaning(self):
+        """A clause that says what a user can expect."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Maturity.STABLE: "all of its features are tested with a real server, also when processes are killed",
+    Maturity.TECHNICAL_PREVIEW: "its features are tested with a real server, but its options may change",
+    Maturity.EXPERIMENTAL: "it may not have been tested with a real server",
+}
 
 
 @dataclass(frozen=True)

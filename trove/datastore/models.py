@@ -1,7 +1,7 @@
 """Rows of datastores, versions and their metadata, and how they are looked up."""
 import sqlalchemy
 
-from trove.common import exception
+from trove.common import cfg, exception
 from trove.common.cfg import CONF
 from trove.db import models
 from trove.db.sqlalchemy import tables
@@ -42,6 +42,15 @@ class DBDatastoreConfigurationParameter(models.Row):
 
     __table__ = tables.datastore_configuration_parameters
     label = "parameter"
+
+
+def require_users(manager, datastore):
+    """Refuse a call about databases and users for a datastore that has none: NotImplementedHere.
+
+    manager: of its version; datastore: its name.
+    """
+    if not cfg.traits(manager).users:
+        raise exception.NotImplementedHere(f"The datastore {datastore} has no databases and no users.")
 
 
 def find_datastore(session, id_or_name):

@@ -1,9 +1,11 @@
 """Datastores, versions and parameters as tenants and administrators see them (rest-api 3.2)."""
-from trove.common import apischema, wsgi
+from trove.common import apischema, cfg, wsgi
+from trove.common.traits import Maturity
 
 _boolean, _integer, _string = apischema.boolean, apischema.integer, apischema.string
 _VERSION = {"id": apischema.uuid, "name": _string, "links": apischema.links, "version": _string}
-_VERSION_MAY = {"active": _boolean, "packages": _string, "image": apischema.or_null(_string)}
+_VERSION_MAY = {"maturity": {"enum": [each.value for each in Maturity]}, "active": _boolean, "packages": _string,
+                "image": apischema.or_null(_string)}
 _DATASTORE = apischema.view(
     "Datastore", {"id": apischema.uuid, "name": _string, "links": apischema.links},
     {"versions": apischema.array(apischema.view("VersionInDatastore", _VERSION, _VERSION_MAY)),
@@ -35,11 +37,16 @@ def datastore(req, row, versions):
 
 
 def version(req, row, nested=False):
-    """The dict of a DBDatastoreVersion; nested: whether it stands inside its datastore."""
+    """Return the dict of a DBDatastoreVersion; nested: whether it stands inside its datastore.
+
+    It says how mature the version's manager is, if this release knows that manager.
+    """
     view = {"id": row.id, "name": row.name, "links": wsgi.object_links(req, "datastores/versions", row.id),
             "version": row.name}
     if not nested:
         view["datastore"] = row.datastore_id
+    if row.manager in cfg.CARDS:
+        view["maturity"] = cfg.traits(row.manager).maturity.value
     if req.context.is_admin:
         view.update(active=bool(row.active), packages=row.packages or "", image=row.image_id)
     return view

@@ -19,5 +19,5 @@ def load_manager(name):
         raise ValueError(f"option datastore_manager: '{name}' is none of {', '.join(sorted(registry))}; further ones "
                          "can be named in datastore_registry_ext")
     kind = strategy.load(registry[name], base=Manager, option=f"datastore_registry_ext:{name}")
-    kind.check()
+    kind.check(name)
     return kind()

@@ -129,11 +129,13 @@ def check_volume(spec, settings):
         raise exception.VolumeSizeExceeded(size=spec.volume_size, maximum=CONF.max_accepted_volume_size)
 
 
-def check_users_and_databases(spec, manager):
-    """Whether names and passwords are allowed, nothing is named twice and users get only databases that are made too.
+def check_users_and_databases(spec, manager, datastore):
+    """Check the users and databases of a request: names, passwords, nothing twice, grants only on databases of it.
 
-    Raises BadValue naming the element.
+    datastore: its name. Raises BadValue naming the element, NotImplementedHere for a datastore without users.
     """
+    if spec.users or spec.databases:
+        datastore_models.require_users(manager, datastore)
     names = set()
     for number, database in enumerate(spec.databases):
         database.validate(manager, f"databases[{number}]")
@@ -228,7 +230,7 @@ def _check(context, token, spec):
             datastore, version = datastore_models.for_create(session, spec.datastore, spec.version)
         settings = cfg.datastore_options(version.manager)
         check_volume(spec, settings)
-        check_users_and_databases(spec, version.manager)
+        check_users_and_databases(spec, version.manager, datastore.name)
         allowed_cidrs = placement.check_access(spec.access, version.manager)
         if spec.module_ids:
             raise exception.NotFound(resource="module", id=spec.module_ids[0])

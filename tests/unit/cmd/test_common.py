@@ -1,4 +1,6 @@
 """Services refuse to start with a missing or placeholder secret and say which option to set."""
+import dataclasses
+
 import pytest
 
 from trove.cmd import api, common, conductor, taskmanager
@@ -149,3 +151,32 @@ def test_a_file_of_tls_that_cannot_be_used_is_named(conf, tmp_path):
     with pytest.raises(SystemExit, match="^Cannot start: .*ssl_ca_file: /nowhere cannot be read .No such file"):
         start(conf, tmp_path, "operation_key=0123456789abcdef0123456789abcdef\ntransport_url=rabbit://u:good@h/\n"
                               "[oslo_messaging_rabbit]\nssl=true\nssl_ca_file=/nowhere")
+
+
+def test_the_modules_of_the_cards_are_there(conf):
+    common.check_cards()
+
+
+@pytest.mark.parametrize(("option", "value"), [
+    ("backup_namespace", "trove.guestagent.strategies.backup.msyql_impl"), ("restore_namespace", "nowhere.impl"),
+    ("replication_namespace", ""), ("replication_namespace", None)])
+def test_a_missing_module_of_a_datastore_is_named(conf, option, value):
+    conf.set_override(option, value, group="mariadb")
+    says = rf"^Cannot start: option \[mariadb\] {option}: there is no module '{value}'\.$"
+    with pytest.raises(SystemExit, match=says):
+        common.check_cards()
+
+
+def test_a_missing_manager_of_a_card_is_named(conf, monkeypatch):
+    card = cfg.CARDS["percona"]
+    monkeypatch.setattr(card, "TRAITS", dataclasses.replace(card.TRAITS, manager="trove.guestagent.percona.Manager"))
+    with pytest.raises(SystemExit, match=r"\[percona\] manager \(in its card\): there is no module 'trove.guest"):
+        common.check_cards()
+
+
+def test_a_datastore_without_backups_and_replication_needs_no_modules_of_them(conf):
+    for option in ("backup_strategy", "replication_strategy"):
+        conf.set_override(option, None, group="mariadb")
+    for option in ("backup_namespace", "restore_namespace", "replication_namespace"):
+        conf.set_override(option, None, group="mariadb")
+    common.check_cards()

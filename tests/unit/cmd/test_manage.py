@@ -136,6 +136,13 @@ def test_a_manager_that_is_not_known_is_taken_with_a_warning(run, version):
     assert "knows no manager 'mysq'" in err
 
 
+@pytest.mark.parametrize(("manager", "warns"), [("mysql", False), ("percona", True)])
+def test_a_manager_that_is_not_stable_is_taken_with_a_warning(run, version, manager, warns):
+    code, _out, err = run("datastore_version_update", "mysql", "x", manager, "i", "", "1")
+    assert code == 0
+    assert (f"warning: the manager '{manager}' is experimental: it may not have been" in err) is warns
+
+
 def test_flavors_are_added_removed_and_added_again(run, db, version):
     assert run("datastore_version_flavor_add", "mysql", "8.0", "1, 2")[0] == 0
     assert run("datastore_version_flavor_add", "mysql", "8.0", "2,m1.tiny")[0] == 0

@@ -1,6 +1,7 @@
 """What every datastore manager is held to, whichever it is: the same commands, markers and reports, and a prepare that
 may be killed anywhere and sent again.
 """
+import dataclasses
 import inspect
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -269,6 +270,31 @@ def test_an_incomplete_part_is_named_when_the_agent_starts(conf, monkeypatch, pa
     conf.set_override("datastore_registry_ext", {"stone": f"{__name__}.Stone"})
     with pytest.raises(ValueError, match=says):
         dbaas.load_manager("stone")
+
+
+@pytest.mark.parametrize(("option", "value", "says"), [
+    ("backup_strategy", "Copy", r"\[mysql\] backup_strategy: .*mysql_impl.Copy' cannot be loaded"),
+    ("backup_incremental_strategy", {"MySQLDump": "Increment"}, r"\[mysql\] backup_strategy: .*Increment'"),
+    ("restore_namespace", "trove.guestagent.strategies.restore.base", r"\[mysql\] restore_namespace: .*InnoBackupEx'"),
+    ("replication_strategy", "Magic", r"\[mysql\] replication_strategy: .*Magic' cannot be loaded"),
+])
+def test_a_strategy_that_cannot_be_loaded_is_named_when_the_agent_starts(conf, option, value, says):
+    conf.set_override(option, value, group="mysql")
+    with pytest.raises(ValueError, match=says):
+        dbaas.load_manager("mysql")
+
+
+def test_a_card_that_says_something_else_than_the_manager_is_named(conf, monkeypatch):
+    card = cfg.CARDS["mysql"]
+    monkeypatch.setattr(card, "TRAITS", dataclasses.replace(card.TRAITS, users=False))
+    with pytest.raises(ValueError, match=r"datastore 'mysql' says users=False, and admin_class .*MySqlAdmin"):
+        dbaas.load_manager("mysql")
+
+
+@pytest.mark.parametrize(("name", "warns"), [("mysql", False), ("mariadb", False), ("percona", True)])
+def test_an_experimental_manager_warns_when_the_agent_starts(conf, caplog, name, warns):
+    dbaas.load_manager(name)
+    assert ("The datastore percona is experimental: it may not" in caplog.text) is warns
 
 
 # Prepare

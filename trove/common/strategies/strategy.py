@@ -1,5 +1,6 @@
 """The one loader of dotted paths: options that name a class or function are resolved here and nowhere else."""
 import importlib
+import importlib.util
 import inspect
 
 
@@ -21,6 +22,19 @@ def load(path, base=None, option=None):
     if base is not None:
         check(found, base, where, path)
     return found
+
+
+def require_module(path, option):
+    """Check that there is a module of the dotted ``path``, without running it: a guest's may need its drivers.
+
+    Raises ValueError naming the option and the module that is missing.
+    """
+    try:
+        found = importlib.util.find_spec(path or "")
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        raise ValueError(f"option {option}: there is no module '{path}'")
 
 
 def check(found, base, where="", path=None):

@@ -1,6 +1,7 @@
 """The door to a guest for calls about its databases and users: only to one whose database runs and that reports."""
 from trove.common import exception
 from trove.common.instance import ServiceStatuses
+from trove.datastore import models as datastore_models
 from trove.db import get_db_api
 from trove.instance import loading
 from trove.instance.guests import client
@@ -8,14 +9,16 @@ from trove.instance.guests import client
 __all__ = ["client", "load_running", "load_writable"]
 
 
-def load_running(context, instance_id):
-    """The Loaded of an instance whose guest can be asked.
+def load_running(context, instance_id, users=True):
+    """Return the Loaded of an instance whose guest can be asked.
 
-    Raises NotFound, and UnprocessableEntity when its database does not run, is about to be stopped, or its guest is
-    silent.
+    users: whether the call is about databases and users. Raises NotFound, NotImplementedHere for a datastore without
+    them, and UnprocessableEntity when its database does not run, is about to be stopped, or its guest is silent.
     """
     with get_db_api().reader() as session:
         loaded = loading.load(session, instance_id, context)
+    if users:
+        datastore_models.require_users(loaded.manager, loaded.datastore)
     if not loaded.guest_answers:
         if loaded.silent:
             reason = "its guest is silent"
@@ -27,12 +30,12 @@ def load_running(context, instance_id):
     return loaded
 
 
-def load_writable(context, instance_id):
-    """The same for what is to be changed: databases and users of a replica are those of its source.
+def load_writable(context, instance_id, users=True):
+    """Return the same for what is to be changed: databases and users of a replica are those of its source.
 
     Raises UnprocessableEntity for a replica too.
     """
-    loaded = load_running(context, instance_id)
+    loaded = load_running(context, instance_id, users)
     if loaded.row.slave_of_id:
         raise exception.UnprocessableEntity(f"Instance {instance_id} is a replica: its databases and users are those "
                                             f"of its source {loaded.row.slave_of_id}; change them there.")

@@ -77,7 +77,7 @@ class RootController(wsgi.Controller):
 
     @staticmethod
     def _load(req, instance_id, load=guest.load_running):
-        loaded = load(req.context, instance_id)
+        loaded = load(req.context, instance_id, users=False)
         path = cfg.datastore_options(loaded.manager).root_controller
         if not path:
             raise exception.NotImplementedHere(f"The datastore {loaded.datastore} has no root user.")

@@ -45,7 +45,7 @@ class LogController(wsgi.Controller):
             raise exception.BadRequest("A log is either enabled or disabled, not both.")
         if not any(wanted.values()):
             return {"log": next(log for log in self.index(req, instance_id)["logs"] if log["name"] == name)}
-        loaded = guest.load_running(req.context, instance_id)
+        loaded = guest.load_running(req.context, instance_id, users=False)
         start = store.prefix(instance_id, loaded.manager, name)
         if wanted["discard"]:
             store.discard(req, start)

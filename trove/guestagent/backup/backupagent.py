@@ -41,6 +41,20 @@ class BackupAgent:
         self.app = app
         self.working = threading.Lock()  # held while a backup is taken or reported
 
+    @staticmethod
+    def check(manager):
+        """Resolve every class that the options of a datastore name for its backups.
+
+        Raises ValueError that names the option and what is missing.
+        """
+        options = CONF[manager]
+        increments = options.backup_incremental_strategy if options.backup_strategy else {}
+        for name in sorted({options.backup_strategy, *increments, *increments.values()} - {None}):
+            _load(options.backup_namespace, name, BackupRunner, f"[{manager}] backup_strategy")
+            _load(options.restore_namespace, name, RestoreRunner, f"[{manager}] restore_namespace")
+        if options.backup_strategy:
+            _storage_class()
+
     # What is remembered
 
     @property
@@ -172,8 +186,12 @@ class BackupAgent:
         return _load(CONF[self.manager].restore_namespace, link["type"], RestoreRunner, "restore_namespace")
 
 
+def _storage_class():
+    return _load(CONF.storage_namespace, CONF.storage_strategy, Storage, "storage_strategy")
+
+
 def _storage():
-    return _load(CONF.storage_namespace, CONF.storage_strategy, Storage, "storage_strategy")()
+    return _storage_class()()
 
 
 def _failure(note, **more):

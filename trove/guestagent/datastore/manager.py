@@ -15,8 +15,9 @@ from oslo_log import log as logging
 
 from trove import rpc, version
 from trove.common import exception
-from trove.common.cfg import CONF
+from trove.common.cfg import CARDS, CONF
 from trove.common.strategies import strategy
+from trove.common.traits import Maturity
 from trove.conductor import api as conductor_api
 from trove.guestagent import logs, secrets, volume
 from trove.guestagent.backup.backupagent import BackupAgent
@@ -67,13 +68,25 @@ class Manager(replication.ReplicationCommands):
         return kind(self.app, self.manager) if kind else None
 
     @classmethod
-    def check(cls):
-        """Check what the datastore is made of. Raises ValueError that names the class and what it lacks."""
-        for name, base in cls.bases.items():
-            kind = getattr(cls, name)
-            if kind is None and name != "server_class":
-                continue
-            strategy.check(kind, base, f"{cls.__module__}.{cls.__qualname__}.{name}: ")
+    def check(cls, name):
+        """Check what a datastore is made of: classes, and the strategies that its options name.
+
+        name: of the datastore manager. Raises ValueError that names the class or the option, and what is missing.
+        """
+        for part, base in cls.bases.items():
+            kind = getattr(cls, part)
+            if kind is not None or part == "server_class":
+                strategy.check(kind, base, f"{cls.__module__}.{cls.__qualname__}.{part}: ")
+        if name not in CARDS:
+            return
+        traits = CARDS[name].TRAITS
+        if traits.users != (cls.admin_class is not None):
+            raise ValueError(f"the card of the datastore '{name}' says users={traits.users}, and admin_class of "
+                             f"{cls.__module__}.{cls.__qualname__} is {cls.admin_class}")
+        BackupAgent.check(name)
+        replication.find(name)
+        if traits.maturity == Maturity.EXPERIMENTAL:
+            LOG.warning("The datastore %s is %s: %s", name, traits.maturity.value, traits.maturity.meaning)
 
     @property
     def manager(self):

@@ -17,13 +17,22 @@ LOG = logging.getLogger(__name__)
 _WAIT = 10
 
 
-def load(manager, app):
-    """The Replication that the options of a datastore name, None where there is none. Raises ValueError."""
+def find(manager):
+    """Return the subclass of Replication that the options of a datastore name, or None.
+
+    Raises ValueError that names the option and what is missing.
+    """
     options = CONF[manager]
     if not options.replication_strategy:
         return None
     path = f"{options.replication_namespace}.{options.replication_strategy}"
-    return strategy.load(path, base=Replication, option=f"[{manager}] replication_strategy")(app)
+    return strategy.load(path, base=Replication, option=f"[{manager}] replication_strategy")
+
+
+def load(manager, app):
+    """Make the Replication of a datastore for its server, None if it has none. Raises ValueError."""
+    kind = find(manager)
+    return kind(app) if kind else None
 
 
 class ReplicationCommands:
