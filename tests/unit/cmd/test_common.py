@@ -158,13 +158,18 @@ def test_the_modules_of_the_cards_are_there(conf):
 
 
 @pytest.mark.parametrize(("option", "value"), [
-    ("backup_namespace", "trove.guestagent.strategies.backup.msyql_impl"), ("restore_namespace", "nowhere.impl"),
+    ("backup_namespace", "trove.guestagent.strategies.backup.msyql_impl"), ("restore_namespace", "trove.nowhere.impl"),
     ("replication_namespace", ""), ("replication_namespace", None)])
 def test_a_missing_module_of_a_datastore_is_named(conf, option, value):
     conf.set_override(option, value, group="mariadb")
     says = rf"^Cannot start: option \[mariadb\] {option}: there is no module '{value}'\.$"
     with pytest.raises(SystemExit, match=says):
         common.check_cards()
+
+
+def test_a_module_of_the_operators_own_may_be_in_images_alone(conf):
+    conf.set_override("backup_namespace", "company.backup", group="mariadb")
+    common.check_cards()
 
 
 def test_a_missing_manager_of_a_card_is_named(conf, monkeypatch):
