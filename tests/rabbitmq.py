@@ -9,13 +9,13 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import kombu
 import requests
 
-START_TIMEOUT = 60
+from tests import waiting
+
 ADMIN, PASSWORD = "trove-tests", "a password for tests"
 
 
@@ -90,17 +90,20 @@ class RabbitMQ:
         """Start the broker itself (again), with what it keeps on disk."""
         self._program = program or self._program
         self._spawn(self._program)
-        deadline = time.monotonic() + START_TIMEOUT
-        while True:
+
+        def log():
+            return (self.directory / "output").read_text(errors="replace")[-2000:]
+
+        def answers():
             try:
-                requests.get(f"{self.management_url}/api/overview", auth=(ADMIN, PASSWORD), timeout=5,
+                requests.get(f"{self.management_url}/api/overview", auth=(ADMIN, PASSWORD), timeout=60,
                              verify=self.verify).raise_for_status()
-                return
             except requests.RequestException as error:
-                if self._processes[-1].poll() is not None or time.monotonic() > deadline:
-                    log = (self.directory / "output").read_text(errors="replace")[-2000:]
-                    raise RuntimeError(f"RabbitMQ did not start: {error}\n{log}") from error
-                time.sleep(0.1)
+                if self._processes[-1].poll() is not None:
+                    raise RuntimeError(f"RabbitMQ did not start: {error}\n{log()}") from error
+                return False
+            return True
+        waiting.wait_until(answers, pause=0.1, explain=log)
 
     def kill_node(self):
         """End the broker as a power cut would."""
@@ -128,7 +131,7 @@ def messages(node, count):
     with (kombu.Connection(node.transport_url.replace("rabbit://", "pyamqp://")) as connection,
           connection.SimpleQueue(kombu.Queue("notifications.info", durable=False)) as queue):
         while len(found) < count:
-            message = queue.get(timeout=START_TIMEOUT)
+            message = queue.get(timeout=waiting.PATIENCE * waiting.MOST)
             found.append(json.loads(json.loads(message.body)["oslo.message"]))
             message.ack()
     return found

@@ -1,5 +1,4 @@
 """minicloud with its fake host, in this process and over real HTTP, with what the task manager needs in it."""
-import time
 import uuid
 
 from keystoneauth1 import session
@@ -8,6 +7,7 @@ from minicloud.api.app import Server
 from minicloud.config import Config, ensure_secrets
 from minicloud.testing import free_port
 
+from tests import waiting
 from trove.common import remote
 from trove.taskmanager.steps import compute
 
@@ -64,11 +64,9 @@ class Cloud:
                 "guests": self.server.host.list_guests()}
 
     def clear(self):
-        """Remove everything that a test has left. Raises RuntimeError when that does not succeed within seconds."""
-        end = time.monotonic() + 20
-        while any((found := self.leftovers()).values()):
-            if time.monotonic() > end:
-                raise RuntimeError(f"the cloud cannot be cleared of {found}")
+        """Remove everything that a test has left. Raises AssertionError when that does not succeed."""
+        def cleared():
+            found = self.leftovers()
             for server_id in found["servers"]:
                 remote.nova_client().servers.delete(server_id)
             if not found["servers"]:
@@ -76,7 +74,8 @@ class Cloud:
                     remote.cinder_client().volumes.force_delete(volume_id)
                 for group_id in found["groups"]:
                     remote.neutron_client().delete_security_group(group_id)
-            time.sleep(0.02)
+            return not any(found.values())
+        waiting.wait_until(cleared, pause=0.02, explain=lambda: str(self.leftovers()))
 
     @staticmethod
     def clear_objects():

@@ -9,13 +9,13 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import requests
 from keystoneauth1 import session
 from keystoneauth1.identity import v3
 
+from tests import waiting
 from tests.fakes import cloud as fake_cloud
 from tests.functional.conftest import SHIPPED
 from trove.common import crypto
@@ -24,7 +24,6 @@ from trove.datastore.models import DBDatastore, DBDatastoreVersion
 from trove.instance.models import DBInstance
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60
 SERVICES = ("api", "taskmanager", "conductor")
 AGENT = "from trove.cmd import guest; guest.main()"
 
@@ -86,7 +85,7 @@ class Deployment:
 
     def _api_answers(self):
         with contextlib.suppress(requests.ConnectionError):
-            return requests.get(f"http://127.0.0.1:{self.port}/", timeout=5).ok
+            return requests.get(f"http://127.0.0.1:{self.port}/", timeout=60).ok
 
     def start_agent(self, instance_id):
         """Start the agent of an instance."""
@@ -132,8 +131,8 @@ class Deployment:
         for process in self._running.values():
             process.terminate()
         for process in self._running.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(15)
+            with contextlib.suppress(AssertionError):
+                waiting.end_of(process, 15)
             process.kill()
             process.wait()
         self._running.clear()
@@ -145,12 +144,8 @@ class Deployment:
 
     def eventually(self, condition, pause=0.05):
         """The first true value of ``condition()``, asked every ``pause`` s; fails with the ends of all logs."""
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            if value := condition():
-                return value
-            time.sleep(pause)
-        raise AssertionError("\n".join(f"--- {name}\n{self.log(name)[-3000:]}" for name in self._running))
+        return waiting.wait_until(condition, pause=pause, explain=lambda: "\n".join(
+            f"--- {name}\n{self.log(name)[-3000:]}" for name in self._running))
 
     def request(self, method, path, **more):
         """A request of the tenant; the requests.Response."""

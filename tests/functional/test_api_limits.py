@@ -12,6 +12,7 @@ import pytest
 import requests
 from onebox import slow
 
+from tests import waiting
 from tests.functional.test_api_process import (  # noqa: F401 - fixtures
     ROOT,
     Process,
@@ -22,7 +23,7 @@ from tests.functional.test_api_process import (  # noqa: F401 - fixtures
     settings,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 # Of another address than what else is sent, so that the server can tell them apart.
 SLOW_ADDRESS = "127.0.0.2"
 
@@ -86,7 +87,7 @@ def test_slow_clients_keep_nobody_out(cloud, caller, start):  # noqa: F811
     with crowds(process, 70, caller.get_project_id(), caller.get_token()) as made:
         time.sleep(2)
         for _ in range(10):
-            assert requests.get(process.url, timeout=10).status_code == 200
+            assert requests.get(process.url, timeout=60).status_code == 200
             answer = get(process, f"{neighbour.get_project_id()}/flavors", neighbour.get_token())
             assert answer.status_code == 200, answer.text
         assert [crowd.closed for crowd in made] == [0, 0, 0]
@@ -96,7 +97,7 @@ def test_an_address_has_a_share_of_the_connections(caller, start):  # noqa: F811
     process = start(max_connections_per_address=20)
     with crowds(process, 30, caller.get_project_id(), caller.get_token()) as made:
         time.sleep(1)
-        assert requests.get(process.url, timeout=10).status_code == 200
+        assert requests.get(process.url, timeout=60).status_code == 200
         assert sum(crowd.closed for crowd in made) > 60  # 90 were opened, and those that were closed again and again
 
 
@@ -106,33 +107,28 @@ def test_when_all_connections_are_taken_the_longest_silent_one_goes(start):
         for _ in range(12):
             silent = stack.enter_context(socket.create_connection(("127.0.0.1", process.port), timeout=30))
             silent.sendall(b"GET / HT")
-        assert requests.get(process.url, timeout=10).status_code == 200
+        assert requests.get(process.url, timeout=60).status_code == 200
+
+
+def closed_after(connection, text):
+    """Send one piece; whether the server has closed the connection, which otherwise says nothing."""
+    with contextlib.suppress(TimeoutError, BrokenPipeError):
+        connection.sendall(text)
+        return not connection.recv(1)
 
 
 @pytest.mark.parametrize("pause", [0.3, 30])
 def test_headers_have_a_deadline(start, pause):
     process = start(client_socket_timeout=2)
-    begun = time.monotonic()
     with socket.create_connection(("127.0.0.1", process.port), timeout=pause) as connection:
-        while time.monotonic() < begun + 50:
-            with contextlib.suppress(TimeoutError, BrokenPipeError):
-                connection.sendall(b"G")
-                if not connection.recv(1):
-                    break
-    assert time.monotonic() - begun < 40
+        waiting.wait_until(lambda: closed_after(connection, b"G"), pause=0)
 
 
 def test_a_body_has_a_deadline(start):
     process = start(client_transfer_timeout=2)
-    begun = time.monotonic()
     with socket.create_connection(("127.0.0.1", process.port), timeout=0.3) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
-        while time.monotonic() < begun + 50:
-            with contextlib.suppress(TimeoutError, BrokenPipeError):
-                connection.sendall(b"x")
-                if not connection.recv(1):
-                    break
-    assert time.monotonic() - begun < 40
+        waiting.wait_until(lambda: closed_after(connection, b"x"), pause=0)
 
 
 @pytest.mark.parametrize("head", ["Content-Length: 20001", "Transfer-Encoding: chunked"])
@@ -160,7 +156,7 @@ def test_bodies_of_many_have_a_bound(start):
         with contextlib.suppress(ConnectionError):
             second.sendall(head + b"x" * 800000)
         assert b" 503 " in receive(second).split(b"\r\n")[0]
-        assert requests.get(process.url, data=b"x" * 1000, timeout=10).status_code == 200
+        assert requests.get(process.url, data=b"x" * 1000, timeout=60).status_code == 200
         first.sendall(b"x" * 100000)
         assert first.recv(100).startswith(b"HTTP/1.1 ")
 
@@ -170,12 +166,11 @@ def test_a_worker_that_died_is_replaced(start):
     [worker] = map(int, subprocess.run(["pgrep", "-P", str(process.process.pid)], capture_output=True, text=True,
                                        check=True).stdout.split())
     os.kill(worker, 9)
-    for _ in range(100):
+
+    def answers():
         with contextlib.suppress(requests.ConnectionError):
-            if requests.get(process.url, timeout=10).status_code == 200:
-                return
-        time.sleep(0.1)
-    raise AssertionError(process.log.read_text())
+            return requests.get(process.url, timeout=60).status_code == 200
+    waiting.wait_until(answers, explain=process.log.read_text)
 
 
 def test_a_request_that_does_not_end_delays_stopping_for_the_time_of_the_option(start):
@@ -183,10 +178,8 @@ def test_a_request_that_does_not_end_delays_stopping_for_the_time_of_the_option(
     with socket.create_connection(("127.0.0.1", process.port), timeout=30) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nx")
         time.sleep(0.5)
-        begun = time.monotonic()
         process.process.terminate()
-        assert process.process.wait(timeout=30) == 0
-        assert 1.5 < time.monotonic() - begun < 8
+        assert waiting.end_of(process.process) == 0
     assert "trove_api_drain_timeout" in process.log.read_text()
 
 
@@ -196,7 +189,7 @@ def test_a_port_that_is_taken_is_named(cloud, start, tmp_path):  # noqa: F811
     sections = settings(cloud, tmp_path / "second")
     sections["DEFAULT"]["bind_port"] = process.port
     second = Process(tmp_path / "second", sections)
-    assert second.process.wait(timeout=60) == 1
+    assert waiting.end_of(second.process) == 1
     assert f"bind_port {process.port}: another process listens there." in second.log.read_text()
 
 
@@ -214,7 +207,7 @@ def ask():
     print(request.get_response(application).status_int)
 ask()
 requests.delete(given["tokens"], headers={"X-Auth-Token": given["token"], "X-Subject-Token": given["token"]},
-                timeout=10).raise_for_status()
+                timeout=60).raise_for_status()
 moved[0] += 59
 ask()
 moved[0] += 2
@@ -223,7 +216,7 @@ ask()
 
 
 def test_a_revoked_token_works_for_a_minute_at_most(cloud, served):  # noqa: F811
-    answer = requests.post(f"{cloud.auth_url}/auth/tokens", timeout=10, json={"auth": {
+    answer = requests.post(f"{cloud.auth_url}/auth/tokens", timeout=60, json={"auth": {
         "identity": {"methods": ["password"], "password": {"user": {
             "name": "trove", "domain": {"name": "Default"}, "password": "password-of-the-service-user"}}},
         "scope": {"project": {"name": "service", "domain": {"name": "Default"}}}}})
@@ -242,7 +235,7 @@ def test_refusing_to_start(cloud, tmp_path, option, value, words):  # noqa: F811
     sections = settings(cloud, tmp_path)
     sections["keystone_authtoken"][option] = value
     process = Process(tmp_path, sections)
-    assert process.process.wait(timeout=60) == 1
+    assert waiting.end_of(process.process) == 1
     last = process.log.read_text().splitlines()[-1]
     assert last.startswith("Cannot start: ")
     assert words in last

@@ -1,9 +1,9 @@
 """Hosts (rest-api 4, GET /hosts, GET /hosts/{name}, POST /hosts/{name}/instances/action)."""
-import time
 
 import pytest
 
 from tests.functional.world import create_active
+from tests.waiting import wait_until
 from trove.common import remote
 
 
@@ -12,10 +12,7 @@ def servers(cloud, world, alice):
     """A server that is the database instance m1, and one that is nobody's: (instance id, server, other server)."""
     nova = remote.nova_client()
     made = [nova.servers.create(name, cloud.image_id, "1", nics=None) for name in ("m1", "other")]
-    end = time.monotonic() + 20
-    while any(nova.servers.get(server.id).status != "ACTIVE" for server in made):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(lambda: all(nova.servers.get(server.id).status == "ACTIVE" for server in made))
     instance_id = create_active(world, alice)
     world.set(instance_id, compute_instance_id=made[0].id)
     return instance_id, *made

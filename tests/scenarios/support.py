@@ -12,14 +12,17 @@ from pathlib import Path
 from onebox import broker, cloud, instance, processes
 from onebox.settings import CHECKOUT, load
 
+from tests import waiting
+
 PASSWORD = "pa55 %Word$of(tests)"
 WAIT = 120  # seconds for what normally takes a few
+TOOL = 1800  # seconds after which a program that hangs is ended
 
 
 def quickstart(*arguments, state, check=True):
     """Run tools/quickstart --json in a state directory; returns what it printed."""
     done = subprocess.run([str(CHECKOUT / "tools/quickstart"), "--json", *arguments], capture_output=True, text=True,
-                          env={**os.environ, "TROVE_STATE": str(state)}, timeout=900, check=False)
+                          env={**os.environ, "TROVE_STATE": str(state)}, timeout=TOOL, check=False)
     if check:
         assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
@@ -32,10 +35,8 @@ def begin_quickstart(state):
 
 
 def wait_until(condition, timeout=WAIT, pause=0.25):
-    """The first true value of ``condition()``; fails the test after ``timeout`` seconds."""
-    value = processes.wait(condition, timeout, pause)
-    assert value, f"not within {timeout} s: {condition}"
-    return value
+    """The first true value of ``condition()``; fails the test after ``timeout`` seconds, later on a busy machine."""
+    return waiting.wait_until(condition, timeout, pause)
 
 
 def kill(settings, name=None):
@@ -60,7 +61,7 @@ class Client:
 
     def __call__(self, *arguments):
         """Its standard output; raises CommandFailed."""
-        done = subprocess.run([self.program, *self.prefix, *arguments], capture_output=True, text=True, timeout=120,
+        done = subprocess.run([self.program, *self.prefix, *arguments], capture_output=True, text=True, timeout=TOOL,
                               env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **self.environment}, check=False)
         if done.returncode:
             raise CommandFailed(done.stdout + done.stderr)
@@ -180,13 +181,8 @@ class System:
 
     def assert_nothing_more_than(self, before):
         """Fail unless the inventory comes back to what it was."""
-        more = None
-
-        def back():
-            nonlocal more
-            more = self.inventory() - before
-            return not more
-        assert processes.wait(back, 30, 0.5), f"left behind: {more}"
+        waiting.wait_until(lambda: self.inventory() <= before, 30, 0.5,
+                           lambda: f"left behind: {self.inventory() - before}")
 
 
 def remains(prefix, state):
@@ -195,7 +191,8 @@ def remains(prefix, state):
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout.splitlines()
 
     marks = (f"{prefix}-", f"{prefix}g", str(state))
-    found = [("mount", line.split()[4]) for line in Path("/proc/self/mountinfo").read_text().splitlines()
+    mounts = Path("/proc/self/mountinfo").read_text().replace("\\040", " ").splitlines()
+    found = [("mount", line) for line in mounts
              if any(mark in line for mark in marks)]
     for kind, command in (("loop device", ("losetup", "--noheadings", "--output", "NAME,BACK-FILE")),
                           ("namespace", ("ip", "netns")), ("link", ("ip", "-brief", "link")),

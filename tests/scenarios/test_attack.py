@@ -7,6 +7,8 @@ import pytest
 from onebox import attack, services
 from onebox.settings import CHECKOUT
 
+from tests.scenarios.support import TOOL
+
 LEAST = 60  # attacks in a short run
 
 
@@ -15,7 +17,7 @@ def report(system):
     """The report of a short run, and its exit status."""
     done = subprocess.run([str(CHECKOUT / "tools/attack"), "--short", "--json"], capture_output=True, text=True,
                           check=False, env={**os.environ, "TROVE_STATE": system.facts["state"]},
-                          timeout=850)
+                          timeout=TOOL)
     assert done.stdout, done.stderr[-3000:]
     return {**json.loads(done.stdout), "status": done.returncode}
 

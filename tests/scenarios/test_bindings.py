@@ -5,6 +5,8 @@ import subprocess
 import pytest
 from onebox import cloud
 
+from tests.scenarios.support import TOOL
+
 LOG_IN = """
 import json, os
 from keystoneauth1 import loading, session
@@ -22,7 +24,7 @@ def evaluate(system, openstack):
     """The value of an expression in the client's environment, where ``trove`` is the administrator's client."""
     def value(expression):
         done = subprocess.run([openstack.program.removesuffix("openstack") + "python", "-W", "ignore", "-"],
-                              input=LOG_IN % expression, capture_output=True, text=True, timeout=120, check=False,
+                              input=LOG_IN % expression, capture_output=True, text=True, timeout=TOOL, check=False,
                               env={"PATH": "/usr/bin:/bin", **cloud.admin_environment(system.settings)})
         assert done.returncode == 0, done.stderr[-2000:]
         return json.loads(done.stdout)

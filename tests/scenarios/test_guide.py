@@ -13,7 +13,7 @@ from onebox import cloud, instance
 from onebox.settings import CHECKOUT
 
 from tests import pages
-from tests.scenarios.support import wait_until
+from tests.scenarios.support import TOOL, wait_until
 
 PAGE = CHECKOUT / "doc/users.rst"
 NAME, PASSWORD = "guide", "of-nobody-else"  # the user and its project
@@ -75,7 +75,7 @@ def test_the_page_for_users(user, openstack, trove, tmp_path, request):
         if example.block != block:
             wait_until(lambda: settled(api))
             block = example.block
-        done = subprocess.run(["/bin/bash", "-c", example.command], capture_output=True, text=True, timeout=120,
+        done = subprocess.run(["/bin/bash", "-c", example.command], capture_output=True, text=True, timeout=TOOL,
                               env=variables, cwd=tmp_path, check=False)
         outputs.append(done.stdout + done.stderr)
     if request.config.getoption("--write-pages"):

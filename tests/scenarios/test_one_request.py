@@ -13,7 +13,7 @@ from onebox import config, services, venv
 from onebox.settings import locate
 
 from tests.scenarios.conftest import LEGACY, OPENSTACK
-from tests.scenarios.support import PASSWORD, wait_until
+from tests.scenarios.support import PASSWORD, TOOL, wait_until
 
 KEY = "a-key-of-traces-for-tests-only"
 PROFILER = "osprofiler==4.4.0"
@@ -34,7 +34,7 @@ def store(system, mariadb):
 
 def traced(program, environment, *arguments):
     """Run a client with a key of traces; returns the id that it prints of its trace."""
-    done = subprocess.run([str(program), *arguments], capture_output=True, text=True, timeout=120, check=False,
+    done = subprocess.run([str(program), *arguments], capture_output=True, text=True, timeout=TOOL, check=False,
                           env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environment})
     assert done.returncode == 0, done.stdout + done.stderr
     return re.search(r"Trace ID: ([0-9a-f-]{36})", done.stdout + done.stderr)[1]
@@ -44,7 +44,7 @@ def nodes(store, trace_id):
     """{(service, path of names)} and the text of what ``osprofiler trace show`` prints."""
     done = subprocess.run([str(Path(sys.executable).with_name("osprofiler")), "trace", "show", "--json",
                            "--connection-string", store, trace_id],
-                          capture_output=True, text=True, timeout=60, check=False)
+                          capture_output=True, text=True, timeout=TOOL, check=False)
     found = set()
 
     def walk(node, path):

@@ -12,7 +12,7 @@ from trove.common import exception, utils
 from trove.common.context import TroveContext
 from trove.guestagent.datastore.mysql_common import access, service
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 ROOT_PASSWORD = "a root password"
 BOTH = ("'os_admin'@'localhost'", "'os_admin'@'127.0.0.1'")

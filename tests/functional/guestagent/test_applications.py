@@ -5,7 +5,7 @@ import pytest
 from tests.functional.guestagent.test_backup import FULL, PASSWORD, Backups, container, running_cloud  # noqa: F401
 from tests.functional.guestagent.test_replication import by, caught_up, nodes  # noqa: F401
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.parametrize(
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize(
     ("engine", "by"), [("mariadb", "gtid"), ("mysql", "gtid")], indirect=True, scope="session")]
 
 # Of an ordinary user of one database, without any word that would make them easier to replicate.

@@ -13,6 +13,7 @@ import pytest
 
 from tests.fakes import cloud as fake_cloud
 from tests.functional.guestagent.conftest import end, make_guest
+from tests.waiting import wait_until
 from trove.backup import store
 from trove.common import crypto, exception, remote
 from trove.common.context import TroveContext
@@ -235,8 +236,7 @@ def test_while_it_is_written_to(source, machines, backups, reports, engine):
     before it began. Eight writers make some 500 transactions a second.
     """
     with writers(source, 8, 0.014) as written:
-        while len(written) < 100:
-            time.sleep(0.01)
+        wait_until(lambda: len(written) >= 100)
         before, begun = len(written), time.monotonic()
         chain = [backups.take(source)]
         rate = (len(written) - before) / (time.monotonic() - begun)
@@ -280,10 +280,7 @@ def test_a_clone_of_an_agent_that_died_is_ended_and_removed(source, machines, ba
     abandoned = app.connect()
     abandoned.query = lambda text: abandoned._execute_command(3, text)
     abandoned.query(f"CLONE LOCAL DATA DIRECTORY = '{directory}'")
-    deadline = time.monotonic() + 30
-    while not (directory / "ibdata1").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until((directory / "ibdata1").exists)
     source.manager.backups._remember(TroveContext(), "b-1", kind="MySQLClone")
     source.manager.update_status()
     assert reports.backups[-1]["state"] == "FAILED"

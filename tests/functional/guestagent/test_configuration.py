@@ -19,7 +19,7 @@ from trove.conf.mysql_family import OPTION_FILE
 from trove.configuration import changes
 from trove.guestagent.common import configuration, host_service
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 # Options of files that a running server has under another name.

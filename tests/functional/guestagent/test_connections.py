@@ -20,7 +20,7 @@ from trove.common.context import TroveContext
 from trove.common.instance import ServiceStatuses
 from trove.guestagent.datastore.mysql_common import service
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 MOST = 12  # max_connections; MariaDB takes no less than 10
 TOO_MANY = 1040

@@ -8,7 +8,7 @@ import time
 import pytest
 import requests
 
-from tests import rabbitmq
+from tests import rabbitmq, waiting
 from tests.functional.taskmanager.conftest import use_broker
 from trove import rpc
 from trove.common import crypto, exception
@@ -19,7 +19,6 @@ pytestmark = pytest.mark.slow
 
 INSTANCE = "0c0c0c0c-0000-4000-8000-00000000000c"
 OTHER = "0d0d0d0d-0000-4000-8000-00000000000d"
-WAIT = 60
 PROGRAM = """
 import pathlib, sys
 from trove.cmd import guest
@@ -80,26 +79,25 @@ def agent(node, tmp_path, conf):
 
 
 def answers(context):
-    """Whether the agent obeys within WAIT seconds."""
-    deadline = time.monotonic() + WAIT
-    while time.monotonic() < deadline:
+    """Whether the agent obeys a command."""
+    def obeys():
         with contextlib.suppress(exception.GuestError):
             return api.API(context, INSTANCE).rpc_ping()
-    return False
+    return waiting.wait_until(obeys)
 
 
 def test_it_serves_and_ends(control_plane, agent, context):
     process = agent()
     assert answers(context) is True
     with pytest.raises(exception.Forbidden, match="command was refused"), rpc.answered_by(INSTANCE):
-        rpc.get_client(f"guestagent.{INSTANCE}", "guestagent").prepare(timeout=5).call(context, "rpc_ping")
+        rpc.get_client(f"guestagent.{INSTANCE}", "guestagent").prepare(timeout=60).call(context, "rpc_ping")
     with pytest.raises(exception.GuestTimeout), rpc.GuestErrors():  # without that the broker drops the answer
         signed = rpc.signed(context, crypto.guest_key(INSTANCE), "rpc_ping", {})
         rpc.get_client(f"guestagent.{INSTANCE}", "guestagent").prepare(timeout=1).call(signed, "rpc_ping")
     with pytest.raises(exception.GuestError, match="connect"):
         api.API(context, INSTANCE).list_databases()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert waiting.end_of(process) == 0
 
 
 def test_it_outlives_a_broker_that_was_killed(control_plane, agent, context, node):
@@ -119,7 +117,7 @@ def test_it_starts_before_the_broker(control_plane, agent, context, node):
     time.sleep(3)
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert waiting.end_of(process) == 0
     process = agent()
     node.start_node()
     rpc.cleanup()
@@ -133,7 +131,7 @@ def test_it_starts_before_the_broker(control_plane, agent, context, node):
 ], ids=["topic of another", "unknown user"])
 def test_a_refusal_of_the_broker_ends_it_with_a_sentence(control_plane, agent, node, tmp_path, changes):
     process = agent(**{name: value.format(address=node.address) for name, value in changes.items()})
-    assert process.wait(WAIT) == 1
+    assert waiting.end_of(process) == 1
     said = (tmp_path / "log").read_text()
     assert "Cannot start: the broker refuses what the agent needs" in said
     assert "ACCESS_REFUSED" in said

@@ -9,11 +9,12 @@ import pytest
 
 from tests.functional.guestagent.conftest import end, free_port, make_guest
 from tests.functional.guestagent.test_backup import FULL, PASSWORD, Backups, Machine, container, running_cloud  # noqa: F401
+from tests.waiting import wait_until
 from trove.common import exception, template, utils
 from trove.common.context import TroveContext
 
 # A clone (MySQL) does not tell the position in its source's log: nothing can follow it by position.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.parametrize(
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize(
     ("engine", "by"), [("mariadb", "gtid"), ("mariadb", "binlog"), ("mysql", "gtid")], indirect=True,
     scope="session")]
 
@@ -237,8 +238,7 @@ def test_a_switchover_loses_no_acknowledged_write(pair):
     writer = Writer(source, first)
     writer.start()
     try:
-        while len(writer.acknowledged) < 50:
-            time.sleep(0.01)
+        wait_until(lambda: len(writer.acknowledged) >= 50)
         source.call("make_read_only", True)
         txn = source.call("get_latest_txn_id")
         assert first.call("wait_for_txn", txn)
@@ -252,8 +252,7 @@ def test_a_switchover_loses_no_acknowledged_write(pair):
         before = len(writer.acknowledged)
         for replica in (second, source):
             replica.follow(first, log_position=position)
-        while len(writer.acknowledged) < before + 50:
-            time.sleep(0.01)
+        wait_until(lambda: len(writer.acknowledged) >= before + 50)
     finally:
         writer.ending.set()
         writer.join()
@@ -334,9 +333,7 @@ def test_damage_to_the_agent_s_account_comes_to_replicas_and_its_repair_stays_at
     assert source.sql(logged) == before, "what repairs is not logged"
     for node in (first, second):
         node.enter()
-        deadline = time.monotonic() + 30
-        while node.manager.app.access.is_whole() and time.monotonic() < deadline:
-            time.sleep(0.2)
+        wait_until(lambda node=node: not node.manager.app.access.is_whole(), pause=0.2)
         node.manager.update_status()
         assert reports.payloads[-1]["facts"]["repairs"] == 1
         assert node.manager.app.access.is_whole()

@@ -7,7 +7,7 @@ from tests.functional.guestagent.conftest import end, make_guest, options
 from tests.functional.guestagent.test_backup import FULL, Backups, Machine, container, running_cloud  # noqa: F401
 from trove.guestagent.common import operating_system
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 _TABLES = ("time_zone", "time_zone_name", "time_zone_transition", "time_zone_transition_type")
 _NOON = "SELECT CONVERT_TZ('2026-07-01 12:00:00', 'UTC', 'Europe/Berlin')"

@@ -9,6 +9,7 @@ from tests import rabbitmq
 from tests.fakes import broker as fake_broker
 from tests.fakes import cloud as fake_cloud
 from tests.fakes.agent import GUESTS
+from tests.waiting import wait_until
 from trove import rpc
 from trove.backup import actions as backup_actions
 from trove.backup import models as backup_models
@@ -207,10 +208,11 @@ class World:
     def crash(self, instance_id):
         """The guest of an instance dies, and that is seen."""
         self.cloud.server.host.crash(self.instance(instance_id).compute_instance_id)
-        deadline = time.monotonic() + 10
-        while self.instance(instance_id).server_status != "SHUTOFF":
-            assert time.monotonic() < deadline
+
+        def seen():
             reconcile.look_at_servers()
+            return self.instance(instance_id).server_status == "SHUTOFF"
+        wait_until(seen, pause=0)
 
     @staticmethod
     def revive():

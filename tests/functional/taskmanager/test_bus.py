@@ -2,7 +2,6 @@
 with the real one, what its account may and may not do.
 """
 import contextlib
-import time
 
 import amqp
 import kombu
@@ -13,6 +12,7 @@ from amqp import exceptions as amqp_errors
 from tests import rabbitmq
 from tests.fakes import broker as fake_broker
 from tests.functional.taskmanager.conftest import configure_bus, use_broker
+from tests.waiting import wait_until
 from trove import rpc
 from trove.common import crypto, exception, remote
 from trove.common.context import TroveContext
@@ -53,11 +53,7 @@ def work_of(db, context, instance_id):
 def remove_account(work):
     """Look again as the runner does, until the step says that it is done."""
     work.data["since"] = work.now()
-    for _ in range(100):
-        if bus.delete_account(work) is None:
-            return
-        time.sleep(0.1)
-    raise AssertionError("the step does not end")
+    wait_until(lambda: bus.delete_account(work) is None, pause=0.1)
 
 
 def test_only_what_is_the_guests_own_is_removed_and_the_step_ends(conf, db, context):

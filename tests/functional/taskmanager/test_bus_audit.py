@@ -1,5 +1,4 @@
 """The audit and the watch of guests' accounts, on a real broker."""
-import time
 
 import amqp
 import kombu
@@ -10,6 +9,7 @@ from amqp import exceptions as amqp_errors
 from tests import rabbitmq
 from tests.functional.taskmanager.conftest import use_broker
 from tests.functional.taskmanager.test_bus import INSTANCE, OTHER, remove_account, work_of
+from tests.waiting import wait_until
 from trove import rpc
 from trove.common import security
 from trove.datastore.models import DBDatastore, DBDatastoreVersion
@@ -66,10 +66,7 @@ def names(node, kind):
 
 def settle(node, condition):
     """Wait until the management API's figures, which are some seconds old, show something."""
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.3)
+    wait_until(condition, pause=0.3)
 
 
 def test_what_is_right_is_left_alone(works, events):
@@ -171,10 +168,7 @@ def test_who_takes_the_brokers_memory_is_cut_off_and_nobody_else(works, events, 
             channel.tx_select()
             for _ in range(200):
                 channel.basic_publish(amqp.Message("x"), "trove-guests", f"trove-conductor.{INSTANCE}")
-        end = time.monotonic() + 20
-        while not (cut := bus_audit.watch()) and time.monotonic() < end:
-            time.sleep(0.5)
-        assert cut == [f"guest-{INSTANCE}"]
+        assert wait_until(bus_audit.watch, pause=0.5) == [f"guest-{INSTANCE}"]
         with pytest.raises((amqp_errors.AMQPError, OSError)):
             for _ in range(20):
                 greedy.drain_events(timeout=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import rabbitmq
+from tests import rabbitmq, waiting
 from tests.functional.taskmanager.conftest import NOTHING, use_broker
 from trove.common.cfg import CONF
 from trove.operation import models as operations
@@ -18,7 +18,6 @@ from trove.taskmanager import api
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
-PATIENCE = 60
 
 
 class Programs:
@@ -63,12 +62,7 @@ class Programs:
 
 
 def eventually(condition, programs):
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"it did not happen:\n{programs.text()[-4000:]}")
+    return waiting.wait_until(condition, explain=lambda: programs.text()[-4000:])
 
 
 @pytest.fixture
@@ -93,7 +87,7 @@ def test_a_message_begins_the_work_and_sigterm_ends_the_process(world, programs,
     assert operation.state == operations.DONE, operation.error
     assert "Traceback" not in programs.text()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE) == 0
+    assert waiting.end_of(process) == 0
     deletion = world.delete(instance_id)
     programs.start()  # finds what was asked for while nobody was there
     operation = eventually(lambda: ended(world, deletion), programs)
@@ -132,7 +126,7 @@ def test_a_dead_broker_keeps_it_neither_from_work_nor_from_stopping(world, progr
     operation = eventually(lambda: ended(world, operation_id), programs)
     assert operation.state == operations.DONE, operation.error
     process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE) == 0
+    assert waiting.end_of(process) == 0
 
 
 @pytest.mark.parametrize(("line", "sentence"), [
@@ -146,6 +140,6 @@ def test_it_refuses_to_start_with_a_sentence(programs, line, sentence):
     with programs._config.open("a") as config:
         config.write(line + "\n")
     process = programs.start()
-    assert process.wait(PATIENCE) == 1
+    assert waiting.end_of(process) == 1
     assert sentence in programs.text()
     assert "Traceback" not in programs.text()

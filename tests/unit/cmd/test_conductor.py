@@ -3,10 +3,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import end_of, wait_until
 
 ROOT = Path(__file__).parents[3]
 
@@ -25,26 +26,19 @@ def start(path, log):
                             stdout=log, stderr=log, cwd=path.parent, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
-def wait_for(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_it_serves_and_sigterm_ends_every_process(tmp_path, node, workers):
     with open(tmp_path / "log", "w") as log:
         process = start(configuration(tmp_path, trove_conductor_workers=workers, transport_url=node.transport_url), log)
     try:
-        wait_for(lambda: (tmp_path / "log").read_text().count("serves the topic") == workers)
+        wait_until(lambda: (tmp_path / "log").read_text().count("serves the topic") == workers)
         children = [child for path in Path(f"/proc/{process.pid}/task").glob("*/children")
                     for child in path.read_text().split()]
         assert len(children) == (0 if workers == 1 else workers)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
-        wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
+        assert end_of(process) == 0
+        wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
         text = (tmp_path / "log").read_text()
         assert text.count("trove-conductor stopped") == workers
         assert "Traceback" not in text
@@ -61,6 +55,6 @@ def test_it_serves_and_sigterm_ends_every_process(tmp_path, node, workers):
 def test_it_refuses_with_a_sentence(tmp_path, options, reason):
     with open(tmp_path / "log", "w") as log:
         process = start(configuration(tmp_path, trove_conductor_workers=1, **options), log)
-        assert process.wait(30) == 1
+        assert end_of(process) == 1
     text = (tmp_path / "log").read_text()
     assert reason in text and "Traceback" not in text

@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from tests.waiting import wait_until
 from trove import rpc
 from trove.common import crypto, envelope
 from trove.conductor import api
@@ -47,10 +48,7 @@ def conductor(conf):
 
 
 def arrived(conductor):
-    deadline = time.monotonic() + 10
-    while not conductor.genuine and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return conductor.genuine
+    return wait_until(lambda: conductor.genuine, pause=0.01)
 
 
 @pytest.mark.parametrize(("method", "args"), [

@@ -8,6 +8,8 @@ import pytest
 from onebox import processes
 from onebox.settings import Settings
 
+from tests.waiting import wait_until
+
 CHILD = "import subprocess, time; subprocess.Popen(['/bin/sleep', '60']); time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('x', flush=True); time.sleep(60)"
 RENAMED = "import setproctitle, time; setproctitle.setproctitle('another name ' * 20); time.sleep(60)"
@@ -30,7 +32,7 @@ def python(setup, name, code):
 def test_children_belong_to_the_service(setup):
     """They are found by name, and the oldest is the main process."""
     pid = python(setup, "parent", CHILD)
-    assert processes.wait(lambda: len(processes.running(setup, "parent")) == 2, 10)
+    assert wait_until(lambda: len(processes.running(setup, "parent")) == 2)
     assert processes.main_pid(setup, "parent") == pid
     assert processes.running(setup, "other") == {}
     processes.stop(setup, "parent")
@@ -41,7 +43,7 @@ def test_a_process_that_ignores_sigterm_is_killed(setup):
     """After the time it was given."""
     python(setup, "stubborn", STUBBORN)
     log = setup.logs / "stubborn.log"
-    assert processes.wait(lambda: log.exists() and log.read_text(), 10)
+    assert wait_until(lambda: log.exists() and log.read_text())
     processes.stop(setup, timeout=0.3)
     assert processes.running(setup) == {}
 
@@ -49,7 +51,7 @@ def test_a_process_that_ignores_sigterm_is_killed(setup):
 def test_a_process_that_renames_itself_is_found(setup):
     """setproctitle writes over the environment that marks our processes, unless it is told not to."""
     pid = python(setup, "renamed", RENAMED)
-    assert processes.wait(lambda: "another name" in Path(f"/proc/{pid}/cmdline").read_text(), 10)
+    assert wait_until(lambda: "another name" in Path(f"/proc/{pid}/cmdline").read_text())
     assert processes.running(setup) == {pid: "renamed"}
 
 
@@ -78,5 +80,5 @@ def test_who_listens(setup):
 def test_memory_is_that_of_the_process(setup):
     """A Python has more than a megabyte."""
     pid = python(setup, "sleeper", "import time; time.sleep(60)")
-    assert processes.wait(lambda: processes.memory([pid]) > 1e6, 10)
+    assert wait_until(lambda: processes.memory([pid]) > 1e6)
     assert processes.memory([]) == 0
