@@ -2,27 +2,34 @@
 
 A server refuses to run as root, so root starts it as ``nobody``. Needs Debian's mariadb-server-core or postgresql.
 """
+import contextlib
 import hashlib
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import sqlalchemy
 from onebox import image
 from onebox.settings import locate, making
 
-START_TIMEOUT = 60
+from tests import waiting
+
+PREPARE_TIMEOUT = 600  # seconds for making a data directory, which takes a few
 # What is taken out of a guest image: programs that the tests run, what they load, and their messages.
 _MYSQL_FILES = ("usr/sbin/mysqld", "usr/bin/mysql", "usr/bin/mysqldump",
                 "usr/bin/mysql_tzinfo_to_sql", "usr/lib64", "usr/lib/*-linux-gnu",
                 "usr/lib/mysql", "usr/share/mysql")
+# It finds what lies beside it, wherever that is.
 _LOADER = """#!/bin/bash
-exec -a "$0" {root}/usr/lib64/ld-linux-x86-64.so.2 --library-path {libraries} --argv0 {program} {root}/usr/{path} "$@"
+root=${{0%/*/*}}
+exec -a "$0" "$root/usr/lib64/ld-linux-x86-64.so.2" --library-path "$root/usr/lib/{libraries}" --argv0 {program} \\
+    "$root/usr/{path}" "$@"{more}
 """
+_MYSQLD_OPTIONS = ' --basedir="$root/usr" --plugin-dir="$root/usr/lib/mysql/plugin" --secure-file-priv=NULL'
 
 
 def _program(name, package):
@@ -34,32 +41,44 @@ def _program(name, package):
     return found
 
 
+@contextlib.contextmanager
 def mysql_programs():
     """A directory with mysqld, its clients and its time zone program, of the guest image of MySQL, which is built if
     it is not there.
 
-    Debian 12 has no MySQL. They run here with the libraries of their own system.
+    Debian 12 has no MySQL. They run here with the libraries of their own system. The server changes its user, who must
+    be able to read them: they are copied for as long as they are used when the cache lies where only root may look.
     """
+    root = _unpacked_mysql()
+    if all(path.stat().st_mode & stat.S_IXOTH for path in root.parents):
+        yield root / "bin"
+        return
+    with tempfile.TemporaryDirectory(prefix="trove-test-mysql-") as copy:
+        Path(copy).chmod(0o755)
+        shutil.copytree(root, f"{copy}/programs", symlinks=True)
+        yield Path(copy, "programs/bin")
+
+
+def _unpacked_mysql():
     cache = locate()[1]
     packed = image.root(cache, "mysql")
-    root = cache / f"{packed.stem}-programs-{hashlib.sha256(repr(_MYSQL_FILES).encode()).hexdigest()[:8]}"
+    digest = hashlib.sha256(repr((_MYSQL_FILES, _LOADER, _MYSQLD_OPTIONS)).encode()).hexdigest()[:8]
+    root = cache / f"{packed.stem}-programs-{digest}"
     with making(root):
         if not (root / "bin").exists():
             shutil.rmtree(root, ignore_errors=True)
             subprocess.run(["unsquashfs", "-quiet", "-no-progress", "-no-xattrs", "-dest", root, packed, *_MYSQL_FILES],
-                           check=True, timeout=300, stdout=subprocess.DEVNULL)
+                           check=True, timeout=PREPARE_TIMEOUT, stdout=subprocess.DEVNULL)
             new = root / "bin.new"
             new.mkdir()
             [libraries] = (root / "usr/lib").glob("*-linux-gnu")
-            for path, more in (("sbin/mysqld", f" --basedir={root}/usr --plugin-dir={root}/usr/lib/mysql/plugin"
-                                               " --secure-file-priv=NULL"), ("bin/mysql", ""), ("bin/mysqldump", ""),
-                               ("bin/mysql_tzinfo_to_sql", "")):
+            for path in ("sbin/mysqld", "bin/mysql", "bin/mysqldump", "bin/mysql_tzinfo_to_sql"):
                 program = new / Path(path).name
-                text = _LOADER.format(root=root, libraries=libraries, program=program.name, path=path)
-                program.write_text(text.replace('"$@"', f'"$@"{more}'))
+                program.write_text(_LOADER.format(libraries=libraries.name, program=program.name, path=path,
+                                                  more=_MYSQLD_OPTIONS if program.name == "mysqld" else ""))
                 program.chmod(0o755)
             new.rename(root / "bin")
-    return root / "bin"
+    return root
 
 
 class Server:
@@ -87,7 +106,7 @@ class Server:
                 shutil.chown(self.directory, "nobody", "nogroup")
             with open(self.directory / "log", "wb") as log:
                 subprocess.run(self._as_user(*self.prepare()), cwd=self.directory, stdout=log, stderr=log,
-                               timeout=START_TIMEOUT, check=True)
+                               timeout=PREPARE_TIMEOUT, check=True)
             self.run()
         except BaseException:
             self.stop()
@@ -106,21 +125,24 @@ class Server:
     def kill(self):
         """End it as a power cut would."""
         self._process.kill()
-        self._process.wait(30)
+        self._process.wait()
 
     def _wait(self):
-        deadline = time.monotonic() + START_TIMEOUT
         engine = sqlalchemy.create_engine(self.url(self.maintenance))
+
+        def log():
+            return (self.directory / "log").read_text(errors="replace")[-2000:]
+
+        def answers():
+            try:
+                engine.connect().close()
+            except sqlalchemy.exc.OperationalError as error:
+                if self._process.poll() is not None:
+                    raise RuntimeError(f"{self.name} did not start: {error.orig}\n{log()}") from error
+                return False
+            return True
         try:
-            while True:
-                try:
-                    engine.connect().close()
-                    return
-                except sqlalchemy.exc.OperationalError as error:
-                    if self._process.poll() is not None or time.monotonic() > deadline:
-                        log = (self.directory / "log").read_text(errors="replace")[-2000:]
-                        raise RuntimeError(f"{self.name} did not start: {error.orig}\n{log}") from error
-                    time.sleep(0.1)
+            waiting.wait_until(answers, pause=0.1, explain=log)
         finally:
             engine.dispose()
 
@@ -138,10 +160,10 @@ class Server:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(self.stop_signal)
             try:
-                self._process.wait(30)
-            except subprocess.TimeoutExpired:
+                waiting.end_of(self._process, 30)
+            except AssertionError:
                 self._process.kill()
-                self._process.wait(30)
+                self._process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

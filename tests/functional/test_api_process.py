@@ -5,6 +5,7 @@ import configparser
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import requests
 from keystoneauth1 import session
 from keystoneauth1.identity import v3
 
+from tests import waiting
 from tests.fakes import cloud as fake_cloud
 from tests.functional.conftest import KEYS, SHIPPED
 from trove.common import cfg
@@ -80,19 +82,20 @@ class Process:
 
     def wait_up(self):
         """Wait until it answers."""
-        for _ in range(300):
+        def answers():
             try:
-                return requests.get(self.url, timeout=5)
+                requests.get(self.url, timeout=60)
             except requests.ConnectionError:
                 assert self.process.poll() is None, self.log.read_text()
-                time.sleep(0.1)
-        raise AssertionError(self.log.read_text())
+                return False
+            return True
+        waiting.wait_until(answers, explain=self.log.read_text)
 
     def stop(self):
         """End it if it has not ended yet."""
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(timeout=60)
+            waiting.end_of(self.process)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +116,7 @@ def served(cloud, tmp_path_factory):
 
 
 def get(served, path, token, **headers):
-    return requests.get(f"{served.url}/v1.0/{path}", timeout=30,
+    return requests.get(f"{served.url}/v1.0/{path}", timeout=60,
                         headers={"X-Auth-Token": token, "Accept": "application/json", **headers})
 
 
@@ -198,7 +201,7 @@ class TestStopping:
                 answer = answer.decode()
             assert answer.startswith("HTTP/1.1 400"), answer  # of the schema: the whole body arrived
             assert "flavorRef" in answer
-            assert process.process.wait(timeout=30) == 0
+            assert waiting.end_of(process.process) == 0
         finally:
             process.stop()
 
@@ -232,7 +235,7 @@ class TestRefusingToStart:
         sections = settings(cloud, tmp_path)
         sections[group][option] = value
         process = Process(tmp_path, sections)
-        assert process.process.wait(timeout=60) == 1
+        assert waiting.end_of(process.process) == 1
         last = process.log.read_text().splitlines()[-1]
         assert last.startswith("Cannot start: ")
         assert words in last
@@ -250,6 +253,23 @@ def test_another_wsgi_server_gets_the_application_from_a_factory(served):
     done = subprocess.run([sys.executable, "-c", program, str(served.log.parent / "trove.conf")], check=True,
                           env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60)
     assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["200", "401"]
+
+
+@pytest.mark.parametrize(("name", "words"), [("a #b", None), ("100%", "percent sign")])
+def test_characters_in_the_path_of_the_paste_file(cloud, tmp_path, name, words):
+    directory = tmp_path / name
+    directory.mkdir()
+    sections = settings(cloud, directory)
+    sections["DEFAULT"]["api_paste_config"] = shutil.copy(sections["DEFAULT"]["api_paste_config"], directory)
+    process = Process(directory, sections)
+    try:
+        if words is None:
+            process.wait_up()
+        else:
+            assert waiting.end_of(process.process) == 1
+            assert words in process.log.read_text().splitlines()[-1]
+    finally:
+        process.stop()
 
 
 def test_every_key_of_the_contract_is_known():

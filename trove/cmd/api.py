@@ -5,6 +5,7 @@ memory is shared. Nothing that a fork would break (connections, threads) exists 
 """
 import gc
 from pathlib import Path
+from urllib.parse import quote
 
 from paste import deploy
 
@@ -36,8 +37,12 @@ def build_application():
     if path is None:
         raise SystemExit(f"Cannot start: [DEFAULT] api_paste_config is {CONF.api_paste_config}; there is no such file "
                          "next to the configuration file or in /etc/trove.")
+    path = str(Path(path).resolve())
+    if "%" in path:
+        raise SystemExit(f"Cannot start: [DEFAULT] api_paste_config is {path}; paste.deploy reads no file whose path "
+                         "has a percent sign. Put it elsewhere.")
     auth.prepare_token_options()
-    application = deploy.loadapp(f"config:{Path(path).resolve()}", name="trove")
+    application = deploy.loadapp(f"config:{quote(path)}", name="trove")  # in a URL a "#" would end the path
     # The token filter has registered the options of its service user by now, if the file names that filter.
     if "keystone_authtoken" in CONF and "password" in CONF.keystone_authtoken:
         cfg.require_secret("keystone_authtoken.password")

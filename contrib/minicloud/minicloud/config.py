@@ -5,12 +5,14 @@ Holds no behaviour beyond names and addresses derived from the fields; must not 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import ipaddress
 import json
 import os
 import re
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,7 +112,7 @@ class Config:
 
     @property
     def socket_path(self) -> Path:
-        """Unix socket of the root helper."""
+        """Unix socket of the root helper; bind and connect to it with `socket_address`."""
         return self.state_dir / "host.sock"
 
     @property
@@ -132,6 +134,16 @@ class Config:
         """Write state_dir/minicloud.json, whole or not at all."""
         fields = dataclasses.asdict(self) | {"state_dir": str(self.state_dir)}
         write_atomically(self.state_dir / CONFIG_FILE, json.dumps(fields, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def socket_address(path: Path) -> Iterator[str]:
+    """Give an address for a Unix socket that is short however long its path: the kernel takes 107 bytes."""
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
 
 
 def load(state_dir: Path | str) -> Config:

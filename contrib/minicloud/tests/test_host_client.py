@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from minicloud.config import Config
+from minicloud.config import Config, socket_address
 from minicloud.host.client import HostClient, HostError
 
 
@@ -18,7 +18,8 @@ def config(tmp_path):
 def daemon(config, replies):
     """Answer one connection per reply; None closes it without an answer."""
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(config.socket_path))
+    with socket_address(config.socket_path) as address:
+        listener.bind(address)
     listener.listen()
 
     def serve():
@@ -42,7 +43,7 @@ def test_a_patient_client_waits_for_a_daemon_that_is_being_started(config):
     client.join(0.2)
     assert answers == [] and client.is_alive()
     daemon(config, [None, {"result": {"version": "1"}}])
-    client.join(10)
+    client.join(600)
     assert answers == [{"version": "1"}], "also when the first daemon dies before it answers"
 
 
@@ -51,6 +52,14 @@ def test_without_patience_and_for_lists_the_absence_is_told_at_once(config):
         with pytest.raises(HostError) as error:
             call()
         assert error.value.code == "failed" and str(config.socket_path) in error.value.message
+
+
+def test_a_state_directory_may_be_deep(tmp_path):
+    """Unix sockets have addresses of at most 107 bytes."""
+    deep = Config(state_dir=tmp_path / ("d" * 120), driver="fake")
+    deep.state_dir.mkdir()
+    daemon(deep, [{"result": {"version": "1"}}])
+    assert HostClient(deep).facts() == {"version": "1"}
 
 
 def test_refusals_are_not_repeated(config):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ from minicloud.host.client import HostClient, HostError
 
 pytestmark = pytest.mark.scenario
 
-DEADLINE = 60  # seconds; boots take less than one
+DEADLINE = 600  # seconds; ends what hangs: boots take less than one
 ANY_TCP = {"protocol": "tcp"}
 WEB_SERVICE = """\
 [Service]
@@ -52,11 +53,24 @@ def spec(guest_id: str, number: int, guest_image: Path, **changes) -> dict:
         "binds": [],
         "memory_mb": 256,
         "vcpus": 1,
-        "address": f"10.213.0.{number}",
+        "address": at(number),
         "allowed": [ANY_TCP],
         "files": web_server(),
     }
     return base | changes
+
+
+_clouds = []  # the one of this module
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _remember(cloud):
+    _clouds[:] = [cloud]
+
+
+def at(number: int, config: Config | None = None) -> str:
+    """Return an address of the cloud's subnet."""
+    return str(ipaddress.ip_network((config or _clouds[0]).subnet)[number])
 
 
 def until(condition, what: str):
@@ -131,15 +145,15 @@ def test_a_guest_boots_with_its_identity_and_files(host, guest_image):
         config_drive={"openstack/latest/meta_data.json": b64('{"uuid": "one"}')},
         user_data=b64(user_data),
     )
-    until_answers("10.213.0.10")
+    until_answers(at(10))
     assert state(host, "one") == {
         "guest_id": "one",
         "state": "running",
         "pid": created["pid"],
-        "address": "10.213.0.10",
+        "address": at(10),
     }
     until(lambda: shell(host, "one", "systemctl is-system-running || true") == "running", "all units run")
-    assert shell(host, "one", "hostname; cat /etc/hostname; getent hosts one") == "one\none\n10.213.0.10     one"
+    assert shell(host, "one", "hostname; cat /etc/hostname; getent hosts one").split() == ["one", "one", at(10), "one"]
     assert shell(host, "one", "cat /root/user-data-ran") == "one"
     assert json.loads(shell(host, "one", "cat /mnt/config/openstack/latest/meta_data.json")) == {"uuid": "one"}
     assert int(shell(host, "one", "awk '/MemTotal/ {print $2}' /proc/meminfo")) == 256 * 1024
@@ -179,25 +193,25 @@ runcmd:
 def test_rules_decide_what_reaches_a_guest(host, cloud, guest_image):
     host.create_guest(**spec("srv", 12, guest_image, allowed=[]))
     host.create_guest(**spec("cli", 13, guest_image))
-    until_answers("10.213.0.13")
-    until(lambda: connects(host, "srv", "10.213.0.12", 8080) == "ok", "the server listens")
-    assert connects(host, "cli", "10.213.0.12", 8080) == "timeout"
-    assert not answers("10.213.0.12")
+    until_answers(at(13))
+    until(lambda: connects(host, "srv", at(12), 8080) == "ok", "the server listens")
+    assert connects(host, "cli", at(12), 8080) == "timeout"
+    assert not answers(at(12))
 
-    host.set_rules("srv", [{"protocol": "tcp", "port_min": 8080, "port_max": 8080, "cidr": "10.213.0.13/32"}])
-    assert connects(host, "cli", "10.213.0.12", 8080) == "ok"
-    assert not answers("10.213.0.12"), "the host is not in the rule's cidr"
+    host.set_rules("srv", [{"protocol": "tcp", "port_min": 8080, "port_max": 8080, "cidr": f"{at(13)}/32"}])
+    assert connects(host, "cli", at(12), 8080) == "ok"
+    assert not answers(at(12)), "the host is not in the rule's cidr"
     host.set_rules("srv", [{"protocol": "tcp", "port_min": 8080, "cidr": None}])
-    assert answers("10.213.0.12")
+    assert answers(at(12))
     host.set_rules("srv", [])
-    assert connects(host, "cli", "10.213.0.12", 8080) == "timeout"
+    assert connects(host, "cli", at(12), 8080) == "timeout"
     with pytest.raises(HostError, match="bad_request: allowed: protocol"):
         host.set_rules("srv", [{"protocol": "sctp"}])
 
 
 def test_guests_reach_only_the_listed_ports_of_the_gateway(host, cloud, guest_image):
     host.create_guest(**spec("in", 14, guest_image))
-    until_answers("10.213.0.14")
+    until_answers(at(14))
     listener = ["ip", "netns", "exec", cloud.netns, "python3", "-m", "http.server", "--bind", cloud.gateway]
     servers = [subprocess.Popen([*listener, str(port)], stderr=subprocess.DEVNULL) for port in (5672, 15672)]
     on_host = socket.create_server(("0.0.0.0", 0))
@@ -218,11 +232,11 @@ def test_guests_reach_only_the_listed_ports_of_the_gateway(host, cloud, guest_im
 def test_a_guest_cannot_speak_for_another(host, guest_image):
     host.create_guest(**spec("liar", 15, guest_image))
     host.create_guest(**spec("peer", 16, guest_image))
-    until_answers("10.213.0.15")
-    until_answers("10.213.0.16")
-    assert connects(host, "liar", "10.213.0.16", 8080) == "ok"
-    shell(host, "liar", "ip addr add 10.213.0.99/32 dev eth0; ip route replace default via 10.213.0.1 src 10.213.0.99")
-    assert connects(host, "liar", "10.213.0.16", 8080) == "timeout"
+    until_answers(at(15))
+    until_answers(at(16))
+    assert connects(host, "liar", at(16), 8080) == "ok"
+    shell(host, "liar", f"ip addr add {at(99)}/32 dev eth0; ip route replace default via {at(1)} src {at(99)}")
+    assert connects(host, "liar", at(16), 8080) == "timeout"
 
 
 def test_a_volume_lives_through_attach_grow_reboot_and_moves(host, guest_image):
@@ -230,7 +244,7 @@ def test_a_volume_lives_through_attach_grow_reboot_and_moves(host, guest_image):
     host.create_volume("vol", 1)
     host.create_guest(**spec("db", 17, guest_image))
     host.create_guest(**spec("db2", 18, guest_image))
-    until_answers("10.213.0.17")
+    until_answers(at(17))
     host.attach_volume("vol", "db")
     host.attach_volume("vol", "db")
     with pytest.raises(HostError, match="conflict.*attached to guest db"):
@@ -246,7 +260,7 @@ def test_a_volume_lives_through_attach_grow_reboot_and_moves(host, guest_image):
         host.grow_volume("vol", 1)
 
     host.reboot_guest("db")
-    until_answers("10.213.0.17")
+    until_answers(at(17))
     shell(host, "db", "e2fsck -fp /dev/vdb; resize2fs /dev/vdb; mount /dev/vdb /data")
     assert shell(host, "db", "cat /data/file; df -BG --output=size /data | tail -1 | tr -d ' '") == "kept\n2G"
 
@@ -263,7 +277,7 @@ def test_a_volume_lives_through_attach_grow_reboot_and_moves(host, guest_image):
 
 def test_a_guest_cannot_open_disks_of_the_host(host, guest_image):
     host.create_guest(**spec("thief", 19, guest_image))
-    until_answers("10.213.0.19")
+    until_answers(at(19))
     root_disk = Path("/").stat().st_dev
     script = f"mknod /dev/disk b {os.major(root_disk)} {os.minor(root_disk)} && head -c 1 /dev/disk"
     assert host.exec_guest("thief", ["sh", "-c", script])["rc"] != 0
@@ -275,36 +289,36 @@ def test_a_guest_cannot_open_disks_of_the_host(host, guest_image):
 
 def test_power_and_reboot_as_the_guest_and_the_cloud_ask(host, guest_image):
     host.create_guest(**spec("pw", 20, guest_image))
-    until_answers("10.213.0.20")
+    until_answers(at(20))
     first = state(host, "pw")["pid"]
     host.reboot_guest("pw", hard=True)
-    until_answers("10.213.0.20")
+    until_answers(at(20))
     second = state(host, "pw")["pid"]
     assert second != first
 
     host.exec_guest("pw", ["systemctl", "reboot", "--force"])
     until(lambda: state(host, "pw")["pid"] not in (None, second), "the guest has rebooted by itself")
-    until_answers("10.213.0.20")
+    until_answers(at(20))
 
     host.exec_guest("pw", ["systemctl", "poweroff", "--force"])
     until(lambda: state(host, "pw")["state"] == "stopped", "the guest has powered itself off")
-    assert not answers("10.213.0.20")
+    assert not answers(at(20))
     host.start_guest("pw")
-    until_answers("10.213.0.20")
+    until_answers(at(20))
     host.stop_guest("pw")
     host.stop_guest("pw")
-    assert state(host, "pw") == {"guest_id": "pw", "state": "stopped", "pid": None, "address": "10.213.0.20"}
+    assert state(host, "pw") == {"guest_id": "pw", "state": "stopped", "pid": None, "address": at(20)}
     host.reboot_guest("pw")
-    until_answers("10.213.0.20")
+    until_answers(at(20))
     os.kill(state(host, "pw")["pid"], signal.SIGKILL)
     until(lambda: state(host, "pw")["state"] == "crashed", "a killed guest has crashed")
     host.start_guest("pw")
-    until_answers("10.213.0.20")
+    until_answers(at(20))
 
 
 def test_memory_is_limited_and_a_resize_is_seen(host, guest_image):
     host.create_guest(**spec("mem", 21, guest_image, memory_mb=128))
-    until_answers("10.213.0.21")
+    until_answers(at(21))
     eater = ["python3", "-c", "x = bytearray(300 << 20); print(len(x))"]
     assert host.exec_guest("mem", eater)["rc"] == 128 + signal.SIGKILL
     host.resize_guest("mem", 512, 2)
@@ -325,7 +339,7 @@ def test_layers_and_binds(host, guest_image, tmp_path):
     host.create_guest(
         **spec("lay", 22, guest_image, layers=[str(guest_image), str(tmp_path / "extra.squashfs")], binds=binds)
     )
-    until_answers("10.213.0.22")
+    until_answers(at(22))
     assert shell(host, "lay", "cat /usr/share/extra/file /opt/shared/file") == "layer\nbind"
     assert host.exec_guest("lay", ["touch", "/opt/shared/new"])["rc"] != 0
     assert shell(host, "lay", "touch /usr/share/extra/new; ls /usr/share/extra") == "file\nnew"
@@ -335,12 +349,12 @@ def test_the_daemon_may_be_killed_at_any_time(host, cloud, guest_image):
     host.create_guest(**spec("sur", 23, guest_image))
     host.create_volume("keep", 1)
     host.attach_volume("keep", "sur")
-    until_answers("10.213.0.23")
+    until_answers(at(23))
     shell(host, "sur", "mkfs.ext4 -q /dev/vdb")
     os.kill(services.identity(cloud.state_dir, "host")["pid"], signal.SIGKILL)
     with pytest.raises(HostError, match="no answer from the host daemon"):
         until(lambda: host.list_guests() == "never", "the daemon is dead")
-    assert answers("10.213.0.23")
+    assert answers(at(23))
 
     services.ensure(cloud, ["host"])
     assert state(host, "sur")["state"] == "running"
@@ -349,8 +363,8 @@ def test_the_daemon_may_be_killed_at_any_time(host, cloud, guest_image):
     before = state(host, "sur")["pid"]
     os.kill(services.identity(cloud.state_dir, "host")["pid"], signal.SIGKILL)
     os.kill(before, signal.SIGINT)
-    until(lambda: not answers("10.213.0.23"), "the guest goes down")
-    until_answers("10.213.0.23")
+    until(lambda: not answers(at(23)), "the guest goes down")
+    until_answers(at(23))
     services.ensure(cloud, ["host"])
     assert state(host, "sur")["pid"] != before
     assert shell(host, "sur", "mount /dev/vdb /mnt && cat /mnt/x") == "x"
@@ -358,7 +372,7 @@ def test_the_daemon_may_be_killed_at_any_time(host, cloud, guest_image):
 
 def test_a_guest_whose_waiter_was_killed_still_runs_and_can_be_deleted(host, cloud, guest_image):
     host.create_guest(**spec("orp", 24, guest_image))
-    until_answers("10.213.0.24")
+    until_answers(at(24))
     parent = int(Path(f"/proc/{state(host, 'orp')['pid']}/stat").read_text().rpartition(")")[2].split()[1])
     grandparent = int(Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[1])
     for waiter in (grandparent, parent):
@@ -368,7 +382,7 @@ def test_a_guest_whose_waiter_was_killed_still_runs_and_can_be_deleted(host, clo
     assert host.start_guest("orp")["pid"] == state(host, "orp")["pid"]
     host.delete_guest("orp")
     host.delete_guest("orp")
-    assert not answers("10.213.0.24")
+    assert not answers(at(24))
 
 
 def test_callers_that_do_the_same_at_once_agree(host, guest_image):
@@ -378,7 +392,7 @@ def test_callers_that_do_the_same_at_once_agree(host, guest_image):
         host.create_volume("once", 1)
         list(pool.map(lambda _: host.attach_volume("once", "twin"), range(5)))
         list(pool.map(lambda _: host.detach_volume("once", "twin"), range(5)))
-        until_answers("10.213.0.28")
+        until_answers(at(28))
         list(pool.map(lambda _: host.stop_guest("twin"), range(3)))
         started = list(pool.map(lambda _: host.start_guest("twin"), range(5)))
         assert len({result["pid"] for result in started}) == 1
@@ -391,7 +405,7 @@ def test_callers_that_do_the_same_at_once_agree(host, guest_image):
 def test_twenty_at_once(host, guest_image):
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(lambda n: host.create_guest(**spec(f"many{n}", 100 + n, guest_image)), range(20)))
-        list(pool.map(lambda n: until_answers(f"10.213.0.{100 + n}"), range(20)))
+        list(pool.map(lambda n: until_answers(at(100 + n)), range(20)))
         assert {guest["state"] for guest in host.list_guests()} == {"running"}
         list(pool.map(lambda n: host.delete_guest(f"many{n}"), range(20)))
     assert host.list_guests() == []
@@ -433,10 +447,11 @@ def test_a_guest_that_cannot_boot_says_why(host, tmp_path):
 
 
 @pytest.fixture
-def doomed(tmp_path, guest_image):
+def doomed(tmp_path, guest_image, own_place):
     """A cloud that a test removes itself, with an image file of its own so that its loop devices are known."""
     shutil.copy(guest_image, tmp_path / "image.squashfs")
-    config = Config(tmp_path / "state", prefix="mcgone", subnet="10.219.0.0/16")
+    prefix, subnet = own_place(2)
+    config = Config(tmp_path / "state", prefix=prefix, subnet=subnet)
     janitor.remove_kernel_objects(config.prefix)
     config.state_dir.mkdir()
     config.save()
@@ -451,7 +466,7 @@ def test_down_leaves_nothing_even_after_kill(doomed):
     image_file = doomed.state_dir.parent / "image.squashfs"
     host.create_volume("v", 1)
     for number in (10, 11):
-        host.create_guest(**spec(f"g{number}", 1, image_file, address=f"10.219.0.{number}"))
+        host.create_guest(**spec(f"g{number}", 1, image_file, address=at(number, doomed)))
     host.attach_volume("v", "g10")
     assert host.exec_guest("g10", ["sh", "-c", "mkfs.ext4 -q /dev/vdb && mount /dev/vdb /mnt"])["rc"] == 0
     kinds = {trace.split()[0] for trace in traces(doomed.prefix, doomed.state_dir.parent)}
@@ -467,7 +482,7 @@ def test_down_leaves_nothing_even_after_kill(doomed):
 def test_a_creation_interrupted_anywhere_is_finished_by_the_next(doomed):
     host = HostClient(doomed)
     image_file = doomed.state_dir.parent / "image.squashfs"
-    wanted = spec("again", 1, image_file, address="10.219.0.20")
+    wanted = spec("again", 1, image_file, address=at(20, doomed))
     for delay_ms in range(0, 160, 20):
         with ThreadPoolExecutor(1) as pool:
             interrupted = pool.submit(host.create_guest, **wanted)
@@ -477,7 +492,7 @@ def test_a_creation_interrupted_anywhere_is_finished_by_the_next(doomed):
                 interrupted.result()
         services.ensure(doomed, ["host"])
         host.create_guest(**wanted)
-        until_answers("10.219.0.20")
+        until_answers(at(20, doomed))
         with ThreadPoolExecutor(1) as pool:
             interrupted = pool.submit(host.delete_guest, "again")
             time.sleep(delay_ms / 2000)

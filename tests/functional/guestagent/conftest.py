@@ -1,6 +1,8 @@
 """A real MariaDB or MySQL of the test's own, driven by the agent's code in directories of its own."""
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from tests import servers
 from tests.unit.guestagent.conftest import Reports
+from tests.waiting import wait_until
 from trove.common import template
 from trove.common.cfg import CONF
 from trove.conductor import api as conductor_api
@@ -24,9 +27,10 @@ MANAGERS = {"mariadb": mariadb.Manager, "mysql": mysql.Manager}
 @pytest.fixture(scope="session", params=sorted(MANAGERS))
 def engine(request):
     """The name of a datastore manager, whose server's programs are found while tests run with it."""
-    with pytest.MonkeyPatch.context() as patch:
+    with contextlib.ExitStack() as stack:
         if request.param == "mysql":
-            programs = servers.mysql_programs()
+            programs = stack.enter_context(servers.mysql_programs())
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
             patch.setattr(service, "PROGRAMS", str(programs))
             patch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
         yield request.param
@@ -83,9 +87,10 @@ def options(conf, guest):
 
 
 def end(app):
-    """Stop the server of a test, however it is."""
+    """Kill the server of a test, however it is: to end in order takes seconds, and nobody reads its data any more."""
     if app.service.is_running():
-        app.stop()
+        os.kill(int(app.service._pid_file.read_text()), signal.SIGKILL)
+        wait_until(lambda: not app.service.is_running(), pause=0.01)
 
 
 def datadir_template(engine, directory):

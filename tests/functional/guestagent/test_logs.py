@@ -5,7 +5,6 @@ import os
 import pytest
 from webob import Request
 
-from tests.functional.guestagent.conftest import end
 from tests.functional.guestagent.test_backup import (  # noqa: F401 - fixtures
     machines,
     running_cloud,
@@ -186,7 +185,7 @@ def test_only_what_the_server_wrote_is_read(logs, machine, trick, tmp_path):
 def test_a_server_that_is_down(logs, machine):
     logs.act(enable=True)
     machine.sql("SELECT 'the last thing'")
-    end(machine.manager.app)
+    machine.manager.app.stop()
     assert logs.list()["general"]["status"] == "Disabled"
     logs.publish()
     assert "the last thing" in logs.text()

@@ -1,7 +1,7 @@
 """What tools/quickstart does with an instance that it finds: one that holds data is never deleted."""
 import pytest
-from onebox import instance
-from onebox.settings import SetupError
+from onebox import certificates, instance, quickstart
+from onebox.settings import Settings, SetupError
 
 
 def view(status, kind="instance.create", state="done"):
@@ -21,6 +21,22 @@ def view(status, kind="instance.create", state="done"):
 def test_only_what_could_not_be_built_is_made_anew(found, expected):
     """Everything else may hold data."""
     assert instance.never_built(found) is expected
+
+
+def test_the_clients_file_has_the_path_in_quotes(tmp_path):
+    """Else it would end at a "#"."""
+    state = tmp_path / 'a #b \\ "c"'
+    settings = Settings(state, tmp_path / "cache", "tr0000", "10.90.0.0/16", 8779)
+    facts = {"host": "10.90.0.9", "port": 3306, "user": "alice", "password": "pw", "database": "app"}
+    lines = instance.write_client_file(settings, facts).read_text().splitlines()
+    path = str(certificates.ca_file(settings)).replace("\\", "\\\\").replace('"', '\\"')
+    assert f'ssl-ca="{path}"' in lines
+
+
+@pytest.mark.parametrize(("path", "word"), [("/work/.run/openrc", "/work/.run/openrc"), ("/a b/c", "'/a b/c'")])
+def test_commands_that_are_printed_can_be_pasted(path, word):
+    """A checkout may lie anywhere."""
+    assert quickstart.quoted({"openrc": path}) == {"openrc": word}
 
 
 class Api:

@@ -159,6 +159,8 @@ def write_client_file(settings, facts):
     path = settings.state / f"{NAME}.cnf"
     lines = [f"{name}={facts[name]}\n" for name in ("host", "port", "user", "password", "database")]
     # The client verifies the server. "loose": MySQL's has another option for that.
-    secure = f"ssl-ca={certificates.ca_file(settings)}\nloose-ssl-verify-server-cert\n"
+    # Without quotes a value would end at a "#" in the path.
+    authority = str(certificates.ca_file(settings)).replace("\\", "\\\\").replace('"', '\\"')
+    secure = f'ssl-ca="{authority}"\nloose-ssl-verify-server-cert\n'
     write(path, "[client]\n" + "".join(lines[:4]) + secure + "[mysql]\n" + lines[4], mode=0o600)
     return path

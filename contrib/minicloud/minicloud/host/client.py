@@ -14,7 +14,7 @@ import socket
 import time
 from typing import Any
 
-from minicloud.config import Config
+from minicloud.config import Config, socket_address
 
 # Seconds. A verb that waits for a guest tells its own deadline; the rest answer in milliseconds on an idle machine.
 CALL_TIMEOUT = 120
@@ -48,7 +48,7 @@ class HostClient:
 
     def __init__(self, config: Config, patience: float = 0):
         """patience: seconds for which a verb waits for a daemon that is being started (list_guests never waits)."""
-        self._path = str(config.socket_path)
+        self._path = config.socket_path
         self._patience = patience
 
     def facts(self) -> dict[str, Any]:
@@ -199,7 +199,8 @@ class HostClient:
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(timeout)
-                connection.connect(self._path)
+                with socket_address(self._path) as address:
+                    connection.connect(address)
                 connection.sendall(request.encode())
                 with connection.makefile("rb") as stream:
                     reply = json.loads(stream.readline() or b"null")

@@ -26,7 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from minicloud import config as configuration
-from minicloud.config import Config
+from minicloud.config import Config, socket_address
 from minicloud.host import attachment, cgroup, guest, network, power, record, volume
 from minicloud.host.client import HostError
 
@@ -276,7 +276,8 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         # Bind under another name first: the socket must never be there with open permissions.
         fresh = config.socket_path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
-        super().__init__(str(fresh), _Handler)
+        with socket_address(fresh) as address:
+            super().__init__(address, _Handler)
         fresh.chmod(0o600)
         fresh.replace(config.socket_path)
 
