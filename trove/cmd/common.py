@@ -1,5 +1,7 @@
 """What every controller's ``main`` does first: configuration, refusal of placeholders, the infrastructure database."""
+import signal
 import sys
+import threading
 from pathlib import Path
 
 from sqlalchemy import exc
@@ -12,6 +14,20 @@ from trove.db import get_db_api
 
 # Read by every process of the control plane, before the file of its own.
 SHARED_FILE = "/etc/trove/trove.conf"
+
+
+class Ending:
+    """The end of a process: SIGTERM or SIGINT, caught from now on."""
+
+    def __init__(self):
+        self._asked = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._asked.set())
+
+    def wait(self):
+        """Return when the process is to end. From then on ``ps`` shows it as "stopping": it may take a while."""
+        self._asked.wait()
+        Path("/proc/self/comm").write_text("stopping", encoding="ascii")
 
 
 def existing(*paths):

@@ -1,7 +1,5 @@
 """trove-conductor: writes what guests report; as many processes as wanted, each may die at any moment."""
 import os
-import signal
-import threading
 
 import cotyledon
 from oslo_log import log as logging
@@ -56,11 +54,9 @@ def main():
         manager.add(_Service, workers=workers)
         manager.run()
         return
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    ending = common.Ending()
     worker = Worker()
-    stopping.wait()
+    ending.wait()
     worker.stop()
 
 

@@ -1,5 +1,4 @@
 """trove-taskmanager: carries out operations; the only process that talks to the cloud."""
-import signal
 import threading
 
 from oslo_log import log as logging
@@ -31,9 +30,7 @@ def main():
     profile.setup("taskmanager", CONF.host)
     common.configure_database()
     security_events.start()
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    ending = common.Ending()
     runner = Runner(flows.FLOWS)
     manager = strategy.load(CONF.taskmanager_manager, option="taskmanager_manager")(runner)
     periodic = [Periodic("servers", lambda: _look_at_servers(runner), lambda: CONF.reconcile_interval),
@@ -56,7 +53,7 @@ def main():
     for part in (runner, *periodic, listening):
         part.start()
     LOG.info("trove-taskmanager serves the topic %s", CONF.taskmanager_queue)
-    stopping.wait()
+    ending.wait()
     LOG.info("trove-taskmanager stops")
     leaving = threading.Thread(target=_leave_bus, args=(server, listening), name="leave bus", daemon=True)
     leaving.start()

@@ -264,6 +264,8 @@ class Intake:
             pause = _PAUSE if (due := self._turns.pause(now)) is None else min(due, _PAUSE)
             self._drain(_BUSY_PAUSE if self._busy or behind else max(pause, _BUSY_PAUSE))
             self._settle()
+        for tag in (CONF.conductor_queue, *self._consumed):  # no more reports come while the batch is finished
+            self._channel.basic_cancel(tag, nowait=True)
         end = time.monotonic() + CONF.conductor_drain_timeout
         while self._busy and time.monotonic() < end:
             self._drain(_BUSY_PAUSE)

@@ -17,6 +17,7 @@ NAME = "TROVE_ONEBOX_NAME"  # and the name of the service
 # setproctitle, which servers use to name themselves, would write its titles over the environment.
 KEEP_ENVIRONMENT = {"SPT_NOENV": "1"}
 STARTED_WITHIN = 5  # seconds until a new process shows its environment, on a machine that is very busy
+STOPPING = "stopping"  # the name that a service of ours takes when it was told to end
 LISTEN = "0A"  # a state in /proc/net/tcp
 
 
@@ -57,6 +58,15 @@ def running(settings, name=None):
 def main_pid(settings, name):
     """The pid of a service: the oldest of its processes (the others are its workers); None if it does not run."""
     return min(running(settings, name), key=started, default=None)
+
+
+def stopping(settings, name):
+    """Whether a service was told to end and is about it, as its processes then say by their name."""
+    for pid in running(settings, name):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            if Path(f"/proc/{pid}/comm").read_text().strip() == STOPPING:
+                return True
+    return False
 
 
 def started(pid):

@@ -2,6 +2,7 @@
 import argparse
 import json
 import os
+import shlex
 import sys
 import time
 
@@ -55,10 +56,10 @@ def up(arguments):
                                                "status": found["status"], "version": version},
               "created": created, "started": started, "seconds": progress.seconds,
               "total_seconds": round(time.monotonic() - begun, 2)}
+    paths = {"client_file": client_file, "logs": settings.logs, "ca_file": certificates.ca_file(settings),
+             "openrc": settings.state / "openrc", "admin_openrc": settings.state / "admin-openrc"}
     _print(arguments, report, CLOSING.format(
-        version=version, host=facts["host"], current=current, client_file=client_file, logs=settings.logs,
-        ca_file=certificates.ca_file(settings),
-        openrc=settings.state / "openrc", admin_openrc=settings.state / "admin-openrc", api_url=settings.api_url))
+        version=version, host=facts["host"], current=current, api_url=settings.api_url, **quoted(paths)))
     return 0
 
 
@@ -96,21 +97,34 @@ def take_down(arguments):
 
 
 def status(arguments):
-    """Show what runs; the exit status is 3 when something is missing."""
+    """Show what runs; the exit status is 3 when something is missing or does not answer."""
     settings = load()
     if settings is None:
         _print(arguments, {"running": False, "services": {}}, "Nothing runs here; tools/quickstart starts it.")
         return 3
     running = {name: processes.main_pid(settings, name) for name in SERVICES}
-    report = {**_facts(settings), "services": running, "cloud": cloud.status(settings)}
-    report["running"] = all(running.values()) and all(((report["cloud"] or {}).get("services") or {"": None}).values())
-    lines = [f"{name:<20}{'pid ' + str(pid) if pid else 'not running'}" for name, pid in running.items()]
+    silent = [name for name, pid in running.items() if pid and not answers(settings, name)]
+    report = {**_facts(settings), "services": running, "silent": silent, "cloud": cloud.status(settings)}
+    report["running"] = not silent and all(running.values()) and all(
+        ((report["cloud"] or {}).get("services") or {"": None}).values())
+    lines = [f"{name:<20}{f'pid {pid}' if pid else 'not running'}{', does not answer' if name in silent else ''}"
+             for name, pid in running.items()]
     for name, pid in ((report["cloud"] or {}).get("services") or {}).items():
         lines.append(f"{'minicloud ' + name:<20}{'pid ' + str(pid) if pid else 'not running'}")
     for guest in (report["cloud"] or {}).get("guests", ()):
         lines.append(f"guest {guest['guest_id']} {guest['address']} {guest['state']}")
     _print(arguments, report, "\n".join(lines))
     return 0 if report["running"] else 3
+
+
+def answers(settings, name):
+    """Whether a service that runs does its work: it may be starting, stopping or stuck."""
+    return broker.answers(settings) if name == "rabbitmq" else services.ready(settings, name)
+
+
+def quoted(paths):
+    """Return paths ({name: path}) as a shell takes them, whatever characters are in the checkout's."""
+    return {name: shlex.quote(str(path)) for name, path in paths.items()}
 
 
 def _facts(settings):

@@ -77,7 +77,9 @@ def wait_ready(settings, name):
 
 
 def ready(settings, name):
-    """Whether a service answers: the API over HTTP, the others by a consumer on their queue."""
+    """Whether a service answers and goes on: the API over HTTP, the others by a consumer on their queue."""
+    if processes.stopping(settings, name):
+        return False
     if name == "trove-api":
         # Something else may listen there: what answers must be ours.
         return processes.listens(processes.running(settings, name), settings.api_port) and api_answers(settings.api_url)
