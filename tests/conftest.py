@@ -11,11 +11,22 @@ from trove.db.sqlalchemy import tables
 
 
 def pytest_addoption(parser):
-    """``--fuzz-cases``: requests of tests/functional/test_fuzz.py; ``--write-pages``: for tests of pages' examples."""
+    """``--fuzz-cases``: requests of tests/functional/test_fuzz.py; ``--write-pages``: for tests of pages' examples;
+    ``--long``: tests that take minutes.
+    """
     parser.addoption("--fuzz-cases", type=int, default=20000, metavar="NUMBER",
                      help="requests that the fuzz run of the API makes (default: 20000)")
     parser.addoption("--write-pages", action="store_true",
                      help="write what the examples on pages of doc/ print into these pages")
+    parser.addoption("--long", action="store_true", help="run the tests marked long as well")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out the tests marked long unless they were asked for."""
+    if not config.getoption("--long"):
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,16 +11,17 @@ import socket
 import sqlite3
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import requests
 from onebox import venv
 from onebox.settings import locate
 
+from tests import waiting
+
 REQUIREMENTS = ("swift==2.38.3", "keystonemiddleware==13.0.1", "pyeclib==1.8.0", "eventlet==0.41.3", "xattr==1.3.0",
                 "setuptools<81")
-START_TIMEOUT = 60
+TOOL_TIMEOUT = 600  # seconds for a program that takes a few
 STORES = ("account", "container", "object")
 # Swift reads /etc/swift/swift.conf unless it is told another directory before anything else of it is imported.
 _PROGRAM = """
@@ -44,15 +45,15 @@ daemon.run_daemon(updater, f"{directory}/{name}.conf", once=True)
 _RINGS = """
 import sys
 from swift.common.ring import RingBuilder
-directory, *ports = sys.argv[1:]
+directory, address, *ports = sys.argv[1:]
 for name, port in zip(("account", "container", "object"), ports):
     builder = RingBuilder(4, 1, 0)
-    builder.add_dev({"region": 1, "zone": 1, "ip": "127.0.0.1", "port": int(port), "device": "disk", "weight": 1.0})
+    builder.add_dev({"region": 1, "zone": 1, "ip": address, "port": int(port), "device": "disk", "weight": 1.0})
     builder.rebalance()
     builder.get_ring().save(f"{directory}/{name}.ring.gz")
 """
 _STORE = """[DEFAULT]
-bind_ip = 127.0.0.1
+bind_ip = {address}
 bind_port = {port}
 workers = 0
 user = {user}
@@ -131,15 +132,16 @@ class RealSwift:
     """One Swift: ``url`` is that of the proxy; ``start`` before use, ``stop`` at the end.
 
     auth_url: of Keystone (ends in /v3); user, password, project: an administrator who validates tokens; address: where
-    the proxy listens; without: filters of the proxy that are left out (bulk, tempurl).
+    all servers listen; without: filters of the proxy that are left out (bulk, tempurl); prefix: words before each
+    server's command, such as nsenter's.
     """
 
-    def __init__(self, auth_url, user, password, project, address="127.0.0.1", without=()):
+    def __init__(self, auth_url, user, password, project, address="127.0.0.1", without=(), prefix=()):
         self._ports = {name: _free_port() for name in (*STORES, "proxy")}
         self.url = f"http://{address}:{self._ports['proxy']}"
         self._values = {"auth_url": auth_url.removesuffix("/v3"), "username": user, "password": password,
                         "project": project, "address": address}
-        self._without = without
+        self._without, self._prefix = without, prefix
         self._processes = {}
         self.directory = None
 
@@ -150,10 +152,11 @@ class RealSwift:
         (self.directory / "devices/disk").mkdir(parents=True)
         (self.directory / "swift.conf").write_text(
             "[swift-hash]\nswift_hash_path_prefix = tests\nswift_hash_path_suffix = tests\n")
-        self._run(_RINGS, *(str(self._ports[name]) for name in STORES))
+        self._run(_RINGS, self._values["address"], *(str(self._ports[name]) for name in STORES))
         common = {"directory": self.directory, "user": "root" if os.geteuid() == 0 else os.environ["USER"]}
         for name in STORES:
-            self._write(name, _STORE.format(name=name, port=self._ports[name], **common))
+            self._write(name, _STORE.format(
+                name=name, port=self._ports[name], address=self._values["address"], **common))
         kept = [name for name in ("bulk", "tempurl", "authtoken", "keystoneauth") if name not in self._without]
         self._write("proxy", _PROXY.format(
             port=self._ports["proxy"], filters=" ".join(kept), **common, **self._values))
@@ -167,8 +170,8 @@ class RealSwift:
         path.chmod(0o600)
 
     def _run(self, program, *arguments):
-        done = subprocess.run([self._python, "-c", program, self.directory, *arguments], timeout=START_TIMEOUT,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        done = subprocess.run([*self._prefix, self._python, "-c", program, self.directory, *arguments], text=True,
+                              timeout=TOOL_TIMEOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         if done.returncode:
             raise RuntimeError(f"a program of Swift failed: {done.stdout[-2000:]}")
 
@@ -177,27 +180,30 @@ class RealSwift:
         process = self._processes.pop(name)
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
+            waiting.end_of(process, 10)
+        except AssertionError:
             process.kill()
-            process.wait(10)
+            process.wait()
 
     def resume(self, name):
         """Start one server and wait until it answers."""
         with (self.directory / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                [self._python, "-c", _PROGRAM, self.directory, name], stdout=log, stderr=log)
-        end = time.monotonic() + START_TIMEOUT
-        while True:
+                [*self._prefix, self._python, "-c", _PROGRAM, self.directory, name], stdout=log, stderr=log)
+        host = self._values["address"]
+        path = "healthcheck" if name == "proxy" else "recon/version"
+
+        def log():
+            return (self.directory / f"{name}.log").read_text()[-2000:]
+
+        def answers():
             with contextlib.suppress(requests.ConnectionError):
-                host = self._values["address"] if name == "proxy" else "127.0.0.1"
-                path = "healthcheck" if name == "proxy" else "recon/version"
-                requests.get(f"http://{host}:{self._ports[name]}/{path}", timeout=5)
-                return
-            if self._processes[name].poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"Swift's {name} server does not start: "
-                                   f"{(self.directory / f'{name}.log').read_text()[-2000:]}")
-            time.sleep(0.1)
+                requests.get(f"http://{host}:{self._ports[name]}/{path}", timeout=60)
+                return True
+            if self._processes[name].poll() is not None:
+                raise RuntimeError(f"Swift's {name} server does not start: {log()}")
+            return False
+        waiting.wait_until(answers, pause=0.1, explain=log)
 
     @contextlib.contextmanager
     def away(self, *names):

@@ -12,17 +12,18 @@ LEGACY = ("python-troveclient==2.1.2", "python-keystoneclient==2.3.2", "setuptoo
 
 
 def pytest_collection_modifyitems(items):
-    """Every test here needs root and real guests; a minute is not enough for some."""
+    """Every test here needs root and real guests."""
     for item in items:
         if "tests/scenarios" in str(item.path):
             item.add_marker(pytest.mark.scenario)
-            item.add_marker(pytest.mark.timeout(900))
 
 
 @pytest.fixture(scope="session")
 def system():
-    """The running system with its instance m1."""
+    """The running system with its instance m1; one for each process of pytest, so that they share the work."""
     state = os.environ.get("TROVE_STATE") or CHECKOUT / ".run-test"
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        state = f"{state}-{worker}"
     support.quickstart("--down", state=state)
     try:
         yield support.System(support.quickstart(state=state))

@@ -2,6 +2,7 @@
 
 The running system has its own state directory, so a quickstart beside it is not touched; it is removed in any case.
 """
+import glob
 import os
 import signal
 import subprocess
@@ -16,17 +17,18 @@ from onebox.show import Progress
 STATE = CHECKOUT / ".run-test"
 BIN = Path(sys.executable).parent
 PYTEST = [sys.executable, "-m", "pytest"]
-# Tests that need a machine to themselves come last and one at a time; the others share the cores.
+# Scenarios wait for guests most of the time: two processes, each with a running system of its own, take files in turn.
 STAGES = {
     "lint": [[str(BIN / "ruff"), "check", "."], [str(BIN / "lint-imports")]],
     "quick": [[*PYTEST, "-m", "not slow and not scenario", "-n", "2"]],
     "slow": [[*PYTEST, "-m", "slow and not scenario and not fuzz", "-n", "2"]],
     "fuzz": [[*PYTEST, "-m", "fuzz", "-n", "2"]],
-    "scenario": [[*PYTEST, "-m", "scenario"]],
+    "scenario": [[*PYTEST, "-m", "scenario", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]],
 }
-HELP = f"""usage: tools/test [{"|".join(STAGES)}] [ARGUMENT OF PYTEST ...]
+HELP = f"""usage: tools/test [{"|".join(STAGES)}] [--long] [ARGUMENT OF PYTEST ...]
 
-Runs all checks and tests, or those of one stage; for example: tools/test quick -k quota -x"""
+Runs all checks and tests, or those of one stage; for example: tools/test quick -k quota -x
+With --long those too that take minutes and are left out otherwise; these alone: tools/test scenario --long -m long"""
 
 
 def main():
@@ -88,11 +90,15 @@ def _run(command):
 
 
 def _clean():
-    try:
-        for sentence in down.remove(Progress()):
-            print(f"left behind: {sentence}", file=sys.stderr)
-    except SetupError as error:
-        print(error, file=sys.stderr)
+    """Remove the running systems of all processes of pytest."""
+    state, _ = locate()
+    for directory in (state, *state.parent.glob(f"{glob.escape(state.name)}-gw[0-9]*")):
+        os.environ["TROVE_STATE"] = str(directory)
+        try:
+            for sentence in down.remove(Progress()):
+                print(f"left behind: {sentence}", file=sys.stderr)
+        except SetupError as error:
+            print(error, file=sys.stderr)
 
 
 if __name__ == "__main__":
