@@ -563,7 +563,8 @@ def declare_queue(topic, server):
 class GuestErrors:
     """Context around one command to a guest: a late answer becomes GuestTimeout, every other failure GuestError.
 
-    What the guest refused for a reason of the caller (NotFound, BadValue, not supported) stays as it is.
+    What the guest refused for a reason of the caller (NotFound, BadValue, not supported), or because it cannot do it
+    now (ServiceUnavailable), stays as it is.
     """
 
     def __enter__(self):
@@ -572,7 +573,8 @@ class GuestErrors:
     def __exit__(self, kind, error, trace):
         if not isinstance(error, Exception):
             return False
-        if isinstance(error, exception.TroveError) and error.code < 500:
+        if isinstance(error, exception.ServiceUnavailable) or (
+                isinstance(error, exception.TroveError) and error.code < 500):
             if type(error) in vars(exception).values():
                 return False
             # The library has made a subclass whose text ends with the guest's traceback, and is as long as it likes.

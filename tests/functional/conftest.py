@@ -114,6 +114,7 @@ def options(conf):
     conf.set_override("transport_url", "fake://")
     for name, path in FAKE_CLIENTS.items():
         conf.set_override(f"remote_{name}", path)
+    conf.set_override("answer_wait", 0.05)  # nobody works on operations
     conf.set_override("backup_encryption_key", ["a key for tests, never for a deployment"])
     nova.Cloud.reset()
     swift.ETAGS.clear()

@@ -13,13 +13,14 @@ from trove.instance.models import AgentHeartBeat, DBInstance, InstanceServiceSta
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 from trove.taskmanager import api as taskmanager
+from trove.taskmanager import flow, flows
 
 UNKNOWN = "99999999-9999-4999-8999-999999999999"
 
 
 class World:
     """db: the database layer; catalog: rows of datastores and versions by name; casts: (method, arguments) that the
-    task manager was sent.
+    task manager was sent; task_manager_works: whether it carries out changes of databases and users at once.
     """
 
     def __init__(self, db, catalog, monkeypatch):
@@ -28,12 +29,28 @@ class World:
         self.casts = []
         self._monkeypatch = monkeypatch
         self._real_cast = taskmanager.API._cast
-        monkeypatch.setattr(taskmanager.API, "_cast",
-                            lambda _api, method, **arguments: self.casts.append((method, arguments)))
+        self.task_manager_works = True
+        monkeypatch.setattr(taskmanager.API, "_cast", lambda _api, method, **arguments: self._cast(method, arguments))
+
+    def _cast(self, method, arguments):
+        self.casts.append((method, arguments))
+        if method == "administer" and self.task_manager_works:
+            self.carry_on(arguments["operation_id"])
+
+    def carry_on(self, operation_id):
+        """A task manager works on an operation until it has ended or has to wait. Returns its row."""
+        with self.db.writer() as session:
+            session.get(operations.Operation, operation_id).lease_until = None
+        with self.db.writer() as session:
+            operations.claim(session, operation_id, "test", 30)
+        flow.advance(flows.FLOWS, operation_id, "test")
+        with self.db.reader() as session:
+            return session.get(operations.Operation, operation_id)
 
     def cast_for_real(self):
         """From now on casts go to the bus."""
         self._monkeypatch.setattr(taskmanager.API, "_cast", self._real_cast)
+
     def bind_flavor(self, version, flavor_id):
         """Restrict a version to a flavor."""
         with self.db.writer() as session:

@@ -63,6 +63,7 @@ ROUTES = tuple(Route(*row) for row in (
     (_I + "/configuration", "GET", DEFAULTS, "show"),
 
     (_I + "/operations", "GET", INSTANCES, "operations"),
+    (_I + "/operations/{operation_id}", "GET", INSTANCES, "operation"),
 
     (_I + "/backups", "GET", BACKUPS, "index_by_instance"),
 

@@ -117,7 +117,8 @@ class Contract(NamedTuple):
 
     body: validator of the request's body (``compiled``), checked before the method is called, None for no body;
     query: {parameter: schema}; answer: schema of the answer's body, None for an empty one; status: of that answer,
-    None when there never is one; errors: codes that the method answers beyond those that every route may.
+    None when there never is one; errors: codes that the method answers beyond those that every route may; waits:
+    whether it waits for operations that it begins, and says in headers which these are (``operation.answer``).
     """
 
     body: jsonschema.protocols.Validator | None = None
@@ -125,6 +126,7 @@ class Contract(NamedTuple):
     answer: dict | None = None
     status: int | None = 200
     errors: tuple[int, ...] = ()
+    waits: bool = False
 
 
 def contract(**terms):

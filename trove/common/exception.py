@@ -71,6 +71,14 @@ class Unauthorized(TroveError):
     code = 401
 
 
+class Refused(TroveError):
+    """What was asked for was refused later than at once, with a code (below 500) of its own."""
+
+    def __init__(self, message, code):
+        super().__init__(message)
+        self.code = code
+
+
 class Forbidden(TroveError):
     """The caller may not do this."""
 

@@ -26,6 +26,14 @@ _DESCRIPTIONS = {
     422: "The present state of something does not allow this now.", 501: "Not supported here.",
     503: "A service that is needed does not answer.",
 }
+# Of answers that wait for the end of operations which the request began (trove.operation.answer). All are missing where
+# it began none.
+_OPERATION_HEADERS = {name: {"description": description, "schema": {"type": "string"}} for name, description in {
+    "X-Operation-State": "done: the change has been made. running: it goes on in the background.",
+    "X-Operation-Id": "Ids, with commas between them, of at most 20 operations: those that go on, or all that are "
+                      "done. GET /v1.0/{tenant_id}/instances/{instance_id}/operations lists them.",
+    "Location": "The address of the operation, if one alone goes on.",
+}.items()}
 
 
 class DocumentController(wsgi.Controller):
@@ -98,6 +106,8 @@ class _Document:
             responses[f"{terms.status}"] = success = {"description": "Done." if terms.answer is None else "The answer."}
             if terms.answer is not None:
                 success["content"] = {_JSON: {"schema": self._schema(terms.answer)}}
+            if terms.waits:
+                success["headers"] = _OPERATION_HEADERS
         for code in _error_codes(prefix, row, terms):
             responses[f"{code}"] = {"$ref": f"#/components/responses/{code}"}
         operation["security"] = [{"token": []}] if prefix else []
@@ -121,6 +131,8 @@ class _Document:
 def _error_codes(prefix, row, terms):
     """The codes of the errors that a route may answer, in order."""
     codes = {400, 406, *terms.errors}
+    if terms.waits:
+        codes |= {409, 422, 503}
     if prefix:
         codes |= {401, 403, 413}
     if "{" in row.path.removeprefix("/{tenant_id}"):

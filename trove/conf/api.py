@@ -14,6 +14,16 @@ opts = [
                     "trove_api_threads, or guests that do not answer stop the API."),
     cfg.FloatOpt("guest_call_wait", default=2.0, min=0,
                  help="Seconds that a further request waits for one of these to end before it is refused with 503."),
+    cfg.FloatOpt("answer_wait", default=5.0, min=0, max=60,
+                 help="Seconds that the API waits for the end of a change which clients expect to find done when it is "
+                      "answered: of databases, users, grants and attached configuration groups. After them it answers "
+                      "that the change goes on in the background (header X-Operation-State). Less than the timeouts of "
+                      "clients and proxies. 0: it never waits."),
+    cfg.IntOpt("answer_waiters", default=8, min=0,
+               help="Requests of an API process that may wait like this at the same time; further ones are answered at "
+                    "once. Less than trove_api_threads, or slow guests stop the API."),
+    cfg.IntOpt("answer_waiters_per_tenant", default=4, min=0,
+               help="The same for the requests of one tenant."),
     cfg.IntOpt("trove_api_drain_timeout", default=30, min=1,
                help="Seconds that requests in progress may take after SIGTERM before the API ends them."),
     cfg.IntOpt("backlog", default=4096, help="Length of the listening socket's queue."),

@@ -104,6 +104,12 @@ opts = [
     cfg.IntOpt("configuration_time_out", default=1800,
                help="Seconds until an instance whose configuration group changed must have time for it; after them "
                     "it needs a restart."),
+    cfg.IntOpt("administration_time_out", default=600, min=1,
+               help="Seconds in which it must be the turn of a change of databases, users or grants, and after that in "
+                    "which the guest must carry it out. It is asked again until then; after them the change fails."),
+    cfg.IntOpt("administration_queue_length", default=20, min=1,
+               help="Changes of databases, users and grants of one instance that may wait; further ones are refused "
+                    "with 422."),
     cfg.IntOpt("guest_bus_time_out", default=60,
                help="Seconds until the broker must have made or removed what a guest needs there."),
     cfg.IntOpt("guest_rotation_time_out", default=600,

@@ -63,11 +63,13 @@ def change(context, configuration_id, given, merge):
     """Change a group and let the instances it is attached to follow.
 
     given: the ``configuration`` object of a body that fits the schema, what is absent stays; merge: whether values
-    that are not given stay as well (PATCH) or are removed (PUT). Raises NotFound, UnprocessableEntity (value).
+    that are not given stay as well (PATCH) or are removed (PUT). Returns [(instance id, operation id)] of what was
+    begun. Raises NotFound, UnprocessableEntity (value).
     """
     begun = _change(context, configuration_id, given, merge)
     LOG.info("configuration %s: changed, for %d instances", configuration_id, len(begun))
     wake(context, begun)
+    return begun
 
 
 @in_transaction

@@ -7,6 +7,7 @@ from trove.db import get_db_api
 from trove.flavor import models as flavor_models
 from trove.instance import loading
 from trove.notification import events
+from trove.operation import answer
 
 
 class ConfigurationController(wsgi.Controller):
@@ -35,19 +36,21 @@ class ConfigurationController(wsgi.Controller):
             told["configuration_id"] = actions.create(req.context, given)
         return self._view(req, told["configuration_id"])
 
-    @contract(body=schema.update, status=202, errors=(422,))
+    @contract(body=schema.update, status=202, waits=True)
     def update(self, req, configuration_id, body):
         """PUT: replace all values."""
         given = body["configuration"]
         with events.told(req.context, "configuration_update", configuration_id=configuration_id,
                          name=given.get("name"), description=given.get("description")):
-            actions.change(req.context, configuration_id, given, merge=False)
+            begun = actions.change(req.context, configuration_id, given, merge=False)
+        return answer.when_done(req, begun, replaceable=True)
 
-    @contract(body=schema.update, errors=(422,))
+    @contract(body=schema.update, waits=True)
     def edit(self, req, configuration_id, body):
         """PATCH: change the values that are given."""
         with events.told(req.context, "configuration_edit", configuration_id=configuration_id):
-            actions.change(req.context, configuration_id, body["configuration"], merge=True)
+            begun = actions.change(req.context, configuration_id, body["configuration"], merge=True)
+        return answer.when_done(req, begun, status=200, replaceable=True)
 
     @contract(status=202)
     def delete(self, req, configuration_id):

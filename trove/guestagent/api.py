@@ -199,11 +199,11 @@ class API:
 
     def create_database(self, databases):
         """Make databases (list of dicts); those that exist are left alone."""
-        self._send(CAST, "create_database", databases=databases)
+        self._send(HIGH, "create_database", databases=databases)
 
     def delete_database(self, database):
         """Drop a database (dict); one that does not exist is fine."""
-        self._send(CAST, "delete_database", database=database)
+        self._send(HIGH, "delete_database", database=database)
 
     def list_databases(self, limit=None, marker=None, include_marker=False):
         """A page of databases by name: (list of dicts, marker of the next page or None)."""
@@ -212,11 +212,11 @@ class API:
 
     def create_user(self, users):
         """Make users (list of dicts) with their passwords and grants."""
-        self._send(CAST, "create_user", users=users)
+        self._send(HIGH, "create_user", users=users)
 
     def delete_user(self, user):
         """Drop a user (dict); one that does not exist is fine."""
-        self._send(CAST, "delete_user", user=user)
+        self._send(HIGH, "delete_user", user=user)
 
     def get_user(self, username, hostname):
         """The user as a dict with its databases, or None."""
@@ -229,11 +229,11 @@ class API:
 
     def change_passwords(self, users):
         """Set passwords: list of {"name", "host", "password"}."""
-        self._send(CAST, "change_passwords", users=users)
+        self._send(HIGH, "change_passwords", users=users)
 
     def update_attributes(self, username, hostname, user_attrs):
         """Change name, host or password of a user: user_attrs has some of these keys."""
-        self._send(CAST, "update_attributes", username=username, hostname=hostname, user_attrs=user_attrs)
+        self._send(HIGH, "update_attributes", username=username, hostname=hostname, user_attrs=user_attrs)
 
     def list_access(self, username, hostname):
         """The databases (dicts) that a user may use. An unknown user is NotFound."""
@@ -241,11 +241,11 @@ class API:
 
     def grant_access(self, username, hostname, databases):
         """Let a user use databases (names)."""
-        self._send(LOW, "grant_access", username=username, hostname=hostname, databases=databases)
+        self._send(HIGH, "grant_access", username=username, hostname=hostname, databases=databases)
 
     def revoke_access(self, username, hostname, database):
         """Take a user's right to use a database (name). NotFound when it has none."""
-        self._send(LOW, "revoke_access", username=username, hostname=hostname, database=database)
+        self._send(HIGH, "revoke_access", username=username, hostname=hostname, database=database)
 
     def enable_root(self):
         """Enable root with a fresh password: the user's dict."""

@@ -218,6 +218,7 @@ def update(context, instance_id, changes):
     """Apply the rule of PUT and PATCH on an instance; what is absent is untouched.
 
     changes: the ``instance`` object of a body that fits the schema.
+    Returns [(instance id, operation id)] of what the configuration group has begun.
     Raises NotFound (instance or configuration group), BadRequest (detach of what is no replica, attaching what cannot
     be attached), NotImplementedHere (another version), UnprocessableEntity (another request was first).
     """
@@ -237,3 +238,4 @@ def update(context, instance_id, changes):
     if detached:
         LOG.info("instance %s: -> DETACHING (operation %s)", instance_id, detached)
         taskmanager.API(context).detach_replica(instance_id, detached)
+    return configured

@@ -63,7 +63,16 @@ class Loaded:
     @property
     def guest_answers(self):
         """Whether it makes sense to call the guest: its database runs and stays so, and it is not silent."""
-        return self.service == ServiceStatuses.RUNNING and not self.silent and self.status not in states.BUSY
+        return self.why_unanswered is None
+
+    @property
+    def why_unanswered(self):
+        """Why it makes no sense to call the guest, as a part of a sentence; None when it does."""
+        if self.silent:
+            return "its guest is silent"
+        if self.service != ServiceStatuses.RUNNING:
+            return f"its database is {self.service.description}"
+        return f"its status is {self.status}" if self.status in states.BUSY else None
 
     def check_action(self, action):
         """Refuse an action of states.ALLOWED_TASKS: UnprocessableEntity naming the offending word."""

@@ -141,10 +141,11 @@ def forget_guest(session, instance_id):
         session.execute(sqlalchemy.delete(table).where(table.c.instance_id == instance_id))
 
 
-def clear_faults(session, instance_id):
-    """Forget the faults of an instance that works again."""
+def clear_faults(session, instance_id, step=None):
+    """Forget the faults of an instance that works again. step: only those that this step has met; None: all."""
     table = tables.instance_faults
-    session.execute(sqlalchemy.delete(table).where(table.c.instance_id == instance_id))
+    session.execute(sqlalchemy.delete(table).where(
+        table.c.instance_id == instance_id, table.c.details == step if step else sqlalchemy.true()))
 
 
 @functools.cache

@@ -6,6 +6,7 @@ from trove.common.apischema import contract
 from trove.common.cfg import CONF
 from trove.db import get_db_api
 from trove.instance import actions, create, loading, replicas, resize, schema, usage, views
+from trove.operation import answer
 from trove.operation import models as operations
 from trove.operation import views as operation_views
 
@@ -53,6 +54,14 @@ class InstanceController(wsgi.Controller):
         return {"operations": [operation_views.whole(operation, now) for operation in page],
                 **wsgi.next_links(req, following)}
 
+    @contract(answer=operation_views.SHOW)
+    def operation(self, req, instance_id, operation_id):
+        """One operation on an instance with its steps."""
+        with get_db_api().reader() as session:
+            loading.load(session, instance_id, req.context)
+            found = operations.load(session, operation_id, ("instance", instance_id))
+            return {"operation": operation_views.whole(found, get_db_api().now(session))}
+
     @contract(body=schema.create, answer=views.SHOW, errors=(404, 409, 422, 501, 503))
     def create(self, req, body):
         """Begin to build an instance."""
@@ -62,15 +71,15 @@ class InstanceController(wsgi.Controller):
             details = loading.load_details(session, instance_id, req.context)
         return {"instance": views.detail(req, details, password=password)}
 
-    @contract(body=schema.put, status=202, errors=(422, 501))
+    @contract(body=schema.put, status=202, errors=(501,), waits=True)
     def update(self, req, instance_id, body):
         """PUT: change what is named; an empty object detaches the configuration group."""
-        actions.update(req.context, instance_id, body["instance"])
+        return answer.when_done(req, actions.update(req.context, instance_id, body["instance"]), replaceable=True)
 
-    @contract(body=schema.patch, status=202, errors=(422, 501))
+    @contract(body=schema.patch, status=202, errors=(501,), waits=True)
     def edit(self, req, instance_id, body):
         """PATCH: as PUT, but unknown keys are refused."""
-        actions.update(req.context, instance_id, body["instance"])
+        return answer.when_done(req, actions.update(req.context, instance_id, body["instance"]), replaceable=True)
 
     @contract(status=202, errors=(422, 501))
     def delete(self, req, instance_id):

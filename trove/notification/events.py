@@ -28,6 +28,10 @@ def _create(operation):
     return {**traits, **{name: value for name, value in more.items() if value}}
 
 
+def _administer(operation):
+    return _instance(operation, **operation.args["traits"])
+
+
 def _configure(operation):
     group = operation.args.get("configuration_id")
     return _instance(operation, **({"configuration_id": group} if group else {}))
@@ -59,6 +63,9 @@ OPERATIONS = {
     "instance.eject": ("instance_eject", _instance),
     "instance.detach": ("instance_detach", _instance),
     "instance.configure": (lambda operation: operation.args.get("event") or "instance_configure", _configure),
+    **{f"{noun}.{verb}": (f"{noun}_{verb}", _administer) for noun, verb in (
+        ("database", "create"), ("database", "delete"), ("user", "create"), ("user", "delete"),
+        ("user", "change_password"), ("user", "update_attributes"), ("user", "grant"), ("user", "revoke"))},
     "backup.create": ("backup_create", _backup),
     "backup.delete": ("backup_delete", _resource),
     # Not in the documents, and told in the same form.

@@ -6,6 +6,7 @@ more. All times are seconds since the epoch by the database's clock.
 """
 import functools
 import json
+from typing import NamedTuple
 
 import sqlalchemy
 from cryptography import fernet
@@ -77,8 +78,8 @@ def begin(session, kind, resource_type, resource_id, context, arguments=None, se
     """
     sealed = crypto.encrypt(json.dumps(secrets)) if secrets else None
     if sealed and len(sealed) > _LONGEST_SECRETS:
-        raise exception.OverLimit("The users of the request, with their passwords and databases, are too many to be "
-                                  "kept until they are made. Make them when the instance is there.")
+        raise exception.OverLimit("The users or databases of the request are too many to be kept until they are made. "
+                                  "Make fewer at once; those of a new instance can be made when it is there.")
     now, key = get_db_api().now(session), lock or f"{resource_type}:{resource_id}"
     operation = Operation(
         id=models.new_id(), kind=kind, resource_type=resource_type, resource_id=resource_id,
@@ -103,6 +104,36 @@ def live_for(session, resource_type, resource_id):
         Operation.state.in_(LIVE_STATES)).order_by(Operation.created_at)).scalars().all()
 
 
+def live_ids(session, resource_type, resource_id, kinds, limit):
+    """The ids of at most ``limit`` live operations of some kinds on a resource, oldest first."""
+    return session.execute(sqlalchemy.select(_table.c.id).where(
+        _table.c.resource_type == resource_type, _table.c.resource_id == resource_id,
+        _table.c.kind.in_(list(kinds)), _table.c.state.in_(LIVE_STATES),
+    ).order_by(_table.c.created_at, _table.c.id).limit(limit)).scalars().all()
+
+
+class Outcome(NamedTuple):
+    """How an operation ended. state: DONE or FAILED; error: text for the user; code: HTTP status that goes with it,
+    None for no fault of the request; cancelled: whether it was told to stop.
+    """
+
+    id: str
+    state: str
+    error: str | None
+    code: int | None
+    cancelled: bool
+
+
+def outcomes(session, operation_ids):
+    """The Outcome of each of some operations that has ended."""
+    columns = _table.c
+    rows = session.execute(sqlalchemy.select(
+        columns.id, columns.state, columns.error, columns.step_data, columns.cancel,
+    ).where(columns.id.in_(list(operation_ids)), columns.state.in_((DONE, FAILED)))).all()
+    return [Outcome(row.id, row.state, row.error, json.loads(row.step_data).get("error_code"), row.cancel)
+            for row in rows]
+
+
 def live_of(session, kinds):
     """The live operations of some kinds."""
     return session.execute(sqlalchemy.select(Operation).where(
@@ -122,10 +153,13 @@ def newest_for(session, resource_type, resource_id):
     return session.execute(_select_newest(), {"type": resource_type, "id": resource_id}).scalars().first()
 
 
-def load(session, operation_id):
-    """Return the operation with that id, live or ended. Raises NotFound."""
+def load(session, operation_id, resource=None):
+    """Return the operation with that id, live or ended.
+
+    resource: (type, id) of the resource it must be on, None for any. Raises NotFound.
+    """
     found = session.get(Operation, operation_id)
-    if found is None:
+    if found is None or resource not in (None, (found.resource_type, found.resource_id)):
         raise exception.NotFound(resource=Operation.label, id=operation_id)
     return found
 

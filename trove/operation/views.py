@@ -17,6 +17,7 @@ WHOLE = apischema.view("OperationWithSteps", {
     "ended": apischema.or_null(_time), "seconds": apischema.number, "request_id": _text,
     "steps": apischema.array(apischema.view("Step", {"name": _string, "seconds": apischema.number}))},
     {"error": _string, "error_step": _text})
+SHOW = apischema.answer("operation", WHOLE)
 LIST = apischema.page("operations", WHOLE)
 
 

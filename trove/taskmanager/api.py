@@ -50,6 +50,10 @@ class API:
         """Let other networks connect to an instance."""
         self._cast("update_access", instance_id=instance_id, operation_id=operation_id)
 
+    def administer(self, instance_id, operation_id):
+        """Change databases or users of an instance."""
+        self._cast("administer", instance_id=instance_id, operation_id=operation_id)
+
     def resize_flavor(self, instance_id, operation_id):
         """Give an instance another flavor."""
         self._cast("resize_flavor", instance_id=instance_id, operation_id=operation_id)

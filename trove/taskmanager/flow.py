@@ -182,6 +182,8 @@ def _do_step(flow, work):
 
 def _fail(flow, work, step, error):
     message = _message(error)[:_LONGEST_ERROR]
+    if isinstance(error, exception.TroveError):
+        work.data["error_code"] = error.code
     LOG.error("%s failed in step %s: %s", _name(work), step.name, message)
     with get_db_api().writer() as session:
         undo = flow.failed(session, work, step, error, message)

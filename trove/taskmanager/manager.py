@@ -56,6 +56,11 @@ class Manager:
         self._runner.wake(operation_id)
 
     @rpc.expose
+    def administer(self, context, instance_id, operation_id):
+        """Change databases or users of an instance."""
+        self._wake(operation_id)
+
+    @rpc.expose
     def resize_flavor(self, context, instance_id, operation_id):
         """Give an instance another flavor."""
         self._wake(operation_id)

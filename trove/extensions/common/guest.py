@@ -1,6 +1,5 @@
 """The door to a guest for calls about its databases and users: only to one whose database runs and that reports."""
 from trove.common import exception
-from trove.common.instance import ServiceStatuses
 from trove.datastore import models as datastore_models
 from trove.db import get_db_api
 from trove.instance import loading
@@ -19,14 +18,8 @@ def load_running(context, instance_id, users=True):
         loaded = loading.load(session, instance_id, context)
     if users:
         datastore_models.require_users(loaded.manager, loaded.datastore)
-    if not loaded.guest_answers:
-        if loaded.silent:
-            reason = "its guest is silent"
-        elif loaded.service == ServiceStatuses.RUNNING:
-            reason = f"its status is {loaded.status}"
-        else:
-            reason = f"its database is {loaded.service.description}"
-        raise exception.UnprocessableEntity(f"Instance {instance_id} cannot do this now: {reason}.")
+    if loaded.why_unanswered:
+        raise exception.UnprocessableEntity(f"Instance {instance_id} cannot do this now: {loaded.why_unanswered}.")
     return loaded
 
 

@@ -1,6 +1,7 @@
-"""Controllers of the databases, users and grants of an instance: checks, then the guest.
+"""Controllers of the databases, users and grants of an instance.
 
-What the guest only takes as a cast (creating, deleting, changing) is checked before against what it lists.
+What is read is asked of the guest. What is changed becomes an operation, whose end the answer waits for
+(``operation.answer``); what cannot be done is refused at once.
 """
 from trove.common import apischema, exception, wsgi
 from trove.common.apischema import contract
@@ -9,9 +10,10 @@ from trove.extensions.common.guest import client, load_running, load_writable
 from trove.extensions.mysql import schema, views
 from trove.guestagent.db import models
 from trove.guestagent.db.models import MySQLDatabase, MySQLUser
-from trove.notification import events
+from trove.instance import administration
+from trove.operation import answer
 
-_ACCEPTED = {"status": 202, "errors": (422, 501, 503)}
+_ACCEPTED = {"status": 202, "errors": (501,), "waits": True}
 _BEHIND_ALL_HOSTS = "\U0010ffff"
 
 
@@ -39,12 +41,10 @@ def _parse_changed_user_id(text, manager):
     return name, host
 
 
-def _existing_user(guest, name, host):
-    """The user as the guest gives it. Raises NotFound."""
-    found = guest.get_user(name, host)
-    if not found:
-        raise exception.NotFound(resource="user", id=f"{name}@{host}")
-    return found
+def _change(req, loaded, kind, arguments, **traits):
+    """Change databases or users of an instance (Loaded); see ``administration.begin``. Returns the answer."""
+    begun = administration.begin(req.context, client(req.context, loaded), loaded.id, kind, arguments, **traits)
+    return answer.when_done(req, begun)
 
 
 class SchemaController(wsgi.Controller):
@@ -68,15 +68,9 @@ class SchemaController(wsgi.Controller):
         wanted = [MySQLDatabase(item["name"], item.get("character_set"), item.get("collate")).validate(
             loaded.manager, f"databases[{number}]") for number, item in enumerate(given)]
         _no_duplicates([database.name for database in wanted], "databases")
-        guest = client(req.context, loaded)
-        for database in wanted:
-            # The first database from that name on is the name itself, if there is such a database.
-            page, _ = guest.list_databases(1, database.name, True)
-            if any(entry["_name"] == database.name for entry in page):
-                raise exception.BadRequest(f"The database '{database.name}' exists already.")
-        with events.told(req.context, "database_create", by_guest=True, instance_id=instance_id,
-                         dbname=".".join(database.name for database in wanted)):
-            guest.create_database([database.serialize() for database in wanted])
+        return _change(req, loaded, administration.DATABASE_CREATE, {
+            "databases": [database.serialize() for database in wanted]},
+            dbname=".".join(database.name for database in wanted))
 
     @contract(status=None, errors=(501,))
     def show(self, req, instance_id, name):
@@ -88,8 +82,8 @@ class SchemaController(wsgi.Controller):
         """Drop a database; whether it exists is not checked."""
         loaded = load_writable(req.context, instance_id)
         models.check_database_name(name, loaded.manager)
-        with events.told(req.context, "database_delete", by_guest=True, instance_id=instance_id, dbname=name):
-            client(req.context, loaded).delete_database(MySQLDatabase(name).serialize())
+        return _change(req, loaded, administration.DATABASE_DELETE, {"database": MySQLDatabase(name).serialize()},
+                       dbname=name)
 
 
 class UserController(wsgi.Controller):
@@ -109,13 +103,13 @@ class UserController(wsgi.Controller):
     def show(self, req, instance_id, name):
         """One user."""
         loaded = load_running(req.context, instance_id)
-        found = _existing_user(client(req.context, loaded), *_parse_user_id(name, loaded.manager))
+        found = administration.existing_user(client(req.context, loaded), *_parse_user_id(name, loaded.manager))
         return {"user": views.user(found)}
 
     @contract(body=schema.create_users, **_ACCEPTED)
     def create(self, req, instance_id, body):
         """Make users with their passwords and grants."""
-        self._create(req, instance_id, body["users"])
+        return self._create(req, instance_id, body["users"])
 
     @staticmethod
     def _create(req, instance_id, given):
@@ -125,35 +119,27 @@ class UserController(wsgi.Controller):
                             ).validate(loaded.manager, f"users[{number}]")
                   for number, item in enumerate(given)]
         _no_duplicates([user.id for user in wanted], "users")
-        guest = client(req.context, loaded)
-        for user in wanted:
-            if guest.get_user(user.name, user.host):
-                raise exception.BadRequest(f"The user '{user.id}' exists already.")
-        with events.told(req.context, "user_create", by_guest=True, instance_id=instance_id,
-                         username=",".join(user.name for user in wanted)):
-            guest.create_user([user.serialize() for user in wanted])
+        return _change(req, loaded, administration.USER_CREATE, {"users": [user.serialize() for user in wanted]},
+                       username=",".join(user.name for user in wanted))
 
     @contract(body=schema.create_user, **_ACCEPTED)
     def create_named(self, req, instance_id, name, body):
         """Make one user: openstacksdk posts to the user's own address, with an object under ``users``."""
         given = body["users"] if isinstance(body["users"], list) else [body["users"]]
-        self._create(req, instance_id, [{"name": name, **item} for item in given])
+        return self._create(req, instance_id, [{"name": name, **item} for item in given])
 
     @contract(body=schema.change_passwords, **_ACCEPTED)
     def update_all(self, req, instance_id, body):
         """Change the passwords of several users."""
         loaded = load_writable(req.context, instance_id)
-        guest = client(req.context, loaded)
         changes = []
         for number, item in enumerate(body["users"]):
             name, host = item["name"], item.get("host") or models.ANY_HOST
             models.check_password(item["password"], f"users[{number}].password")
             _parse_changed_user_id(f"{name}@{host}", loaded.manager)
-            _existing_user(guest, name, host)
             changes.append({"name": name, "host": host, "password": item["password"]})
-        with events.told(req.context, "user_change_password", by_guest=True, instance_id=instance_id,
-                         username=",".join(change["name"] for change in changes)):
-            guest.change_passwords(changes)
+        return _change(req, loaded, administration.USER_PASSWORD, {"users": changes},
+                       username=",".join(change["name"] for change in changes))
 
     @contract(body=schema.update_user, **_ACCEPTED)
     def update(self, req, instance_id, name, body):
@@ -169,24 +155,16 @@ class UserController(wsgi.Controller):
             models.check_host(changes["host"], loaded.manager, "user.host")
         if "name" in changes:
             models.check_user_name(changes["name"], loaded.manager, "user.name")
-        guest = client(req.context, loaded)
-        _existing_user(guest, old_name, old_host)
-        new = (changes.get("name", old_name), changes.get("host", old_host))
-        if new != (old_name, old_host) and guest.get_user(*new):
-            raise exception.BadRequest(f"The user '{new[0]}@{new[1]}' exists already.")
-        with events.told(req.context, "user_update_attributes", by_guest=True, instance_id=instance_id,
-                         username=old_name):
-            guest.update_attributes(old_name, old_host, changes)
+        return _change(req, loaded, administration.USER_UPDATE, {
+            "username": old_name, "hostname": old_host, "user_attrs": changes}, username=old_name)
 
     @contract(**_ACCEPTED)
     def delete(self, req, instance_id, name):
         """Drop a user."""
         loaded = load_writable(req.context, instance_id)
         user, host = _parse_changed_user_id(name, loaded.manager)
-        guest = client(req.context, loaded)
-        _existing_user(guest, user, host)
-        with events.told(req.context, "user_delete", by_guest=True, instance_id=instance_id, username=user):
-            guest.delete_user(MySQLUser(user, host).serialize())
+        return _change(req, loaded, administration.USER_DELETE, {"user": MySQLUser(user, host).serialize()},
+                       username=user)
 
 
 class UserAccessController(wsgi.Controller):
@@ -198,7 +176,7 @@ class UserAccessController(wsgi.Controller):
         loaded = load_running(req.context, instance_id)
         name, host = _parse_user_id(user, loaded.manager)
         guest = client(req.context, loaded)
-        _existing_user(guest, name, host)
+        administration.existing_user(guest, name, host)
         return {"databases": [views.database(entry) for entry in guest.list_access(name, host)]}
 
     @contract(body=schema.grant, **_ACCEPTED)
@@ -209,19 +187,13 @@ class UserAccessController(wsgi.Controller):
         names = [item["name"] for item in body["databases"]]
         for number, database in enumerate(names):
             models.check_database_name(database, loaded.manager, f"databases[{number}].name")
-        guest = client(req.context, loaded)
-        _existing_user(guest, name, host)
-        with events.told(req.context, "user_grant", instance_id=instance_id, username=name, database=",".join(names)):
-            guest.grant_access(name, host, names)
+        return _change(req, loaded, administration.USER_GRANT, {
+            "username": name, "hostname": host, "databases": names}, username=name, database=",".join(names))
 
     @contract(**_ACCEPTED)
     def delete(self, req, instance_id, user, database):
         """Take the right to use a database from a user."""
         loaded = load_writable(req.context, instance_id)
         name, host = _parse_changed_user_id(user, loaded.manager)
-        guest = client(req.context, loaded)
-        _existing_user(guest, name, host)
-        if not any(entry["_name"] == database for entry in guest.list_access(name, host)):
-            raise exception.NotFound(f"The user '{name}@{host}' has no access to the database '{database}'.")
-        with events.told(req.context, "user_revoke", instance_id=instance_id, username=name, database=database):
-            guest.revoke_access(name, host, database)
+        return _change(req, loaded, administration.USER_REVOKE, {
+            "username": name, "hostname": host, "database": database}, username=name, database=database)

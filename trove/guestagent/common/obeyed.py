@@ -1,7 +1,7 @@
 """Each command is obeyed once and not too late: what this agent has obeyed, kept across its restarts.
 
-The file holds one JSON object in a line: of each command its id until it could not be believed any more, and of the
-commands that change the database server (ORDERED) the newest one.
+The file holds one JSON object in a line: of each command its id until it could not be believed any more, and of each
+group of commands that depend on each other (ORDERED) the newest one.
 """
 import contextlib
 import dataclasses
@@ -18,13 +18,19 @@ from trove.common.cfg import CONF
 
 LOG = logging.getLogger(__name__)
 
-# The commands of operations that depend on each other: one that is older than the newest obeyed is refused. Each is
-# sent by one operation at a time, while those about databases and users may overtake each other.
-ORDERED = frozenset({
-    "restart", "stop_db", "start_db_with_conf_changes", "reset_configuration", "update_overrides", "apply_overrides",
-    "mount_volume", "unmount_volume", "resize_fs", "get_replication_snapshot", "enable_as_master", "attach_replica",
-    "detach_replica", "make_read_only", "demote_replication_master", "cleanup_source_on_replica_detach",
-})
+# The commands of operations that depend on each other: one that is older than the newest obeyed of its group is
+# refused. Each is sent by one operation at a time. The first group can restart a server that hangs in the second.
+ORDERED = {
+    "server": frozenset({
+        "restart", "stop_db", "start_db_with_conf_changes", "reset_configuration", "update_overrides",
+        "apply_overrides", "mount_volume", "unmount_volume", "resize_fs", "get_replication_snapshot",
+        "enable_as_master", "attach_replica", "detach_replica", "make_read_only", "demote_replication_master",
+        "cleanup_source_on_replica_detach"}),
+    "administration": frozenset({
+        "create_database", "delete_database", "create_user", "delete_user", "change_passwords", "update_attributes",
+        "grant_access", "revoke_access"}),
+}
+_GROUP_OF = {method: group for group, methods in ORDERED.items() for method in methods}
 # Ids that are kept; more commands than these within their validity are refused.
 MOST_IDS = 10_000
 # Lines that are no longer needed, before the file is written anew.
@@ -39,9 +45,9 @@ class Obeyed:
     def __init__(self, path):
         self._path = Path(path)
         self._lock = threading.Lock()
-        self._server = threading.Lock()
+        self._turns = {group: threading.Lock() for group in ORDERED}
         self._ids = {}
-        self._newest = None
+        self._newest = {}  # group -> Order
         self._lines = 0
         self._from_future = None
         self._read()
@@ -71,20 +77,21 @@ class Obeyed:
 
     @contextlib.contextmanager
     def in_order(self, method, order):
-        """Around a command while it is carried out: those of ORDERED one at a time, and none after a newer one.
+        """Around a command while it is carried out: those of a group one at a time, and none after a newer one.
 
         Raises BadProof for one that is older, or too old by the time that it is its turn.
         """
-        if method not in ORDERED:
+        group = _GROUP_OF.get(method)
+        if group is None:
             yield
             return
-        with self._server:
-            if self._newest is not None and _is_older(order, self._newest):
+        with self._turns[group]:
+            if group in self._newest and _is_older(order, self._newest[group]):
                 raise envelope.BadProof("a newer command about the database server was obeyed before it")
             envelope.check_age(order)
-            self._newest = order
+            self._newest[group] = order
             with self._lock:
-                self._append({"newest": dataclasses.asdict(order)})
+                self._append({"group": group, "newest": dataclasses.asdict(order)})
             yield
 
     def seconds_behind(self):
@@ -114,7 +121,8 @@ class Obeyed:
             try:
                 entry = json.loads(line)
                 if "newest" in entry:
-                    self._newest = envelope.Order(**entry["newest"])
+                    # Earlier releases knew one group.
+                    self._newest[entry.get("group", "server")] = envelope.Order(**entry["newest"])
                 else:
                     self._ids[entry["id"]] = float(entry["until"])
             except (ValueError, TypeError, KeyError):
@@ -132,8 +140,7 @@ class Obeyed:
 
     def _write_anew(self):
         entries = [{"id": key, "until": until} for key, until in self._ids.items()]
-        if self._newest is not None:
-            entries.append({"newest": dataclasses.asdict(self._newest)})
+        entries += [{"group": group, "newest": dataclasses.asdict(order)} for group, order in self._newest.items()]
         fresh = self._path.with_name(self._path.name + ".new")
         if self._store("w", "".join(json.dumps(entry) + "\n" for entry in entries), fresh):
             fresh.replace(self._path)

@@ -5,7 +5,7 @@ from trove.common import exception, remote, template
 from trove.configuration import changes, models
 from trove.configuration.actions import KIND
 from trove.flavor import models as flavor_models
-from trove.instance import loading
+from trove.instance import administration, loading
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 
@@ -18,11 +18,12 @@ def wait_for_turn(work):
     """Look again until the instance does nothing else and its guest is heard of; an instance in an error has no turn.
 
     An operation of this kind that is younger has told this one to stop.
+    Changes of databases and users are no hindrance.
     """
     with work.reading() as session:
         loaded = loading.load(session, work.resource_id)
         others = [live for live in operations.live_for(session, "instance", work.resource_id)
-                  if live.id != work.operation.id]
+                  if live.id != work.operation.id and live.kind not in administration.CHANGES]
     if loaded.row.task.is_error and not loaded.guest_answers and not others:
         work.data["skipped"] = True
         return None

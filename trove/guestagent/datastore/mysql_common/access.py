@@ -25,7 +25,7 @@ LOG = logging.getLogger(__name__)
 # plug-in that is not there, without the privilege.
 DENIED = (1044, 1045, 1130, 1142, 1143, 1226, 1227, 1251, 1524, 1698, 1820, 1862, 2059, 3118, 4150, 4151)
 # The server went away, or did not answer in time.
-_GONE = (2002, 2003, 2006, 2013)
+GONE = (2002, 2003, 2006, 2013)
 # Seconds for one statement of a look at the server.
 LOOK = 10
 # Seconds. The pause between two restarts doubles up to this.
@@ -134,7 +134,7 @@ class Access:
             work()
             self._note_made()
         except pymysql.err.MySQLError as error:
-            if error.args[0] in _GONE:
+            if error.args[0] in GONE:
                 raise
             LOG.debug("%s: the agent's account cannot be made in this way: %s", CONF.guest_id, error)
             return False
