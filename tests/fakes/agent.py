@@ -5,6 +5,7 @@ Its methods are held to the signatures of ``trove.guestagent.api.API`` by tests/
 import dataclasses
 import threading
 
+from tests.fakes import guest
 from trove.common import exception
 from trove.common.instance import ServiceStatuses
 from trove.conductor import models as conductor_models
@@ -64,6 +65,7 @@ class Guests:
         self.filesystems = {}
         self.grows_mounted = True
         self.unfit = None
+        guest.GUESTS.clear()
 
     def called(self, method):
         """The arguments of every arrived command of that name."""
@@ -79,12 +81,12 @@ def guest_client(context, instance_id):
     return FakeAgent(context, instance_id)
 
 
-class FakeAgent:
+class FakeAgent(guest.Client):
     """The agent of one instance: what it would report through the conductor it writes at once."""
 
-    def __init__(self, context, instance_id):
-        self.context = context
-        self.instance_id = instance_id
+    def _guest(self, method):
+        self._take(method)
+        return super()._guest(method)
 
     def prepare(self, packages, databases, memory_mb, users, device_path=None, mount_point=None, backup_info=None,
                 config_contents=None, root_password=None, overrides=None, cluster_config=None, snapshot=None,

@@ -2,6 +2,8 @@
 
 Reached through the option ``remote_guest_client`` = tests.fakes.guest.client. ``GUESTS`` holds one Guest per instance.
 """
+import functools
+
 from trove.common import exception
 from trove.guestagent.db.models import MySQLDatabase, MySQLUser
 
@@ -9,7 +11,11 @@ GUESTS = {}
 
 
 class Guest:
-    """Databases and users of one instance. ``error``: what the next calls raise, or None; ``calls``: their names."""
+    """Databases and users of one instance.
+
+    error: what the next calls raise, or None; lost: how many of the next changes are made without being answered;
+    calls: names of the calls.
+    """
 
     def __init__(self):
         self.databases = {}
@@ -21,6 +27,7 @@ class Guest:
                      "slow_query": ["USER", False, 0, 0], "error": ["USER", False, 0, 0]}
         self.storage = None
         self.error = None
+        self.lost = 0
         self.calls = []
 
 
@@ -40,6 +47,18 @@ def _page(entries, limit, marker, include_marker):
             if marker is None or key > marker or (include_marker and key == marker)]
     page = keys[:limit] if limit else keys
     return [entries[key] for key in page], page[-1] if len(page) < len(keys) else None
+
+
+def _answered(change):
+    """Decorator of a change: its answer may get lost."""
+    @functools.wraps(change)
+    def call(self, *args, **kwargs):
+        change(self, *args, **kwargs)
+        found = guest(self.instance_id)
+        if found.lost:
+            found.lost -= 1
+            raise exception.GuestTimeout()
+    return call
 
 
 class Client:
@@ -66,11 +85,13 @@ class Client:
         self._guest("rpc_ping")
         return True
 
+    @_answered
     def create_database(self, databases):
         for values in databases:
             database = MySQLDatabase.deserialize(values)
             self._guest("create_database").databases.setdefault(database.name, database)
 
+    @_answered
     def delete_database(self, database):
         self._guest("delete_database").databases.pop(database["_name"], None)
 
@@ -79,11 +100,13 @@ class Client:
         return _page({name: database.serialize() for name, database in databases.items()}, limit, marker,
                      include_marker)
 
+    @_answered
     def create_user(self, users):
         for values in users:
             user = MySQLUser.deserialize(values)
             self._guest("create_user").users[user.name, user.host] = user.serialize()
 
+    @_answered
     def delete_user(self, user):
         self._guest("delete_user").users.pop((user["_name"], user["_host"]), None)
 
@@ -94,26 +117,35 @@ class Client:
         users = self._guest("list_users").users
         return _page({f"{name}@{host}": user for (name, host), user in users.items()}, limit, marker, include_marker)
 
+    @_answered
     def change_passwords(self, users):
         for user in users:
             self._user("change_passwords", user["name"], user["host"])["_password"] = user["password"]
 
+    @_answered
     def update_attributes(self, username, hostname, user_attrs):
-        user = self._user("update_attributes", username, hostname)
-        del guest(self.instance_id).users[username, hostname]
+        new = (user_attrs.get("name", username), user_attrs.get("host", hostname))
+        # What was renamed before is not renamed again.
+        user = self._user("update_attributes", *((username, hostname) if new not in guest(self.instance_id).users
+                                                 else new))
+        del guest(self.instance_id).users[user["_name"], user["_host"]]
         user.update({f"_{key}": value for key, value in user_attrs.items()})
         guest(self.instance_id).users[user["_name"], user["_host"]] = user
 
     def list_access(self, username, hostname):
         return self._user("list_access", username, hostname)["_databases"]
 
+    @_answered
     def grant_access(self, username, hostname, databases):
         user = self._user("grant_access", username, hostname)
         known = {database["_name"] for database in user["_databases"]}
         user["_databases"].extend(MySQLDatabase(name).serialize() for name in databases if name not in known)
 
+    @_answered
     def revoke_access(self, username, hostname, database):
         user = self._user("revoke_access", username, hostname)
+        if not any(granted["_name"] == database for granted in user["_databases"]):
+            raise exception.NotFound(resource="grant on", id=database)
         user["_databases"] = [granted for granted in user["_databases"] if granted["_name"] != database]
 
     def enable_root(self):

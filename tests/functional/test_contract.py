@@ -28,6 +28,8 @@ ROWS = (
      "test_configurations.py::TestDefaults::test_a_flat_dict_of_texts"),
     ("-", "own", "GET", "/instances/{instance_id}/operations",
      "test_instances.py::TestOperations::test_pages_newest_first_with_steps_and_errors"),
+    ("-", "own", "GET", "/instances/{instance_id}/operations/{operation_id}",
+     "test_instances.py::TestOperations::test_one"),
     ("3.1", "K", "GET", "/instances/{instance_id}/backups", "test_backups.py::test_2_6_lists"),
     ("3.7", "K", "GET", "/instances/{instance_id}/root",
      "test_databases_and_users.py::TestRoot::test_enable_and_disable_the_newest_rule"),

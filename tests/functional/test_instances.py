@@ -320,6 +320,15 @@ class TestOperations:
         assert create["steps"] == [{"name": "volume", "seconds": 1.25}, {"name": "server", "seconds": 2.5}]
         assert "error" not in create and "links" not in second and first["links"][0]["rel"] == "next"
 
+    def test_one(self, world, alice, bob):
+        instance_id, other = create_active(world, alice), create_active(world, alice)
+        [view] = alice.get(f"/instances/{instance_id}/operations").json["operations"]
+        path = f"/operations/{view['id']}"
+        assert alice.get(f"/instances/{instance_id}{path}").json == {"operation": view}
+        alice.get(f"/instances/{other}{path}", status=404)
+        alice.get(f"/instances/{instance_id}/operations/{UNKNOWN}", status=404)
+        bob.get(f"/instances/{instance_id}{path}", status=404)
+
     def test_a_marker_that_is_unknown_or_of_another_instance_is_refused(self, world, alice):
         instance_id = create_active(world, alice)
         other = create_active(world, alice)

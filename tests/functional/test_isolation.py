@@ -94,7 +94,7 @@ def test_another_tenants_thing_is_as_good_as_none(row, world, cloud, alice, bob)
 def test_every_kind_of_id_in_the_table_is_tried():
     kinds = {variable for row in api.ROUTES if row.role != policy.ADMIN
              for variable in re.findall(r"{(\w+_id)}", row.path)}
-    assert kinds - set(BELONGINGS) <= {"tenant_id", "instance_id", "version_id"}
+    assert kinds - set(BELONGINGS) <= {"tenant_id", "instance_id", "operation_id", "version_id"}
 
 
 @pytest.mark.parametrize("row", MANAGED, ids=name)

@@ -30,6 +30,10 @@ class Endpoint:
         raise exception.DatastoreOperationNotSupported(operation="restart", datastore="stone")
 
     @rpc.expose
+    def get_diagnostics(self, context):
+        raise exception.ServiceUnavailable("The database server cannot do it now: gone")
+
+    @rpc.expose
     def get_hwinfo(self, context):
         raise OSError("no such disk")
 
@@ -81,6 +85,12 @@ def test_what_a_guest_refuses_keeps_its_class(endpoint, context):
         guest.list_access("nobody", "%")
     with pytest.raises(exception.DatastoreOperationNotSupported, match="'restart' operation is not supported"):
         guest.restart()
+
+
+def test_what_a_guest_cannot_do_now_may_be_asked_again(endpoint, context):
+    with pytest.raises(exception.ServiceUnavailable, match="cannot do it now: gone$") as caught:
+        api.API(context, "i-1").get_diagnostics()
+    assert remote.is_passing(caught.value)
 
 
 def test_what_breaks_in_a_guest_is_a_guest_error(endpoint, context):

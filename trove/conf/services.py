@@ -104,7 +104,7 @@ opts = [
     cfg.IntOpt("configuration_time_out", default=1800,
                help="Seconds until an instance whose configuration group changed must have time for it; after them "
                     "it needs a restart."),
-    cfg.IntOpt("administration_time_out", default=600, min=1,
+    cfg.IntOpt("administration_time_out", default=600,
                help="Seconds in which it must be the turn of a change of databases, users or grants, and after that in "
                     "which the guest must carry it out. It is asked again until then; after them the change fails."),
     cfg.IntOpt("administration_queue_length", default=20, min=1,

@@ -21,7 +21,7 @@ from trove.configuration import models as configuration_models
 from trove.datastore.models import DBDatastore, DBDatastoreConfigurationParameter, DBDatastoreVersion
 from trove.db import models as db_models
 from trove.flavor import models as flavor_models
-from trove.instance import actions, create, models, replicas, resize
+from trove.instance import actions, administration, create, models, replicas, resize
 from trove.instance.tasks import InstanceTasks
 from trove.network import models as network_models
 from trove.operation import models as operations
@@ -197,6 +197,10 @@ class World:
         with self.db.writer() as session:
             return operations.begin(session, actions.KIND_ACCESS, "instance", instance_id, self.context,
                                     {"manager": "mysql", "allowed_cidrs": list(cidrs)}).id
+
+    def change(self, instance_id, kind, arguments):
+        """What the API writes when databases or users are to be changed. Returns the operation id."""
+        return administration._begin(self.context, instance_id, kind, arguments, {})
 
     def cidrs(self, instance_id):
         """Who may connect to an instance: (as its row says, as the rules of its group in the cloud say)."""

@@ -1,5 +1,6 @@
 """Commands are obeyed once, in time, and not out of order; also after the agent was started again or killed."""
 import dataclasses
+import json
 import threading
 import time
 
@@ -145,7 +146,31 @@ def test_what_waited_for_its_turn_is_looked_at_again(path):
 
 def test_every_ordered_command_exists(path):
     from trove.guestagent import api
-    assert all(callable(getattr(api.API, name)) for name in obeyed.ORDERED)
+    assert all(callable(getattr(api.API, name)) for names in obeyed.ORDERED.values() for name in names)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_each_group_has_an_order_of_its_own_and_waits_for_none(path, restarted):
+    keeper, first, second, third = obeyed.Obeyed(path), order(), order(), order()
+    with keeper.in_order("create_user", third):
+        carry_out(keeper, "restart", second)
+    if restarted:
+        keeper = obeyed.Obeyed(path)
+    with pytest.raises(envelope.BadProof, match="newer command"):
+        carry_out(keeper, "grant_access", second)
+    with pytest.raises(envelope.BadProof, match="newer command"):
+        carry_out(keeper, "stop_db", first)
+    carry_out(keeper, "delete_user", order())
+
+
+def test_the_file_of_an_earlier_release_is_about_the_server(path):
+    older, newer = order(), order()
+    path.parent.mkdir()
+    path.write_text(json.dumps({"newest": dataclasses.asdict(newer)}) + "\n")
+    keeper = obeyed.Obeyed(path)
+    with pytest.raises(envelope.BadProof, match="newer command"):
+        carry_out(keeper, "restart", older)
+    carry_out(keeper, "create_user", older)
 
 
 @pytest.mark.parametrize("change", [
