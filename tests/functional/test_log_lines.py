@@ -66,7 +66,6 @@ def test_conductor(db, log_lines, text, signed):
         send("heartbeat", instance_id=instance_id, payload={"service_status": text})
         send("heartbeat", instance_id=instance_id, payload={"service_status": "running", "agent_version": text})
         send("heartbeat", instance_id=instance_id, payload={"service_status": "failed to spawn", "cause": text})
-        send("notify_exc_info", instance_id=instance_id, message=text, exception=text)
         send("update_backup", instance_id=instance_id, backup_id=text, location=text)
         send("report_spans", instance_id=instance_id, spans=[text])
     check(log_lines(), "security event message.")

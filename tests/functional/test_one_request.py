@@ -77,7 +77,8 @@ def test_what_a_guest_does_is_notified_when_it_has_done_it(deployment):
     made = deployment.request("POST", f"/instances/{instance_id}/databases", json={"databases": [
         {"name": "shop"}, {"name": "archive"}]})
     failing = deployment.request("DELETE", f"/instances/{instance_id}/databases/shop")  # the stone cannot do that
-    assert (made.status_code, failing.status_code) == (202, 202)
+    assert (made.status_code, failing.status_code) == (202, 400)
+    assert "operation is not supported" in failing.json()["badRequest"]["message"]
     found = {}
     for message in messages(deployment.node, 7):
         found[message["event_type"]] = message["payload"]
@@ -89,7 +90,7 @@ def test_what_a_guest_does_is_notified_when_it_has_done_it(deployment):
         assert (payload["dbname"], payload["instance_id"], payload["client_ip"]) == (
             "shop.archive", instance_id, "127.0.0.1")
         assert payload["request_id"] == made.headers["x-openstack-request-id"]
-        assert payload["server_type"] == {"start": "api", "end": "conductor"}[event]
+        assert payload["server_type"] == {"start": "api", "end": "taskmanager"}[event]
     assert found["dbaas.database_delete.error"]["exception"] == "DatastoreOperationNotSupported"
 
 

@@ -14,7 +14,7 @@ from trove import rpc
 from trove.common import cfg
 from trove.common.cfg import CONF
 from trove.guestagent import dbaas
-from trove.guestagent.common import obeyed, telling
+from trove.guestagent.common import obeyed, spans
 
 LOG = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Agent:
         gate = obeyed.Gate(CONF.guest_key, Path(CONF.guest_state_dir) / OBEYED_FILE)
         self.manager.seconds_behind = gate.obeyed.seconds_behind
         self.server = rpc.get_server(f"guestagent.{CONF.guest_id}", CONF.guest_id, [self.manager], gate=gate,
-                                     around=telling.command)
+                                     around=spans.command)
         self.manager.start_again = self._start_again
         self.renewing = self.told_to_stop = False
         self.stopping = threading.Event()

@@ -8,7 +8,6 @@ class TroveContext(context.RequestContext):
     limit: items wanted (int or None); marker: where the page starts; service_catalog: list as Keystone gives it;
     trace_info: {"base_id", "parent_id"} of the trace that it belongs to, or None; origin: in a guest, what its command
     came with (``trove.common.origin``); client_ip, server_ip: who asked, and the Host that was asked.
-    ``notification``: what a guest is to be notified of when it has done what it is sent now; in this process only.
     """
 
     def __init__(self, limit=None, marker=None, service_catalog=None, trace_info=None, origin=None, client_ip=None,
@@ -21,7 +20,6 @@ class TroveContext(context.RequestContext):
         self.origin = origin
         self.client_ip = client_ip
         self.server_ip = server_ip
-        self.notification = None
 
     @classmethod
     def current(cls):

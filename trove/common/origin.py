@@ -11,13 +11,10 @@ from trove.common import crypto
 
 
 class Origin(NamedTuple):
-    """request_id; trace: trace_info of the context or None; notification: what is notified of it when the guest has
-    done it, or None (``trove.notification.events``).
-    """
+    """request_id; trace: trace_info of the context or None."""
 
     request_id: str
     trace: dict | None
-    notification: dict | None
 
 
 def _seals_of(instance_id, values):
@@ -29,8 +26,7 @@ def seal(instance_id, context, seconds):
 
     context: TroveContext of the request; seconds: for how long the guest may refer to it.
     """
-    values = {**Origin(context.request_id, context.trace_info, context.notification)._asdict(),
-              "until": time.time() + seconds}
+    values = {**Origin(context.request_id, context.trace_info)._asdict(), "until": time.time() + seconds}
     return {**values, "seal": _seals_of(instance_id, values)[0]}
 
 

@@ -32,14 +32,6 @@ class API:
         """Report what a traced command did. spans: as ``guestagent.common.spans`` keeps them."""
         self._cast("report_spans", sent, instance_id=instance_id, spans=spans)
 
-    def notify_end(self, instance_id, sent=None):
-        """Report that the command which the context came with is done, as far as somebody is to be notified of it."""
-        self._cast("notify_end", sent, instance_id=instance_id)
-
-    def notify_exc_info(self, instance_id, message, exception, sent=None):
-        """Report that it failed. message: a sentence; exception: name of a class."""
-        self._cast("notify_exc_info", sent, instance_id=instance_id, message=message, exception=exception)
-
     def report_root(self, instance_id, user=None, sent=None):
         """Report that root was enabled. user: who asked for it."""
         self._cast("report_root", sent, instance_id=instance_id, user=user)

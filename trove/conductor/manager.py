@@ -18,14 +18,13 @@ from trove.common.instance import ServiceStatuses
 from trove.conductor import models
 from trove.conductor import spans as conductor_spans
 from trove.db import get_db_api, guest_secrets, in_transaction, keys
-from trove.notification import events
 
 LOG = logging.getLogger(__name__)
 
 # Seconds by which a clock can be wrong.
 _LONGEST_DIFFERENCE = 10 ** 10
 # Characters of a guest's error text, and of an id.
-_LONGEST_MESSAGE, _LONGEST_ID = 500, 36
+_LONGEST_ID = 36
 # How often a report is tried that the database refuses although it answers.
 _ATTEMPTS = 5
 
@@ -301,37 +300,6 @@ class Manager:
             _refused(context, "message.replayed", "report_spans", instance_id, "it came before")
             return
         conductor_spans.store(instance_id, context.trace_info, parts)
-
-    @rpc.expose
-    def notify_end(self, context, instance_id, sent=None, proof=None):
-        """Send the end notification of the command that the guest has carried out."""
-        if _is_genuine(context, "notify_end", sent, proof, {"instance_id": instance_id}):
-            self._notify(context, instance_id, sent)
-
-    @rpc.expose
-    def notify_exc_info(self, context, instance_id, message=None, exception=None, sent=None, proof=None):
-        """Send the error notification of a failed command. message: text for users; exception: name of its class."""
-        if _is_genuine(context, "notify_exc_info", sent, proof,
-                       {"instance_id": instance_id, "message": message, "exception": exception}):
-            self._notify(context, instance_id, sent, {"message": security.printable(message, _LONGEST_MESSAGE),
-                                                      "exception": security.printable(exception, _LONGEST_MESSAGE)})
-
-    def _notify(self, context, instance_id, sent, failure=None):
-        known = _join_request(context, instance_id)
-        if known is None or not known.notification:
-            _refused(context, "message.replayed", "a notification", instance_id,
-                     "its command asked for none, or the time for that is over")
-            return
-
-        @in_transaction
-        def first(session):
-            # The end of one command, however it is reported.
-            if not models.is_first(session, instance_id, context.origin["seal"], sent):
-                return False
-            events.told_by_guest(session, known.notification, failure)
-            return True
-        if not first():
-            _refused(context, "message.replayed", "a notification", instance_id, "its command has ended before")
 
     @rpc.expose
     def report_root(self, context, instance_id, user=None, sent=None, proof=None):

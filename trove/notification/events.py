@@ -115,11 +115,10 @@ def _put(session, operation, phase, server_type, more=()):
 
 
 @contextlib.contextmanager
-def told(context, event, /, by_guest=False, **traits):
+def told(context, event, /, **traits):
     """Around what the API does by itself: tells its start, and its end or its error.
 
-    event: name of the operation; by_guest: whether it is a command that the guest does later, and then tells the end
-    of through the conductor; traits: of its start. Gives a dict for the traits of the end.
+    event: name of the operation; traits: of its start. Gives a dict for the traits of the end.
     """
     more = {}
     if not models.enabled():
@@ -127,26 +126,12 @@ def told(context, event, /, by_guest=False, **traits):
         return
     payload = {**_base(context.to_durable_dict(), "api"), **traits}
     _tell(f"dbaas.{event}.{START}", payload)
-    context.notification = {"event": event, "payload": payload} if by_guest else None
     try:
         yield more
     except Exception as error:
         _tell(f"dbaas.{event}.{ERROR}", {**payload, **_failure(error, exception.sentence(error))})
         raise
-    finally:
-        context.notification = None
-    if not by_guest:
-        _tell(f"dbaas.{event}.{END}", {**payload, **more})
-
-
-def told_by_guest(session, notification, failure=None):
-    """Tell the end, or the failure, of what a guest has done; failure: {"message", "exception"} or None.
-
-    notification: as ``told`` gave it to the command.
-    """
-    if models.enabled():
-        models.put(session, f"dbaas.{notification['event']}.{ERROR if failure else END}",
-                   {**notification["payload"], "server_type": "conductor", **(failure or {})})
+    _tell(f"dbaas.{event}.{END}", {**payload, **more})
 
 
 def _tell(event_type, payload):

@@ -15,7 +15,7 @@ def sealed(conf):
 
 
 def test_it_comes_back_as_it_was_sealed(sealed):
-    assert origin.unseal("i-1", sealed) == ("req-1", TRACE, None)
+    assert origin.unseal("i-1", sealed) == ("req-1", TRACE)
 
 
 @pytest.mark.parametrize("change", [{"request_id": "req-2"}, {"trace": None}, {"until": 1e12}, {"seal": "0" * 64},

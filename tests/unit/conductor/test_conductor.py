@@ -202,7 +202,6 @@ _UGLY = "\x1b[2J\r\n2026-11-27 INFO forged\0\u2028\udcff"
     ("report_root", {"user": _UGLY}, None),
     ("report_root", {"user": [_UGLY]}, None),
     ("report_spans", {"spans": [_UGLY]}, "message.replayed"),
-    ("notify_exc_info", {"message": _UGLY, "exception": _UGLY}, "message.replayed"),
     ("update_backup", {"backup_id": _UGLY}, "message.malformed"),
     ("update_backup", {"backup_id": [BACKUP]}, "message.malformed"),
     ("update_backup", {"backup_id": BACKUP, "checksum": _UGLY}, "message.malformed"),
@@ -577,3 +576,13 @@ def test_new_secrets_of_a_guest_are_made_from_the_first_key(db_each, conf, repor
     conf.set_override("operation_key", [NEW])
     assert keys.guest_key(GUEST, 1) == crypto.guest_key(GUEST, 1)
     assert {event.name for event in reported} == {"message.forged"}
+
+
+def test_what_is_kept_of_reports_that_count_once_is_forgotten_with_their_age(conf, db):
+    conf.set_override("message_max_age", 600)
+    with db.writer() as session:
+        for sent, now, first in ((0, 0, True), (0, 0, False), (0, 600, False), (601, 601, True)):
+            assert models.is_first(session, GUEST, "k" * 64 if sent == 0 else "l" * 64, sent, now) is first
+        models.is_newer(session, GUEST, "heartbeat", 5)
+        rows = session.execute(sqlalchemy.select(tables.conductor_lastseen.c.method_name)).scalars().all()
+    assert sorted(rows) == ["heartbeat", "once:" + "l" * 31]

@@ -109,25 +109,9 @@ def spans_of_neighbour(stage):
 def made_up_trace(stage):
     """Report parts of a trace that nobody asked for, with an origin of the attacker's own making."""
     origin = {"request_id": "req-" + stage.made_up(), "trace": {"base_id": stage.made_up(), "hmac_key": "x"},
-              "notification": None, "until": time.time() + 600, "seal": "0" * 64}
+              "until": time.time() + 600, "seal": "0" * 64}
     return stage.send(stage.capture("report_spans", context={"origin": origin}, instance_id=stage.attacker.instance,
                                     spans=[{"name": "made up"}]))
-
-
-@attack("report.made-up-notification", "bus", "dropped: no seal of the control plane",
-        ("message.replayed", "message.forged"))
-def made_up_notification(stage):
-    """Have a notification of the neighbour's deletion sent to billing."""
-    origin = {"request_id": "req-" + stage.made_up(), "trace": None, "until": time.time() + 600, "seal": "0" * 64,
-              "notification": {"event_type": "dbaas.instance.delete", "payload": {
-                  "instance_id": stage.victim.instance}}}
-    mark = stage.mark()
-    evidence = stage.send(stage.capture("notify_end", context={"origin": origin},
-                                        instance_id=stage.attacker.instance))
-    time.sleep(0.5)
-    if any("dbaas.instance.delete" in line and "Dropped" not in line for line in stage.lines(mark)):
-        raise Broken("the notification of a deletion was made")
-    return evidence
 
 
 @attack("report.old", "bus", "dropped: older than allowed", ("message.replayed", "message.forged"))
@@ -217,8 +201,7 @@ def log_line_in_texts(stage):
                 stage.capture("heartbeat", instance_id=own, payload={"agent_version": text, "cause": text}),
                 stage.capture("heartbeat", instance_id=own, payload={}, context={"request_id": text}),
                 stage.capture("update_backup", instance_id=own, backup_id=text, state=text, note=text),
-                stage.capture("report_root", instance_id=stage.victim.instance, user=text),
-                stage.capture("notify_exc_info", instance_id=own, message=text, exception=text)]
+                stage.capture("report_root", instance_id=stage.victim.instance, user=text)]
     messages += [messages[0].altered(content={"method": text}), messages[0].altered(content={"version": text}),
                  messages[0].altered(content={"_unique_id": text})]
     evidence = stage.send(*messages)

@@ -1,7 +1,7 @@
 """What a command does in the guest, for the trace of the request that it belongs to: parts with their times.
 
 A guest holds no key of a trace and knows no store: it sends its parts to the conductor, as it reports, and only for a
-command that came with a trace (``trove.common.origin``). ``command`` is put around each by ``telling``.
+command that came with a trace (``trove.common.origin``). ``trove.cmd.guest`` puts ``command`` around each.
 """
 import contextlib
 import threading
