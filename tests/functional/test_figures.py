@@ -62,7 +62,8 @@ def path_of(world, bob, grow):
     cluster_id, members = add_cluster(world, bob.tenant)
     backup_id = next(row["id"] for row in world.rows(tables.backups) if row["instance_id"] == instance_id)
     operation_id = next(row["id"] for row in world.rows(tables.operations) if row["resource_id"] == instance_id)
-    values = {"operation_id": operation_id, "instance_id": instance_id, "cluster_id": cluster_id, "configuration_id": add_configuration(bob),
+    values = {"instance_id": instance_id, "cluster_id": cluster_id, "configuration_id": add_configuration(bob),
+              "operation_id": operation_id,
               "module_id": add_module(bob)["id"], "group_id": instance_id, "tenant": bob.tenant,
               "backup_id": backup_id, "version_id": world.catalog["mysql 5.7"].id, "datastore": "mysql",
               "version": "5.7", "flavor": "1", "name": "autocommit", "user": "bob"}

@@ -54,7 +54,7 @@ def test_databases_users_and_root(active, openstack, trove, sql):
     """Made with one client, seen with the other, used over TCP with the server's own way of proving a password."""
     openstack("database", "db", "create", "my", "shop")
     openstack("database", "user", "create", "my", "bob", PASSWORD, "--databases", "shop")
-    wait_until(lambda: {row[0] for row in trove.rows("user-list", "my")} == {"alice", "bob"})
+    assert {row[0] for row in trove.rows("user-list", "my")} == {"alice", "bob"}
     assert {row[0] for row in trove.rows("database-list", "my")} == {"app", "shop"}
     sql("CREATE TABLE t (n INT)", user="bob", database="shop")
     with pytest.raises(pymysql.err.OperationalError, match="denied"):
@@ -67,7 +67,7 @@ def test_databases_users_and_root(active, openstack, trove, sql):
     assert openstack.json("database", "root", "show", "my")["is_root_enabled"] in (True, "True")
     trove("root-disable", "my")
     openstack("database", "user", "delete", "my", "bob")
-    wait_until(lambda: {row[0] for row in trove.rows("user-list", "my")} == {"alice"})
+    assert {row[0] for row in trove.rows("user-list", "my")} == {"alice"}
 
 
 def test_a_configuration_group(system, active, trove, sql, mysql_version):
@@ -78,7 +78,7 @@ def test_a_configuration_group(system, active, trove, sql, mysql_version):
     made = trove.fields("configuration-create", "my-tuned", json.dumps({"max_connections": 77}),
                         "--datastore", "mysql", "--datastore_version", mysql_version)
     trove("configuration-attach", "my", made["id"])
-    wait_until(lambda: variables() == {**before, "max_connections": "77"})
+    assert variables() == {**before, "max_connections": "77"}
     settled(system, active["id"], "ACTIVE")
     trove("configuration-patch", made["id"], json.dumps({"ft_min_word_len": 5}))
     settled(system, active["id"], "RESTART_REQUIRED")

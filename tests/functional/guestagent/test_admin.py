@@ -71,6 +71,19 @@ def login(server):
     return ask
 
 
+def test_what_a_client_locks_may_be_tried_again_and_is_not_done_later(server, admin, conf):
+    admin.create_database([{"_name": "locked"}])
+    with server.session() as client:
+        client.execute("CREATE TABLE {}.t (a INT)", names=["locked"])
+        client.execute("LOCK TABLES {}.t READ", names=["locked"])
+        conf.set_override("agent_call_high_timeout", 2)
+        with pytest.raises(exception.ServiceUnavailable, match="[Ll]ock wait timeout"):
+            admin.delete_database({"_name": "locked"})
+    assert names(admin.list_databases()) == ["locked"]
+    admin.delete_database({"_name": "locked"})
+    assert names(admin.list_databases()) == []
+
+
 def user(name, password="pw", host="%", databases=()):
     return {"_name": name, "_host": host, "_password": password, "_databases": [{"_name": d} for d in databases]}
 
