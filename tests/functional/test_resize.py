@@ -9,6 +9,7 @@ from tests.functional.world import UNKNOWN, create, create_active
 from trove.common import cached
 from trove.common.instance import ServiceStatuses
 from trove.db.sqlalchemy import tables
+from trove.instance import create as create_module
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 
@@ -169,3 +170,97 @@ def test_a_restart_that_was_due_is_not_forgotten(world, alice):
     arguments = world.operations(other)[-1].args
     assert (arguments["configuration"], arguments["restart_required"]) == (False, False)
     assert len(world.rows(tables.reservations)) == 1
+
+
+class TestReplicas:
+    @pytest.fixture
+    def family(self, world, alice):
+        """A source with two replicas of 1 GB, all ACTIVE: their ids."""
+        source, first, second = (create_active(world, alice, name=name) for name in ("s", "r1", "r2"))
+        for replica in (first, second):
+            world.set(replica, slave_of_id=source)
+        world.casts.clear()
+        return source, first, second
+
+    def words(self, caller, ids):
+        return [caller.get(f"/instances/{each}").json["instance"]["status"] for each in ids]
+
+    def test_they_are_resized_with_their_source(self, world, alice, family):
+        source, first, second = family
+        world.set(second, task=InstanceTasks.RESTART_REQUIRED)
+        resize(alice, source, VOLUME)
+        assert self.words(alice, family) == ["RESIZE"] * 3
+        assert (usage(alice)["in_use"], usage(alice)["reserved"]) == (3, 6)
+        [operation] = [one for one in world.operations(source) if one.kind == "instance.resize_volume"]
+        assert operation.args["replicas"][second] == {"old_size": 1, "configuration": True, "restart_required": True}
+        assert world.casts == [("resize_volume", {"instance_id": source, "operation_id": operation.id})]
+        shown = alice.get(f"/instances/{source}/operations").json["operations"][0]
+        assert (shown["volume"], shown["replicas"]) == ({"size": 3}, sorted((first, second)))
+
+    def test_larger_ones_stay_and_one_alone_may_grow(self, world, alice, family):
+        source, first, second = family
+        resize(alice, first, {"volume": 4})
+        world.end_operations(first)
+        world.set(first, volume_size=4, task=InstanceTasks.NONE)
+        resize(alice, source, VOLUME)
+        assert self.words(alice, family) == ["RESIZE", "ACTIVE", "RESIZE"]
+        assert usage(alice)["reserved"] == 4
+
+    @pytest.mark.parametrize(("columns", "text"), [
+        ({"task": InstanceTasks.REBOOTING}, "REBOOTING"), ({"server_status": "SHUTOFF"}, "SHUTOFF"),
+        ({"task": InstanceTasks.BUILDING_ERROR_REPLICA}, "BUILDING"),
+        ({"service": ServiceStatuses.FAILED}, "failed to spawn")])
+    def test_one_that_cannot_grow_is_named_and_nothing_is_changed(self, world, alice, family, columns, text):
+        source, first, second = family
+        world.set(second, **columns)
+        before = [world.row(each) for each in family]
+        answer = refused(world, alice, source, VOLUME, 409)
+        assert text in answer and f"'r2' ({second})" in answer
+        assert [world.row(each) for each in family] == before
+
+    def test_one_that_is_busy_with_an_operation_or_silent_is_named(self, world, alice, family):
+        source, first, second = family
+        alice.patch(f"/instances/{first}", {"instance": {"access": {"allowed_cidrs": ["203.0.113.0/24"]}}}, status=202)
+        assert "instance.access" in refused(world, alice, source, VOLUME, 409)
+        world.end_operations(first)
+        world.silence(second)
+        assert "silent" in refused(world, alice, source, VOLUME, 409)
+
+    def test_the_quota_counts_all_of_them_by_name(self, world, alice, admin, family):
+        admin.put("/mgmt/quotas/tenant-a", {"quotas": {"volumes": 8}}, status=200)
+        answer = refused(world, alice, family[0], VOLUME, 413)
+        assert "6 GB more: 's' 2 GB, 'r1' 2 GB, 'r2' 2 GB." in answer
+        resize(alice, family[0], {"volume": 2})
+
+    def test_smaller_ones_grow_to_the_size_that_their_source_has(self, world, alice, family):
+        source, _, second = family
+        assert "more than the 1 GB" in refused(world, alice, source, {"volume": 1}, 400)
+        world.set(source, volume_size=2)
+        world.set(second, volume_size=3)
+        assert "more than the 2 GB" in refused(world, alice, source, {"volume": 1}, 400)
+        resize(alice, source, {"volume": 2})
+        assert self.words(alice, family) == ["RESIZE", "RESIZE", "ACTIVE"]
+        assert usage(alice)["reserved"] == 1
+
+    @pytest.mark.parametrize(("sizes", "text"), [
+        ((2, 1, 2), "Resize the volume of {first} to 2 GB first"), ((1, 2, 2), "the source {source} to 2 GB"),
+        ((2, 2, 1), "{second} (1 GB)")])
+    def test_no_promotion_makes_a_source_larger_than_its_replicas(self, world, alice, family, sizes, text):
+        source, first, second = family
+        for each, size in zip(family, sizes, strict=True):
+            world.set(each, volume_size=size)
+        answer = alice.post(f"/instances/{first}/action", {"promote_to_replica_source": {}}, status=409).text
+        assert text.format(source=source, first=first, second=second) in answer
+        assert not world.casts
+
+    def test_a_source_that_has_grown_meanwhile_gets_no_smaller_replica(self, world, alice, monkeypatch):
+        source = create_active(world, alice)
+        check = create_module._check
+
+        def and_then_it_grows(*args):
+            found = check(*args)
+            world.set(source, volume_size=2)
+            return found
+        monkeypatch.setattr(create_module, "_check", and_then_it_grows)
+        answer = alice.post("/instances", {"instance": {"name": "r", "replica_of": source}}, status=400).text
+        assert "volume.size: must be at least that of the source, 2 GB" in answer

@@ -108,6 +108,10 @@ def _reset(session, context, instance_id, keep_report):
     if _live_delete(session, instance_id) is not None or replicas.in_failover(session, row):
         return False
     operations.request_cancel(session, "instance", instance_id)
+    resize = replicas.resized_with(session, row)
+    if resize is not None:
+        resize.cancel = True
+        models.compare_and_set_task(session, row.slave_of_id, [InstanceTasks.RESIZING], InstanceTasks.NONE)
     models.fail_running_backups(session, instance_id)
     row.task = InstanceTasks.NONE
     service = models.service_status(session, instance_id)

@@ -176,6 +176,8 @@ def _insert(session, context, spec, datastore, version, flavor, root_password):
     Returns [(method of the task manager, its arguments)] of what was begun, and the id of the (last) instance.
     """
     source = replicas.lock_source(session, context, spec.source_id) if spec.source_id else None
+    if source:
+        replicas.check_size(spec.volume_size, source)  # it may have grown since the request was checked
     overrides = _overrides(session, context, spec, version)
     names = replicas.names(spec)
     quota.reserve(session, context.project_id,

@@ -19,6 +19,7 @@ from trove.operation import models as operations
 from trove.taskmanager import api as taskmanager
 
 KIND_DETACH, KIND_PROMOTE, KIND_EJECT = "instance.detach", "instance.promote", "instance.eject"
+KIND_RESIZE = "instance.resize_volume"
 
 LOG = logging.getLogger(__name__)
 
@@ -58,11 +59,51 @@ def complete(spec, source, datastore, version):
         raise exception.BadValue(field="datastore.type", reason=f"must be that of the source, {datastore.name}.")
     if spec.version not in (None, version.id, version.name):
         raise exception.BadValue(field="datastore.version", reason=f"must be that of the source, {version.name}.")
+    check_size(spec.volume_size, source)
     size = source.row.volume_size
-    if spec.volume_size is not None and size is not None and spec.volume_size < size:
-        raise exception.BadValue(field="volume.size", reason=f"must be at least that of the source, {size} GB.")
     return dataclasses.replace(spec, volume_size=size if spec.volume_size is None else spec.volume_size,
                                flavor_id=spec.flavor_id or source.row.flavor_id)
+
+
+def check_size(wanted, source):
+    """Raises BadValue when a volume of ``wanted`` GB (None for that of the source) is smaller than the source's."""
+    size = source.row.volume_size
+    if wanted is not None and size is not None and wanted < size:
+        raise exception.BadValue(field="volume.size", reason=(
+            f"must be at least that of the source, {size} GB: a replica must be able to take its place."))
+
+
+def smaller_than(session, source_id, size):
+    """Return the replicas (Loaded) of an instance whose volumes are smaller than ``size`` GB."""
+    replicas = [loading.load(session, instance_id) for instance_id in models.replica_ids(session, source_id)]
+    return [replica for replica in replicas if replica.row.volume_size and replica.row.volume_size < size]
+
+
+def take_to_resize(session, replicas):
+    """Give replicas (Loaded) the task RESIZING, if all can have it. Raises Conflict that names the one which cannot."""
+    for replica in replicas:
+        reason = states.refusal("resize_volume", replica.row.task, replica.row.server_status, replica.service,
+                                replica.backing_up)
+        if reason is None and replica.silent:
+            reason = "its guest is silent"
+        holder = operations.holder_of(session, f"instance:{replica.id}")
+        if reason is None and holder is not None:
+            reason = f"the operation {holder.kind} on it has not ended"
+        if reason is None and not models.compare_and_set_task(
+                session, replica.id, [replica.row.task], InstanceTasks.RESIZING):
+            reason = "another request was first"
+        if reason is not None:
+            raise exception.Conflict(
+                f"The replica '{replica.row.name}' ({replica.id}) cannot be resized with its source now: {reason}. "
+                f"Nothing was changed. Try again when it is ACTIVE, or delete it first.")
+
+
+def resized_with(session, row):
+    """Return the live operation of its source that resizes the volume of a replica (row) with it, or None."""
+    if row.slave_of_id is None or row.task is not InstanceTasks.RESIZING:
+        return None
+    live = operations.live_for(session, "instance", row.slave_of_id)
+    return next((one for one in live if one.kind == KIND_RESIZE and row.id in one.args.get("replicas", ())), None)
 
 
 def check_flavor(flavor, of_source):
@@ -169,14 +210,38 @@ def _begin_promote(session, context, instance_id, source_id):
     if source.id != source_id:
         raise exception.UnprocessableEntity(f"Instance {instance_id}: its source has changed meanwhile.")
     replicas = _workable(session, models.replica_ids(session, source_id))
+    _check_sizes(candidate, source, replicas)
     waiting = _take(session, [source, *replicas], "promote", InstanceTasks.PROMOTING)
     return operations.begin(session, KIND_PROMOTE, "instance", instance_id, context, {
         "source": source_id, "candidate": candidate.id, "replicas": [replica.id for replica in replicas],
         "restart_required": waiting}).id
 
 
+def _check_sizes(candidate, source, replicas):
+    """Refuse a promotion after which a source has a smaller volume than before, or than it may have (all Loaded).
+
+    Raises Conflict that names the instances to resize first.
+    """
+    size = candidate.row.volume_size
+    if not size or not source.row.volume_size:
+        return
+    if size < source.row.volume_size:
+        raise exception.Conflict(
+            f"The volume of instance {candidate.id} has {size} GB, that of its source {source.row.volume_size} GB. "
+            f"Resize the volume of {candidate.id} to {source.row.volume_size} GB first.")
+    smaller = [each for each in (source, *replicas) if (each.row.volume_size or size) < size]
+    if smaller:
+        which = ", ".join(f"{each.id} ({each.row.volume_size} GB)" for each in smaller)
+        raise exception.Conflict(
+            f"The volume of instance {candidate.id} has {size} GB; its replicas would be smaller: {which}. Resize the "
+            f"volume of the source {source.id} to {size} GB first, which resizes its replicas too.")
+
+
 def promote(context, instance_id):
-    """Let a replica and its source change places. Raises NotFound, UnprocessableEntity, BadRequest (no replica)."""
+    """Let a replica and its source change places.
+
+    Raises NotFound, UnprocessableEntity, BadRequest (no replica), Conflict (its volume has another size).
+    """
     with get_db_api().reader() as session:
         _, source = _check_promote(session, context, instance_id)
     operation_id = _begin_promote(context, instance_id, source.id)

@@ -13,7 +13,7 @@ from trove.configuration import actions as configuration
 from trove.datastore import models as datastore_models
 from trove.db import get_db_api, in_transaction
 from trove.flavor import models as flavor_models
-from trove.instance import loading, models
+from trove.instance import loading, models, replicas
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 from trove.quota import quota
@@ -41,14 +41,19 @@ def _begin(session, context, loaded, action, arguments, restart_due=False):
     says.
     """
     row = loaded.row
-    restart_due = restart_due or row.task is InstanceTasks.RESTART_REQUIRED
     arguments = {
         "datastore": {"name": loaded.datastore, "manager": loaded.manager, "version": loaded.version},
-        # Whether the values of its configuration group are to be written before the database starts again.
-        "configuration": row.configuration_id is not None or restart_due,
-        "restart_required": restart_due, **arguments}
+        **_restart_of(loaded, restart_due), **arguments}
     row.task = InstanceTasks.MIGRATING if action == "migrate" else InstanceTasks.RESIZING
     return operations.begin(session, f"instance.{action}", "instance", row.id, context, arguments).id
+
+
+def _restart_of(loaded, restart_due=False):
+    """Return the arguments that say what a restart of the database of an instance (Loaded) includes."""
+    restart_due = restart_due or loaded.row.task is InstanceTasks.RESTART_REQUIRED
+    return {
+        # Whether the values of its configuration group are to be written before the database starts again.
+        "configuration": loaded.row.configuration_id is not None or restart_due, "restart_required": restart_due}
 
 
 def _flavors(loaded, wanted, bound):
@@ -108,22 +113,43 @@ def _begin_volume(session, context, instance_id, size):
     row = loaded.row
     if not row.volume_size:
         raise exception.BadRequest(f"Instance {instance_id} has no volume that could be resized.")
-    if size <= row.volume_size:
+    smaller = replicas.smaller_than(session, row.id, size)
+    if size < row.volume_size or (size == row.volume_size and not smaller):
         raise exception.BadValue(field="resize.volume.size",
                                  reason=f"must be more than the {row.volume_size} GB that the volume has.")
     if size > CONF.max_accepted_volume_size:
         raise exception.VolumeSizeExceeded(size=size, maximum=CONF.max_accepted_volume_size)
-    tenant, growth = row.tenant_id, size - row.volume_size
-    operation_id = _begin(session, context, loaded, "resize_volume", {"old_size": row.volume_size, "size": size})
-    quota.reserve(session, tenant, {"volumes": growth}, operation_id)
+    growing = [loaded, *smaller]
+    operation_id = _begin(session, context, loaded, "resize_volume", {
+        "old_size": row.volume_size, "size": size,
+        "replicas": {each.id: {"old_size": each.row.volume_size, **_restart_of(each)} for each in smaller}})
+    replicas.take_to_resize(session, smaller)
+    _reserve(session, growing, size, operation_id)
     return operation_id
 
 
+def _reserve(session, growing, size, operation_id):
+    """Reserve the growth of the volumes of instances (Loaded) to ``size`` GB. Raises QuotaExceeded that names them."""
+    growths = {}
+    for each in growing:
+        growths.setdefault(each.row.tenant_id, []).append((each.row.name, size - each.row.volume_size))
+    for tenant, deltas in sorted(growths.items()):
+        total = sum(delta for _, delta in deltas)
+        try:
+            quota.reserve(session, tenant, {"volumes": total}, operation_id)
+        except exception.QuotaExceeded as error:
+            if len(growing) == 1:
+                raise
+            each = ", ".join(f"'{name}' {delta} GB" for name, delta in deltas if delta)
+            raise exception.QuotaExceeded(
+                f"{error} The instance and its replicas need {total} GB more: {each}.") from error
+
+
 def resize_volume(context, instance_id, size):
-    """Let the data volume of an instance have ``size`` GB.
+    """Let the data volume of an instance, and those of its replicas that are smaller, have ``size`` GB.
 
     Raises NotFound, BadRequest (no volume, not larger), VolumeSizeExceeded, QuotaExceeded, NotImplementedHere (cluster
-    member), UnprocessableEntity.
+    member), UnprocessableEntity, Conflict (a replica cannot grow now).
     """
     operation_id = _begin_volume(context, instance_id, size)
     LOG.info("instance %s: -> RESIZING its volume to %d GB (operation %s)", instance_id, size, operation_id)

@@ -86,7 +86,7 @@ class InstanceController(wsgi.Controller):
         """Begin to delete an instance."""
         actions.delete(req.context, instance_id)
 
-    @contract(body=schema.action, status=202, errors=(422, 501, 503))
+    @contract(body=schema.action, status=202, errors=(409, 422, 501, 503))
     def action(self, req, instance_id, body):
         """Do the one action that the body names."""
         ((name, value),) = body.items()

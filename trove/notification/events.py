@@ -43,6 +43,11 @@ def _backup(operation):
             "description": args["description"], "parent_id": args["parent_id"]}
 
 
+def _resize_volume(operation):
+    replicas = sorted(operation.args.get("replicas", ()))
+    return _instance(operation, new_size=operation.args["size"], **({"replicas": replicas} if replicas else {}))
+
+
 def _resource(operation):
     return {f"{operation.resource_type}_id": operation.resource_id}
 
@@ -57,8 +62,7 @@ OPERATIONS = {
     "instance.restart": ("instance_restart", _instance),
     "instance.resize_flavor": ("instance_resize_instance", lambda operation: _instance(
         operation, new_flavor_id=operation.args["flavor"]["id"])),
-    "instance.resize_volume": ("instance_resize_volume", lambda operation: _instance(
-        operation, new_size=operation.args["size"])),
+    "instance.resize_volume": ("instance_resize_volume", _resize_volume),
     "instance.promote": ("instance_promote", _instance),
     "instance.eject": ("instance_eject", _instance),
     "instance.detach": ("instance_detach", _instance),

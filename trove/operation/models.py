@@ -134,6 +134,11 @@ def outcomes(session, operation_ids):
             for row in rows]
 
 
+def holder_of(session, lock):
+    """Return the live operation that holds a lock (see ``begin``), or None."""
+    return session.execute(sqlalchemy.select(Operation).where(Operation.lock_key == lock)).scalars().first()
+
+
 def live_of(session, kinds):
     """The live operations of some kinds."""
     return session.execute(sqlalchemy.select(Operation).where(

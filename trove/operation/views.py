@@ -16,7 +16,8 @@ WHOLE = apischema.view("OperationWithSteps", {
     "id": apischema.uuid, "kind": _string, "state": _string, "step": _text, "started": _time,
     "ended": apischema.or_null(_time), "seconds": apischema.number, "request_id": _text,
     "steps": apischema.array(apischema.view("Step", {"name": _string, "seconds": apischema.number}))},
-    {"error": _string, "error_step": _text})
+    {"error": _string, "error_step": _text, "replicas": apischema.array(apischema.uuid),
+     "volume": apischema.view("VolumeOfOperation", {"size": apischema.integer})})
 SHOW = apischema.answer("operation", WHOLE)
 LIST = apischema.page("operations", WHOLE)
 
@@ -52,4 +53,6 @@ def whole(operation, now):
     }
     if operation.error:
         view.update(error=operation.error, error_step=operation.error_step)
+    if operation.kind == "instance.resize_volume":
+        view.update(volume={"size": operation.args["size"]}, replicas=sorted(operation.args.get("replicas", ())))
     return view

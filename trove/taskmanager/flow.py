@@ -169,19 +169,19 @@ def _do_step(flow, work):
     if position + 1 < len(flow.steps):
         _enter(work, flow.steps[position + 1], models.RUNNING)
         return models.RUNNING
-    billed = usage.result(work)
+    billed = usage.results(work)
     with work.writing(**models.end_values(models.DONE)) as session:
         flow.done(session, work)
         events.ended(session, work.operation)
-        if billed:
-            notifications.put(session, *billed)
+        for event_type, payload in billed:
+            notifications.put(session, event_type, payload)
     work.report_end(models.DONE)
     LOG.info("%s is done after %.1f s", _name(work), work.now() - work.operation.created_at)
     return models.DONE
 
 
 def _fail(flow, work, step, error):
-    message = _message(error)[:_LONGEST_ERROR]
+    message = message_of(error)[:_LONGEST_ERROR]
     if isinstance(error, exception.TroveError):
         work.data["error_code"] = error.code
     LOG.error("%s failed in step %s: %s", _name(work), step.name, message)
@@ -211,8 +211,8 @@ def _undo_step(flow, work):
     if isinstance(outcome, Again):
         return outcome
     if outcome is not None:
-        LOG.error("%s: step %s could not be undone: %s", _name(work), step.name, _message(outcome))
-        work.data.setdefault("not_undone", []).append({"step": step.name, "message": _message(outcome)})
+        LOG.error("%s: step %s could not be undone: %s", _name(work), step.name, message_of(outcome))
+        work.data.setdefault("not_undone", []).append({"step": step.name, "message": message_of(outcome)})
     _keep_history(work, f"undo {step.name}")
     following = _next_undo(flow, position - 1)
     if following is not None:
@@ -248,8 +248,8 @@ def _keep_history(work, name):
     LOG.info("%s: step %s done after %.2f s", _name(work), name, seconds)
 
 
-def _message(error):
-    """What the user is told of an error."""
+def message_of(error):
+    """Return the text of an error that the user sees."""
     if isinstance(error, exception.PollTimeOut) and error.__cause__ is not None:
         return f"{error} Last error: {passing.describe(error.__cause__, where=False)}"
     if isinstance(error, exception.TroveError):

@@ -1,7 +1,7 @@
 """What billing is told of an instance at the end of an operation; asked for by the runner, outside of transactions."""
 from oslo_log import log as logging
 
-from trove.common import remote
+from trove.common import exception, remote
 from trove.db import models as db_models
 from trove.flavor import models as flavor_models
 from trove.instance import loading
@@ -11,20 +11,36 @@ LOG = logging.getLogger(__name__)
 
 
 def remember(work):
-    """Note the facts of the instance before an operation changes them. The caller commits the notes."""
+    """Note the facts of the instances before an operation changes them. The caller commits the notes."""
     if _is_told(work) and usage.EVENTS[work.operation.kind] != "create":
-        work.data["usage"] = _facts(work)
+        for each in _changing(work):
+            each.data["usage"] = _facts(each)
 
 
-def result(work):
-    """(event type, payload) of an operation that has done its last step, or None."""
+def results(work):
+    """Return [(event type, payload)] of an operation that has done its last step: one for each instance it changed."""
     if not _is_told(work):
-        return None
+        return []
+    return list(filter(None, map(_result, _changing(work))))
+
+
+def _result(work):
     kind, before = work.operation.kind, work.data.get("usage")
     if usage.EVENTS[kind] != "create" and before is None:
         return None  # it began while nobody wanted notifications
-    facts = None if usage.EVENTS[kind] == "delete" else {**_facts(work), **_changed(work)}
+    try:
+        facts = None if usage.EVENTS[kind] == "delete" else {**_facts(work), **_changed(work)}
+    except exception.NotFound:
+        return None  # a replica that was deleted meanwhile
     return usage.of_operation(kind, facts, before, db_models.utcnow())
+
+
+def _changing(work):
+    """Return the Work, or Member, of each instance that the operation changes."""
+    if work.operation.kind != "instance.resize_volume":
+        return [work]
+    own = [work] if work.args["old_size"] < work.args["size"] else []
+    return [*own, *work.members()]
 
 
 def _changed(work):

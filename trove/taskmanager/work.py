@@ -114,3 +114,30 @@ class Work:
         self.data.update(values)
         with self.writing():
             pass
+
+    def members(self):
+        """Return a Member for each replica that takes part ("replicas" of the arguments: {id: its own arguments})."""
+        # Operations of an earlier release have none.
+        given = self.args.get("replicas", {})
+        return [Member(self, instance_id, given[instance_id]) for instance_id in sorted(given)]
+
+
+class Member:
+    """The Work as a step sees it that works on one replica among several: with an id, arguments and notes of its own.
+
+    given: arguments that take the place of the operation's.
+    """
+
+    def __init__(self, work, instance_id, given):
+        self._work = work
+        self.resource_id = instance_id
+        self.args = {**work.args, **given}
+        self.data = work.data.setdefault("members", {}).setdefault(instance_id, {})
+
+    def __getattr__(self, name):
+        return getattr(self._work, name)
+
+    def note(self, **values):
+        """Keep ``values`` in the notes of the replica before going on. Raises LeaseLost."""
+        self.data.update(values)
+        self._work.note()

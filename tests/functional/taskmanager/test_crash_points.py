@@ -22,7 +22,7 @@ from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.db import get_db_api, guest_secrets
 from trove.guestagent.db.models import REPLICATION_USERS, MySQLDatabase
-from trove.instance import rotation
+from trove.instance import models, rotation
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 from trove.taskmanager.flow import Again
@@ -382,6 +382,57 @@ def failing_resize_volume(world):
     return resize_volume(world)
 
 
+def resize_replicas(world):
+    """The same for a source and its replica; each has a group and waits for a restart."""
+    CONF.set_override("volume_resize_attached", False)
+    source_id, [replica_id] = world.replicated(1)
+    world.attach(source_id, {"max_connections": 100}, restart_required=["max_connections"])
+    world.run(world.configure(source_id))
+    with world.db.writer() as session:
+        models.DBInstance.get(session, replica_id).configuration_id = world.instance(source_id).configuration_id
+    world.run(world.configure(replica_id))
+    GUESTS.overrides.clear()
+    return source_id, world.resize_volume(source_id, 2)
+
+
+def failing_resize_replicas(world):
+    """The same, and the file system of the replica cannot grow."""
+    found = resize_replicas(world)
+
+    def refuse(instance_id, method):
+        if method == "resize_fs" and instance_id != found[0]:
+            raise exception.GuestError(original="the file system is damaged.")
+    GUESTS.answer = refuse
+    return found
+
+
+def check_replicas_grown(world, source_id, operation):
+    assert operation.state == operations.DONE, operation.error
+    for instance_id in (source_id, *operation.args["replicas"]):
+        row = world.instance(instance_id)
+        assert (row.task, row.volume_size, GUESTS.filesystems[instance_id]) == (InstanceTasks.NONE, 2, 2)
+        assert world.service_status(instance_id) is ServiceStatuses.RUNNING
+        assert GUESTS.overrides[instance_id] == {"max_connections": 100}
+        assert world.fault(instance_id) is None
+        check_volume(world, instance_id)
+
+
+def check_replicas_not_grown(world, source_id, operation):
+    [replica_id] = operation.args["replicas"]
+    assert operation.state == operations.FAILED
+    assert "not_undone" not in operation.data
+    assert f"Replica {replica_id}: " in world.fault(source_id).message
+    assert "the file system is damaged" in world.fault(source_id).message
+    assert world.volume(source_id).size == 1
+    for instance_id in (source_id, replica_id):
+        assert world.instance(instance_id).volume_size == 1
+        assert world.service_status(instance_id) is ServiceStatuses.RUNNING
+    # The source was not touched, so its restart is still due.
+    assert world.instance(source_id).task is InstanceTasks.RESTART_REQUIRED
+    assert world.instance(replica_id).task is InstanceTasks.NONE
+    check_volume(world, replica_id)
+
+
 def check_resized(world, instance_id, operation):
     check_restarted(world, instance_id, operation)
     assert world.instance(instance_id).flavor_id == world.server(instance_id).flavor["id"] == "2"
@@ -612,12 +663,19 @@ UNDO_SCENARIOS = {"instance.create": Scenario(failing_create, check_undone),
 REPLICA_SCENARIOS = {"do": Scenario(create_replica, check_replica),
                      "undo": Scenario(failing_replica, check_replica_undone)}
 
+# And a resize of a source and its replicas.
+RESIZE_SCENARIOS = {"do": Scenario(resize_replicas, check_replicas_grown),
+                    "undo": Scenario(failing_resize_replicas, check_replicas_not_grown)}
+
 # Their scenarios take a second each, for several servers or for what comes before: not for the quick tests.
 LONG = ("instance.resize_flavor", "instance.resize_volume", "instance.migrate", "instance.detach", "instance.promote",
         "instance.eject", "backup.snapshot",
         *(kind for kind in CHANGES if kind not in ("database.create", "user.update_attributes", "user.revoke")))
+# The steps with replicas have a test of their own.
+WITH_REPLICAS = [step for step in FLOWS["instance.resize_volume"].steps if step.name.startswith("replicas_")]
 CASES = [pytest.param(kind, step.name, verb, marks=[pytest.mark.slow] if kind in LONG else [])
-         for verb in ("do", "undo") for kind, flow in FLOWS.items() for step in flow.steps if getattr(step, verb)]
+         for verb in ("do", "undo") for kind, flow in FLOWS.items() for step in flow.steps
+         if getattr(step, verb) and step not in WITH_REPLICAS]
 POINTS = ("before its effect", "after its effect", "after its commit")
 
 
@@ -696,6 +754,14 @@ def kill_at(world, monkeypatch, scenario, kind, step, verb, point):
     if (verb == "do" or step.undo) and step.name in ("server", "snapshot", "prepare", "restore")])
 def test_a_replica_killed_at_a_step(world, monkeypatch, step, verb, point):
     kill_at(world, monkeypatch, REPLICA_SCENARIOS[verb], "instance.create", step, verb, point)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(("step", "verb"), [
+    (step.name, verb) for step in WITH_REPLICAS for verb in ("do", "undo") if getattr(step, verb)])
+def test_a_resize_of_replicas_killed_at_a_step(world, monkeypatch, step, verb, point):
+    kill_at(world, monkeypatch, RESIZE_SCENARIOS[verb], "instance.resize_volume", step, verb, point)
 
 
 class Wire:

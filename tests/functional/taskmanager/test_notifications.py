@@ -125,7 +125,7 @@ def test_a_nova_that_does_not_answer_does_not_hold_up_an_operation(world, told, 
         patch.setattr(flow.usage.remote, "nova_client", away)
         patch.setattr(flow.usage.flavor_models, "get_flavor", lambda _flavor_id: away())
         work = flow.Work(world.operation(operation_id), "me", 0)
-        event_type, payload = flow.usage.result(work)
+        [(event_type, payload)] = flow.usage.results(work)
     assert event_type == "trove.instance.create"
     assert (payload["availability_zone"], payload["instance_type"], payload["instance_id"]) == (None, None, instance_id)
 

@@ -10,6 +10,7 @@ from tests.fakes.agent import GUESTS
 from tests.functional.taskmanager.conftest import ONE
 from trove.common import exception, remote
 from trove.common.instance import ServiceStatuses
+from trove.instance import actions, models
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
 from trove.taskmanager import work
@@ -149,6 +150,107 @@ def test_after_a_failure_the_larger_volume_waits_for_the_next_attempt(world):
     assert commands() == ["resize_fs"]
     assert world.instance(instance_id).volume_size == 3
     assert world.fault(instance_id) is None
+
+
+def sizes(world, *ids):
+    """GB of instances as their rows, their volumes and their file systems (None for never grown) have them."""
+    return [(world.instance(each).volume_size, world.volume(each).size, GUESTS.filesystems.get(each)) for each in ids]
+
+
+def test_a_volume_grows_with_those_of_all_smaller_replicas(world):
+    source_id, [first, second] = world.replicated()
+    world.run(world.resize_volume(second, 4))
+    GUESTS.commands.clear()
+    operation_id = world.resize_volume(source_id, 3)
+    assert {world.instance(each).task for each in (source_id, first)} == {InstanceTasks.RESIZING}
+    assert world.instance(second).task is InstanceTasks.NONE
+    world.run(operation_id)
+    assert world.operation(operation_id).state == operations.DONE
+    assert sizes(world, source_id, first, second) == [(3, 3, 3), (3, 3, 3), (4, 4, 4)]
+    assert [instance_id for instance_id, method, _ in GUESTS.commands if method == "resize_fs"] == [first, source_id]
+    assert commands() == ["resize_fs", "resize_fs"]  # no database was stopped
+    world.check_quota()
+
+
+def test_replicas_that_are_smaller_grow_to_the_size_of_their_source(world):
+    source_id, [replica_id] = world.replicated(1)
+    with world.db.writer() as session:
+        models.DBInstance.get(session, source_id).volume_size = 2
+    GUESTS.commands.clear()
+    GUESTS.grows_mounted = False
+    world.run(world.resize_volume(source_id, 2))
+    assert world.instance(replica_id).volume_size == 2
+    assert {instance_id for instance_id, _, _ in GUESTS.commands} == {replica_id}
+
+
+def test_one_replica_that_fails_leaves_all_as_they_were(world):
+    source_id, replica_ids = world.replicated()
+    GUESTS.grows_mounted = False
+    failing = replica_ids[1]
+
+    def answer(instance_id, method):
+        if (instance_id, method) == (failing, "unmount_volume"):
+            raise exception.GuestError(original="the test does not want it.")
+    GUESTS.answer = answer
+    world.run(world.resize_volume(source_id, 3))
+    assert f"Replica {failing}: The guest could not do it: the test does not want it." == world.fault(source_id).message
+    assert world.volume(source_id).size == 1
+    for each in (source_id, *replica_ids):
+        assert (world.instance(each).task, world.instance(each).volume_size) == (InstanceTasks.NONE, 1)
+        assert world.service_status(each) is ServiceStatuses.RUNNING
+        assert world.volume(each).status == "in-use"
+    world.check_quota()
+    # What was extended is used by the next attempt.
+    GUESTS.answer = lambda *_: None
+    GUESTS.grows_mounted = True
+    world.run(world.resize_volume(source_id, 3))
+    assert sizes(world, source_id, *replica_ids) == [(3, 3, 3)] * 3
+    assert world.fault(source_id) is None
+
+
+def test_a_source_that_fails_restarts_no_replica_again(world):
+    source_id, [replica_id] = world.replicated(1)
+    GUESTS.grows_mounted = False
+
+    def answer(instance_id, method):
+        if (instance_id, method) == (source_id, "unmount_volume"):
+            raise exception.GuestError(original="the test does not want it.")
+    GUESTS.answer = answer
+    world.run(world.resize_volume(source_id, 3))
+    assert [each for each, method, _ in GUESTS.commands if method == "restart"] == [replica_id, source_id]
+    assert [world.instance(each).volume_size for each in (source_id, replica_id)] == [1, 1]
+    world.check_quota()
+
+
+def test_after_an_ejection_smaller_replicas_say_how_they_grow(world):
+    source_id, [best, other] = world.replicated()
+    world.run(world.resize_volume(best, 2))
+    GUESTS.servers[best].txn += 5
+    world.run(world.eject(source_id))
+    assert f"that of its new source {best} 2 GB. Resize" in world.fault(other).message
+    world.run(world.resize_volume(best, 2))
+    assert (world.instance(other).volume_size, world.fault(other)) == (2, None)
+
+
+@pytest.mark.parametrize("whose", ["replica", "source"])
+def test_a_reset_frees_all_who_take_part(world, whose):
+    source_id, [replica_id] = world.replicated(1)
+    operation_id = world.resize_volume(source_id, 3)
+    actions.reset_status(world.context, {"replica": replica_id, "source": source_id}[whose])
+    world.run(operation_id)
+    assert world.operation(operation_id).state == operations.FAILED
+    assert [world.instance(each).task for each in (source_id, replica_id)] == [InstanceTasks.NONE] * 2
+    world.check_quota()
+
+
+def test_a_replica_that_is_deleted_meanwhile_is_left_out(world):
+    source_id, [first, second] = world.replicated()
+    operation_id = world.resize_volume(source_id, 3)
+    world.run(world.delete(first))
+    world.run(operation_id)
+    assert world.operation(operation_id).state == operations.DONE
+    assert sizes(world, source_id, second) == [(3, 3, 3)] * 2
+    world.check_quota()
 
 
 def test_a_guest_that_needs_longer_than_one_answer_is_asked_again(world):

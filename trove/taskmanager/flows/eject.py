@@ -23,6 +23,21 @@ def done(session, work):
                         "eject", work.context.request_id)
 
 
+    _tell_smaller(session, work)
+
+
+def _tell_smaller(session, work):
+    """Record a fault for each replica whose volume is smaller than that of the new source, with the cure."""
+    new = failover.candidate_id(work)
+    size = models.DBInstance.get(session, new).volume_size
+    for instance_id in models.replica_ids(session, new):
+        own = models.DBInstance.get(session, instance_id).volume_size
+        if size and own and own < size:
+            models.record_fault(session, instance_id, (
+                f"Its volume has {own} GB, that of its new source {new} {size} GB. Resize the volume of {new} to "
+                f"{size} GB: that resizes its smaller replicas."), "eject", work.context.request_id)
+
+
 def failed(session, work, step, _error, message):
     """Have it undone, unless the new source is open already."""
     return promote.give_back(session, work, step, message, InstanceTasks.EJECTING, InstanceTasks.EJECTION_ERROR)

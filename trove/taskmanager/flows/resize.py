@@ -3,14 +3,21 @@
 FLAVOR: the server gets the flavor, and the database the settings that fit it, below the values of the configuration
 group. Until Nova is told yes all of it can be taken back.
 VOLUME: the volume grows under the running database where cloud, kernel and file system can do that. Else the database
-is stopped, and the volume detached only if Cinder wants that. What Cinder has extended cannot be shrunk: after a
-failure the larger volume waits for the next attempt, the instance has the size that its file system has.
+is stopped, and the volume detached only if Cinder wants that. The smaller replicas of the instance grow first, all at
+the same time, then the instance itself: no replica is ever smaller than its source. What Cinder has extended cannot be
+shrunk: after a failure the larger volumes wait for the next attempt, and all instances keep the sizes that they had.
 MIGRATION: as FLAVOR, with a host that Nova chooses instead, and no new settings.
 """
+from oslo_log import log as logging
+
+from trove.common import exception
 from trove.instance import models
 from trove.instance.tasks import InstanceTasks
-from trove.taskmanager.flow import Flow, Step
+from trove.operation.models import UNDOING
+from trove.taskmanager.flow import Flow, LeaseLost, Step, message_of
 from trove.taskmanager.steps import configuration, flavor, guest, volume
+
+LOG = logging.getLogger(__name__)
 
 _BUSY = (InstanceTasks.RESIZING, InstanceTasks.MIGRATING)
 
@@ -37,9 +44,10 @@ def flavor_done(session, work):
 
 
 def volume_done(session, work):
-    """The instance has the new size, which was reserved until now."""
-    _finish(session, work, _task(work), volume_size=work.args["size"])
-    models.clear_faults(session, work.resource_id)
+    """The instances have the new size, which was reserved until now."""
+    for each in _live(session, work):
+        _finish(session, each, _task(each), volume_size=each.args["size"])
+        models.clear_faults(session, each.resource_id)
 
 
 def migration_done(session, work):
@@ -64,9 +72,77 @@ def undone(session, work):
                                                        f"{remains}", "undo", work.context.request_id)
 
 
+def volume_undone(session, work):
+    """The same for the instance and its replicas."""
+    undone(session, work)
+    volume_cancelled(session, work)
+
+
+def volume_cancelled(session, work):
+    """Free the replicas; whoever cancelled has freed the instance itself."""
+    for each in _live(session, work)[1:]:
+        _finish(session, each, _task(each))
+
+
+def _live(session, work):
+    """Return the Work, and the Members whose instances are still there."""
+    return [work, *(each for each in work.members()
+                    if not session.get(models.DBInstance, each.resource_id).deleted)]
+
+
 def _unless_grown(function):
-    """The step is left out when the file system has grown under the running database."""
+    """Return the step without effect for a file system that has grown under the running database."""
     return lambda work: None if work.data.get("grown") else function(work)
+
+
+def _of_source(function):
+    """Return the step without effect for an instance that has the size already: only its replicas grow."""
+    return lambda work: None if work.args["old_size"] >= work.args["size"] else function(work)
+
+
+def _unless_back(function):
+    """Return the undo without effect for a replica whose database runs again, or was never stopped."""
+    return lambda work: None if work.data.get("restarted") or work.data.get("grown") else function(work)
+
+
+def _of_replicas(function):
+    """Return the step, or undo, that does ``function`` with each replica at the same time.
+
+    A replica that is being deleted is left out. An undo goes on with the others before it fails.
+    """
+    def step(work):
+        undoing = work.operation.state == UNDOING
+        name = f"undo {work.operation.step}" if undoing else work.operation.step
+        waits, errors = [], []
+        for member in work.members():
+            if member.data.get("did") == name or not _takes_part(work, member):
+                continue
+            try:
+                outcome = function(member)
+            except LeaseLost:
+                raise
+            except Exception as error:  # noqa: BLE001 - the boundary of one replica's step; the flow looks at its cause
+                if _takes_part(work, member):
+                    errors.append((member, error))
+                continue
+            if outcome is None:
+                member.note(did=name)
+            else:
+                waits.append(outcome)
+        if errors and not (undoing and waits):
+            member, error = errors[0]
+            raise exception.TroveError(f"Replica {member.resource_id}: {message_of(error)}") from error
+        return min(waits, key=lambda again: again.seconds, default=None)
+    return step
+
+
+def _takes_part(work, member):
+    with work.reading() as session:
+        row = session.get(models.DBInstance, member.resource_id)
+        if not row.deleted and row.task in _BUSY:
+            return True
+    LOG.info("instance %s: its replica %s does not take part any more", work.resource_id, member.resource_id)
+    return False
 
 
 FLAVOR = Flow("instance.resize_flavor", done=flavor_done, failed=failed, undone=undone, steps=(
@@ -92,18 +168,23 @@ MIGRATION = Flow("instance.migrate", done=migration_done, failed=failed, undone=
     Step("confirm", flavor.confirm, "resize_time_out", InstanceTasks.NONE),
 ))
 
-VOLUME = Flow("instance.resize_volume", done=volume_done, failed=failed, undone=undone, steps=(
-    Step("extend_attached", volume.extend_attached, "volume_time_out", InstanceTasks.NONE),
-    Step("grow_mounted", guest.grow_mounted, "resize_time_out", InstanceTasks.NONE),
-    Step("configuration", _unless_grown(configuration.write_before_restart), "operation_cancel_time_out",
-         InstanceTasks.NONE),
-    Step("stop_database", _unless_grown(guest.stop_for_resize), "resize_time_out", InstanceTasks.NONE,
-         undo=guest.start_again),
-    Step("unmount", _unless_grown(guest.unmount_volume), "resize_time_out", InstanceTasks.NONE,
-         undo=guest.mount_volume),
-    Step("detach", _unless_grown(volume.detach), "volume_time_out", InstanceTasks.NONE, undo=volume.attach),
-    Step("extend", _unless_grown(volume.extend), "volume_time_out", InstanceTasks.NONE),
-    Step("attach", _unless_grown(volume.attach), "volume_time_out", InstanceTasks.NONE),
-    Step("grow", _unless_grown(guest.grow_unmounted), "resize_time_out", InstanceTasks.NONE),
-    Step("start_database", _unless_grown(guest.start_again), "resize_time_out", InstanceTasks.NONE),
-))
+# (name, do, name of its deadline, undo) of the steps with which the volume of one instance grows.
+_GROWING = (
+    ("extend_attached", volume.extend_attached, "volume_time_out", None),
+    ("grow_mounted", guest.grow_mounted, "resize_time_out", None),
+    ("configuration", _unless_grown(configuration.write_before_restart), "operation_cancel_time_out", None),
+    ("stop_database", _unless_grown(guest.stop_for_resize), "resize_time_out", guest.start_again),
+    ("unmount", _unless_grown(guest.unmount_volume), "resize_time_out", guest.mount_volume),
+    ("detach", _unless_grown(volume.detach), "volume_time_out", volume.attach),
+    ("extend", _unless_grown(volume.extend), "volume_time_out", None),
+    ("attach", _unless_grown(volume.attach), "volume_time_out", None),
+    ("grow", _unless_grown(guest.grow_unmounted), "resize_time_out", None),
+    ("start_database", _unless_grown(guest.start_again), "resize_time_out", None),
+)
+
+VOLUME = Flow(
+    "instance.resize_volume", done=volume_done, failed=failed, undone=volume_undone, cancelled=volume_cancelled, steps=(
+        *(Step(f"replicas_{name}", _of_replicas(do), deadline, InstanceTasks.NONE,
+               undo=undo and _of_replicas(_unless_back(undo))) for name, do, deadline, undo in _GROWING),
+        *(Step(name, _of_source(do), deadline, InstanceTasks.NONE, undo=undo and _of_source(undo))
+          for name, do, deadline, undo in _GROWING)))
