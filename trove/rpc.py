@@ -2,10 +2,12 @@
 
 Used by the ``api`` modules (clients) and by ``trove.cmd`` (servers). No method of any service is named here.
 """
+import builtins
 import contextlib
 import inspect
 import json
 import logging as std_logging
+import re
 import ssl
 import sys
 import uuid
@@ -53,6 +55,10 @@ CONF.register_opts(impl_rabbit.rabbit_opts, group="oslo_messaging_rabbit")
 
 # Characters of what a guest says of an error.
 _LONGEST_ERROR = 500
+# The text of an error of a database driver: a number and the server's words.
+_DRIVER = re.compile(r"\((\d{1,5}), ")
+# Modules of the exceptions that the library rebuilds.
+_KNOWN = ("builtins", exception.__name__)
 
 _transport = None
 _guests_transport = None
@@ -586,8 +592,23 @@ class GuestErrors:
             # The library's words name the broker's address, which is no tenant's business.
             raise exception.GuestError(original="the message bus does not answer") from error
         LOG.warning("A command to a guest failed: %s", error, exc_info=LOG.logger.isEnabledFor(std_logging.DEBUG))
+        raise exception.GuestError(original=_said_of(error)) from error
+
+
+def _said_of(error):
+    """Return what the user sees of an error of a guest that is none of ours."""
+    if isinstance(error, messaging.RemoteError):
+        kind, text = str(error.exc_type), _said_by_guest(error.value or "")
+    else:
         # The library rebuilds exceptions of Python itself, with the guest's traceback in their text after a newline.
-        raise exception.GuestError(original=_said_by_guest(getattr(error, "value", None) or error)) from error
+        kind, text = next((base.__name__ for base in type(error).__mro__ if base.__module__ in _KNOWN), ""), \
+            _said_by_guest(error)
+    number = _DRIVER.match(text)
+    if number:  # an agent of an earlier release hands on what the driver of its database server raised
+        return f"the database server reported the error {number[1]}. The log of the instance's agent has its words."
+    if isinstance(getattr(builtins, kind, None), type):
+        return f"an unexpected error occurred ({kind}). The log of the instance's agent says more."
+    return text
 
 
 def _said_by_guest(text):

@@ -1,6 +1,7 @@
 """Commands to a guest over the in-process bus: only those whose proof fits are obeyed, errors keep their class."""
 import sys
 
+import pymysql
 import pytest
 
 from trove import rpc
@@ -32,6 +33,10 @@ class Endpoint:
     @rpc.expose
     def get_diagnostics(self, context):
         raise exception.ServiceUnavailable("The database server cannot do it now: gone")
+
+    @rpc.expose
+    def stop_db(self, context, do_not_start_on_reboot=False):
+        raise self.raised
 
     @rpc.expose
     def get_hwinfo(self, context):
@@ -94,8 +99,26 @@ def test_what_a_guest_cannot_do_now_may_be_asked_again(endpoint, context):
 
 
 def test_what_breaks_in_a_guest_is_a_guest_error(endpoint, context):
-    with pytest.raises(exception.GuestError, match="no such disk"):
+    with pytest.raises(exception.GuestError, match=r"an unexpected error occurred \(OSError\)") as caught:
         api.API(context, "i-1").get_hwinfo()
+    assert "no such disk" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("raised", "kind", "code", "passing"), [
+    (exception.GuestConflict("Session 7 holds it."), exception.GuestConflict, 409, False),
+    (exception.GuestUnavailable("No connection left."), exception.GuestUnavailable, 503, True)])
+def test_what_a_database_server_does_not_do_keeps_its_code(endpoint, context, raised, kind, code, passing):
+    endpoint.raised = raised
+    with pytest.raises(kind) as caught:
+        api.API(context, "i-1").stop_db()
+    assert (str(caught.value), caught.value.code, remote.is_passing(caught.value)) == (str(raised), code, passing)
+
+
+def test_the_words_of_a_database_driver_are_not_handed_on(endpoint, context):
+    endpoint.raised = pymysql.err.OperationalError(1205, "Lock wait timeout exceeded on 'a secret'")
+    with pytest.raises(exception.GuestError, match="the database server reported the error 1205") as caught:
+        api.API(context, "i-1").stop_db()
+    assert "secret" not in str(caught.value)
 
 
 def test_a_dead_bus_is_a_guest_error_without_the_brokers_address(bus, context):

@@ -1,4 +1,5 @@
 """What users see of a backup: plain dicts made of loaded rows. Every attribute that a client prints is there."""
+from trove.backup import models as models_of_backup
 from trove.common import apischema
 from trove.common.cfg import CONF
 from trove.db import models
@@ -34,7 +35,8 @@ def item(row, datastores):
         "instance_id": row.instance_id,
         "parent_id": row.parent_id,
         "locationRef": row.location,
-        "size": row.size,
+        # A size that cannot be had back would only mislead.
+        "size": None if row.state == models_of_backup.FAILED else row.size,
         "status": row.state,
         "created": models.iso(row.created),
         "updated": models.iso(row.updated),

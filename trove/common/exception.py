@@ -5,6 +5,7 @@ TroveError                      500: a fault of ours, its message stays in the l
 |   +-- ValidationError         |                        |                      |
 |   +-- GuestError              +-- Conflict 409         +-- OverLimit 413      +-- UnsupportedMediaType 415
 |   |   +-- GuestTimeout        |                        |   +-- QuotaExceeded  +-- UnprocessableEntity 422
+|   |   +-- GuestConflict 409, GuestUnavailable 503      |                      |
 |   +-- ...                     +-- NotImplementedHere 501                      +-- ServiceUnavailable 503
 """
 
@@ -162,10 +163,24 @@ class NotImplementedHere(TroveError):
 
 
 class ServiceUnavailable(TroveError):
-    """A service that we depend on does not answer."""
+    """A service that we depend on does not answer. retry_after: seconds for the header Retry-After, or None."""
 
     message = "A service that is needed does not answer."
     code = 503
+    retry_after = None
+
+
+class GuestConflict(GuestError, Conflict):
+    """The state of the database server does not allow the command, and only its user can change that."""
+
+    code = 409
+
+
+class GuestUnavailable(GuestError, ServiceUnavailable):
+    """The database server cannot do the command now, and may do it later."""
+
+    code = 503
+    retry_after = 30
 
 
 class CloudError(TroveError):

@@ -166,6 +166,8 @@ def error_response(error, headers=None):
     if isinstance(error, exception.TroveError) and error.code < 500 or isinstance(
             error, (exception.NotImplementedHere, exception.ServiceUnavailable)):
         LOG.debug("Refused: %s", error, exc_info=LOG.logger.isEnabledFor(std_logging.DEBUG))
+        if getattr(error, "retry_after", None):
+            headers = {**(headers or {}), "Retry-After": str(error.retry_after)}
         return fault_response(error.code, str(error), headers)
     reference = str(uuid.uuid4())
     LOG.error("Unexpected error %s", reference, exc_info=error)

@@ -74,6 +74,9 @@ opts = [
                     "to a database server that is older by more than this than one that was obeyed is refused."),
     cfg.IntOpt("agent_call_low_timeout", default=5, help="Seconds for a short call to a guest."),
     cfg.IntOpt("agent_call_high_timeout", default=60, help="Seconds for a long call to a guest."),
+    cfg.IntOpt("agent_lock_wait_timeout", default=4, min=1,
+               help="Seconds for which a statement of the agent waits for a lock of the database server before the "
+                    "command fails and names the session that holds it. Less than agent_call_low_timeout."),
     cfg.IntOpt("agent_replication_snapshot_timeout", default=36000,
                help="Seconds for the snapshot of a source from which its new replicas are made."),
     cfg.IntOpt("replication_time_out", default=600,

@@ -40,8 +40,12 @@ def test_positions_in_a_log():
     ({"Slave_IO_Running": "Yes", "Slave_SQL_Running": "Yes", "Seconds_Behind_Master": 3},
      {"running": True, "lag": 3, "error": None}),
     ({"Slave_IO_Running": "Connecting", "Slave_SQL_Running": "Yes", "Seconds_Behind_Master": None,
-      "Last_IO_Error": "no route"}, {"running": False, "lag": None, "error": "no route"}),
-    ({"Slave_IO_Running": "Yes", "Slave_SQL_Running": "No", "Last_IO_Error": "", "Last_SQL_Error": "duplicate"},
-     {"running": False, "lag": None, "error": "duplicate"})])
+      "Last_IO_Errno": 2003, "Last_IO_Error": "Can't connect"},
+     {"running": False, "lag": None, "error": "the source cannot be reached, error 2003"}),
+    ({"Slave_IO_Running": "Yes", "Slave_SQL_Running": "No", "Last_IO_Errno": 0, "Last_IO_Error": "",
+      "Last_SQL_Errno": 1062, "Last_SQL_Error": "Could not execute Write_rows event on table shop.t; Duplicate entry "
+                                                "'secret' for key 'PRIMARY'"},
+     {"running": False, "lag": None,
+      "error": "the source inserted a row that the replica has already (table shop.t), error 1062"})])
 def test_health(status, health):
     assert mysql_base.health_of(status) == health

@@ -12,6 +12,7 @@ from tests.fakes import storage
 from trove.backup import store
 from trove.common import exception
 from trove.guestagent.backup.backupagent import BackupAgent
+from trove.guestagent.datastore.mysql_common import errors
 from trove.guestagent.datastore.mysql_common.service import Layout
 
 # An increment holds what came after --incremental-lsn; the "database" of a backup is the lsn's as text.
@@ -65,7 +66,8 @@ def agent(request, conf, tmp_path, monkeypatch):
     conf.set_override("storage_strategy", "MemoryStorage")
     layout = Layout(Path("/data"), config_file=Path("/etc/my.cnf"), run_dir=Path("/run/db"))
     made = BackupAgent(request.param, SimpleNamespace(
-        layout=layout, client_file=tmp_path / "client.cnf", way=lambda: ["--host=127.0.0.1", "--port=33062"]))
+        layout=layout, client_file=tmp_path / "client.cnf", way=lambda: ["--host=127.0.0.1", "--port=33062"],
+        explain=lambda error: errors.explain(error, None)))
     made.calls = lambda: [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
     made.fault = tmp_path / "fault"
     made.state = tmp_path / "state/backup"
@@ -143,5 +145,5 @@ def test_a_preparation_that_fails_names_the_backup(agent, conf, tmp_path):
     link = take(agent, conf, "b-0")
     agent.fault.write_text("dies")
     (tmp_path / "data.new").mkdir()
-    with pytest.raises(exception.TroveError, match="backup b-0 cannot be restored: .*xtrabackup failed"):
+    with pytest.raises(exception.TroveError, match="b-0 cannot be restored: .*xtrabackup failed .code 1.: .* dies.$"):
         agent.restore({"id": "b-0", "chain": [link]}, tmp_path / "data.new")

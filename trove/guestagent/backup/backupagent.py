@@ -32,7 +32,9 @@ def _load(namespace, name, base, option):
 
 
 class BackupAgent:
-    """Backups of one server. manager: name of the datastore manager; app: its server."""
+    """Backups of one server. manager: name of the datastore manager; app: its server, whose ``explain`` gives errors
+    of the server and of programs a sentence for users.
+    """
 
     FILENAME = ".guestagent.backup"
 
@@ -136,7 +138,7 @@ class BackupAgent:
             saved = self.stream_to_store(backup)
         except Exception as error:
             LOG.exception("%s: backup %s failed", CONF.guest_id, backup["id"])
-            return _failure(exception.sentence(error), size=size)
+            return _failure(exception.sentence(self.app.explain(error) or error), size=size)
         LOG.info("%s: backup %s is uploaded: %d bytes in %d segments", CONF.guest_id, backup["id"], saved.size,
                  saved.segments)
         # The control plane checks what was uploaded, makes the manifest, and only then says COMPLETED.
@@ -179,7 +181,8 @@ class BackupAgent:
             try:
                 restorer.restore(stream)
             except operating_system.ProcessError as error:
-                raise exception.TroveError(f"The backup {link['id']} cannot be restored: {error}") from error
+                raise exception.TroveError(
+                    f"The backup {link['id']} cannot be restored: {self.app.explain(error)}") from error
         restorer.finish()
 
     def _restorer(self, link):

@@ -115,7 +115,17 @@ class Manager(replication.ReplicationCommands):
         if collaborator is None:
             raise exception.DatastoreOperationNotSupported(operation=operation, datastore=self.manager)
         with spans.span("datastore", operation):
-            return getattr(collaborator, operation)(*args, **kwargs)
+            try:
+                return getattr(collaborator, operation)(*args, **kwargs)
+            except Exception as error:
+                explained = self._explained(error)
+                if explained is error:
+                    raise
+                raise explained from error
+
+    def _explained(self, error):
+        """Return the error to raise in the place of another one: the server's explanation of it, or itself."""
+        return self.app.explain(error) or error
 
     def _administer(self, operation, *args):
         with self._administration:
@@ -199,7 +209,7 @@ class Manager(replication.ReplicationCommands):
                 self.do_prepare(context, request)
         except Exception as error:
             LOG.exception("%s: prepare failed", CONF.guest_id)
-            self.status.end_install(error_occurred=True, cause=exception.sentence(error))
+            self.status.end_install(error_occurred=True, cause=exception.sentence(self._explained(error)))
             raise
         # Before the end is noted and reported: whoever sees the instance active finds its users, and an agent that
         # dies here does all of it again.

@@ -114,6 +114,12 @@ class Server(abc.ABC):
         some; may_write: False while statements would wait for room on the volume.
         """
 
+    def explain(self, error):
+        """Return the error to raise in the place of one of the server or of a program, or None to raise that itself.
+
+        Its text is what users see: the cause, and what they can do.
+        """
+
     def facts(self):
         """Return what the control plane is to know of the server, as a dict for the heartbeat."""
         return {}

@@ -13,34 +13,31 @@ from trove.common.cfg import CONF
 from trove.guestagent.common import paging
 from trove.guestagent.datastore.admin import Admin, Root
 from trove.guestagent.datastore.mysql_common import dialect, sql
-from trove.guestagent.datastore.mysql_common.access import DENIED, GONE
 from trove.guestagent.db import models
 
 # Accounts that the servers make for themselves, all at localhost.
 _SYSTEM_USERS = ("mysql", "mariadb.sys", "mysql.sys", "mysql.session", "mysql.infoschema", "debian-sys-maint", "root")
 ROOT = "root"
-# The server has no room for a connection, is being stopped, or a client holds a lock for longer than is waited for it.
-_BUSY = (1040, 1053, 1203, 1205, 1213)
+# A client holds a lock for longer than is waited for it.
+_LOCKED = (1205, 1213)
 
 
 class MySqlAdmin(Admin, Root):
     """See the bases. app: MySqlApp; manager: name of the datastore manager, whose options say what is reserved."""
 
     def __init__(self, app, manager):
-        self._open_session = app.session
+        self._open_session, self._explain = app.session, app.explain
         self.manager = manager
 
     @contextlib.contextmanager
     def open_session(self):
-        """A Session with the server. Raises ServiceUnavailable for what will pass: the same may be tried later."""
+        """A Session with the server. Raises GuestUnavailable for a lock: the same may be tried later."""
         try:
             with self._open_session() as session:
-                # Else the server would carry out a statement that waits for a lock after the agent has given it up.
-                session.execute("SET SESSION lock_wait_timeout = %s", (max(1, CONF.agent_call_high_timeout // 2),))
                 yield session
         except pymysql.err.MySQLError as error:
-            if error.args and error.args[0] in (*GONE, *DENIED, *_BUSY):
-                raise exception.ServiceUnavailable(f"The database server cannot do it now: {error.args[-1]}") from error
+            if error.args and error.args[0] in _LOCKED:  # the session that is in the way may end soon
+                raise exception.GuestUnavailable(str(self._explain(error))) from error
             raise
 
     # Databases

@@ -45,7 +45,7 @@ def take(app):
             session.execute("SET GLOBAL clone_max_concurrency = %s", (_THREADS,))
             session.execute("CLONE LOCAL DATA DIRECTORY = %s", (str(directory),))
         except pymysql.err.MySQLError as error:
-            raise CloneError(reason=f"{error.args[-1]} (it may take {CONF.backup_prepare_timeout} s, option "
+            raise CloneError(reason=f"{app.explain(error)} It may take {CONF.backup_prepare_timeout} s (option "
                                     "backup_prepare_timeout).") from error
     return directory
 

@@ -22,7 +22,7 @@ from trove.common.instance import ServiceStatuses
 from trove.conf.mysql_family import OPTION_FILE
 from trove.guestagent.common import configuration, host_service, operating_system
 from trove.guestagent.datastore import server
-from trove.guestagent.datastore.mysql_common import access, dialect, sql, timezones
+from trove.guestagent.datastore.mysql_common import access, dialect, errors, sql, timezones
 from trove.guestagent.datastore.service import BaseDbStatus
 
 LOG = logging.getLogger(__name__)
@@ -199,6 +199,10 @@ class MySqlApp(server.Server):
                               f"--user={self.layout.user}"], self.layout.log_file)
         return self._service
 
+    def explain(self, error):
+        """Return the error to raise to users in the place of one of the server or of a program, or None."""
+        return errors.explain(error, self)
+
     # Sessions
 
     @property
@@ -225,6 +229,9 @@ class MySqlApp(server.Server):
         arguments = {"user": user, "password": password, "charset": "utf8mb4", "autocommit": True,
                      "connect_timeout": 5, "read_timeout": timeout, "write_timeout": timeout}
         if user == ADMIN_USER:
+            # Else the server goes on waiting, and carries the statement out after the agent has given up.
+            wait = CONF.agent_lock_wait_timeout
+            arguments["init_command"] = f"SET SESSION lock_wait_timeout = {wait}, innodb_lock_wait_timeout = {wait}"
             try:
                 return pymysql.connect(host=OWN_ADDRESS, port=self.layout.own_port, **arguments)
             except pymysql.err.OperationalError as error:
@@ -414,12 +421,15 @@ class MySqlApp(server.Server):
                 except pymysql.err.OperationalError as error:
                     if error.args[0] in _GONE:
                         raise
-                    refused[name] = str(error.args[-1])
+                    refused[name] = self._reason(name, error)
                 except pymysql.err.MySQLError as error:
-                    refused[name] = str(error.args[-1])
-                if name in refused:
-                    LOG.warning("%s: the server did not take %s: %s", CONF.guest_id, name, refused[name])
+                    refused[name] = self._reason(name, error)
         return refused
+
+    @staticmethod
+    def _reason(name, error):
+        LOG.warning("%s: the server did not take %s: %s", CONF.guest_id, name, error)
+        return errors.reason(error)
 
     def complete(self, **kwargs):
         """Give the running server what a distribution's would have: named time zones. kwargs: of ``session``.

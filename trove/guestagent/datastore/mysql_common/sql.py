@@ -117,7 +117,12 @@ class Session:
         statement = statement.format(*(quote(name).replace("%", "%%") for name in names))
         if CONF.sql_query_logging:
             LOG.info("SQL: %s", statement)
-        self.cursor.execute(statement, tuple(values))
+        try:
+            self.cursor.execute(statement, tuple(values))
+        except pymysql.err.MySQLError as error:
+            # For the question who holds a lock on them; the names in SET are those of variables.
+            error.databases = () if statement.startswith("SET ") else tuple(names)
+            raise
         return self.cursor.fetchall()
 
     def set_global(self, name, value):

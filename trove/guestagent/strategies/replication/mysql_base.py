@@ -18,7 +18,7 @@ from trove.guestagent import volume
 from trove.guestagent.common import operating_system
 from trove.guestagent.common.configuration import DEFAULT_GROUP, SYSTEM_GROUP
 from trove.guestagent.common.waiting import wait_until
-from trove.guestagent.datastore.mysql_common import dialect
+from trove.guestagent.datastore.mysql_common import dialect, errors
 from trove.guestagent.datastore.mysql_common.service import POSITION_FILENAME
 from trove.guestagent.strategies.replication.base import Replication
 
@@ -69,7 +69,8 @@ def health_of(status):
     """The health of a replica with this status (dict), None for an empty one: it is none."""
     if not status:
         return None
-    error = status.get("Last_SQL_Error") or status.get("Last_IO_Error") or None
+    error = errors.stopped_by(status.get("Last_SQL_Errno"), status.get("Last_SQL_Error")) or errors.stopped_by(
+        status.get("Last_IO_Errno"), status.get("Last_IO_Error"))
     return {"running": is_connected(status), "lag": status.get("Seconds_Behind_Master"), "error": error}
 
 
@@ -245,7 +246,7 @@ class MysqlReplicationBase(Replication):
                        seconds=CONF.agent_call_high_timeout / 2, pause=0.1)
         if not is_connected(status):
             error = health_of(status)["error"] if status else None
-            raise exception.TroveError(f"The replica does not follow its source: {error or 'it is not connected'}")
+            raise exception.TroveError(f"The replica does not follow its source: {error or 'it is not connected'}.")
 
     def detach_replica(self, for_failover=False):
         """See the base."""
