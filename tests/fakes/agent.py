@@ -19,13 +19,14 @@ class Server:
     """What replication has made of the server of one guest.
 
     accounts: names; follows: address of its source or None; txn: number of its newest transaction; written: whether
-    its users may write, and so do (``txn`` grows when they can).
+    its users may write, and so do (``txn`` grows when they can); events: {name: state} of its database db1.
     """
 
     accounts: set = dataclasses.field(default_factory=set)
     follows: str | None = None
     read_only: bool = False
     txn: int = 100
+    events: dict = dataclasses.field(default_factory=dict)
 
 
 class Guests:
@@ -226,6 +227,19 @@ class FakeAgent(guest.Client):
         if self.instance_id in GUESTS.sealed and not read_only:
             raise exception.GuestError(original="refused by the test")
         self._server.read_only = read_only
+
+    def list_events(self):
+        """Its events."""
+        self._take("list_events")
+        return [{"database": "db1", "name": name, "state": state} for name, state in self._server.events.items()]
+
+    def switch_events(self, events, on):
+        """Switch events."""
+        self._take("switch_events", events=events, on=on)
+        before, after = ("replica", "enabled") if on else ("enabled", "replica")
+        for event in events:
+            if self._server.events.get(event["name"]) == before:
+                self._server.events[event["name"]] = after
 
     def demote_replication_master(self):
         """Be no source."""

@@ -107,6 +107,15 @@ def _is_replica_context(value):
             and all(value.get(name) is None or _is_short_text(value[name]) for name in ("error", "log_position")))
 
 
+def _is_event(value):
+    return (isinstance(value, dict) and value.get("state") in ("enabled", "disabled", "replica")
+            and all(_is_short_text(value.get(name)) for name in ("database", "name")))
+
+
+def _is_event_list(value):
+    return _is_list(value, _is_event)
+
+
 def _is_transaction(value):
     return _has_numbers(value, "count") and all(_is_short_text(value.get(name)) for name in ("source", "txn"))
 
@@ -363,6 +372,16 @@ class API:
     def make_read_only(self, read_only):
         """Refuse the writes of users, also after a restart; or take them."""
         self._send(HIGH, "make_read_only", read_only=read_only)
+
+    def list_events(self):
+        """The events of the server: [{"database", "name", "state": enabled, disabled, or replica}]; the last one is off
+        because it came from a source.
+        """
+        return self._send(HIGH, "list_events", _is_event_list)
+
+    def switch_events(self, events, on):
+        """Enable those events ([{"database", "name"}]) that are off as on a replica, or let enabled ones be so."""
+        self._send(HIGH, "switch_events", events=events, on=on)
 
     def demote_replication_master(self):
         """Refuse writes and let nobody follow any more."""

@@ -76,8 +76,8 @@ def test_what_a_client_locks_may_be_tried_again_and_is_not_done_later(server, ad
     with server.session() as client:
         client.execute("CREATE TABLE {}.t (a INT)", names=["locked"])
         client.execute("LOCK TABLES {}.t READ", names=["locked"])
-        conf.set_override("agent_call_high_timeout", 2)
-        with pytest.raises(exception.ServiceUnavailable, match="[Ll]ock wait timeout"):
+        conf.set_override("agent_lock_wait_timeout", 1)
+        with pytest.raises(exception.ServiceUnavailable, match="waited in vain for a lock"):
             admin.delete_database({"_name": "locked"})
     assert names(admin.list_databases()) == ["locked"]
     admin.delete_database({"_name": "locked"})

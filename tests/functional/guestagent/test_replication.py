@@ -361,3 +361,45 @@ def test_a_replica_tells_that_it_was_stopped_and_that_it_follows_nobody(pair, re
         return payload["facts"]["follows"], payload.get("replication", {}).get("running")
     assert told(f"STOP {word}") == (True, False)
     assert told(f"STOP {word}", f"RESET {word} ALL") == (False, None)
+
+
+def test_events_run_at_the_source_only_and_those_that_were_off_stay_off(pair):
+    source, first, second = pair
+
+    def events(node):
+        return {event["name"]: event["state"] for event in node.call("list_events")}
+    source.enter()
+    with source.manager.app.session() as session:  # as the tenant's root: logged
+        session.execute("CREATE USER 'planner'@'%%' IDENTIFIED BY 'Sd93-fkLw02'", ())
+        for name, state in (("runs", "ENABLE"), ("re`sts", "DISABLE")):
+            session.execute(f"CREATE DEFINER = 'planner'@'%%' EVENT {{}}.{{}} ON SCHEDULE EVERY 1 HOUR {state} DO "
+                            "INSERT INTO t (v) VALUES ('planned')", (), ("db1", name))
+    caught_up(source, first, second)
+    assert events(source) == {"runs": "enabled", "re`sts": "disabled"}
+    off = {"runs": "replica", "re`sts": "replica"}
+    assert events(first) == events(second) == off
+    ran = [event for event in source.call("list_events") if event["state"] == "enabled"]
+    source.call("make_read_only", True)
+    for _ in range(2):  # each command may come twice
+        source.call("switch_events", ran, False)
+    caught_up(source, first, second)
+    assert events(source) == {"runs": "replica", "re`sts": "disabled"}
+    first.call("detach_replica", True)
+    first.sources(source, second)
+    position, before = first.call("get_replica_context")["log_position"], first.call("get_latest_txn_id")
+    first.call("make_read_only", False)
+    for _ in range(2):
+        first.call("switch_events", ran, True)
+    assert events(first) == {"runs": "enabled", "re`sts": "replica"}
+    assert first.call("get_latest_txn_id") == before  # replicas do not get it
+    first.enter()
+    with first.manager.app.session() as session:
+        definers = session.execute("SELECT DISTINCT DEFINER FROM information_schema.EVENTS")
+    assert [tuple(row) for row in definers] == [("planner@%",)]
+    for replica in (source, second):
+        if replica is source:
+            source.call("demote_replication_master")
+        replica.follow(first, log_position=position)
+    first.sql("INSERT INTO t (v) VALUES ('later')")
+    caught_up(first, source, second)
+    assert "enabled" not in {**events(source), **events(second)}.values()

@@ -159,20 +159,30 @@ def failing_detach(world):
 
 def promote(world):
     """A replica and its source change places; another replica looks on."""
-    _, [instance_id, _] = world.replicated()
+    source_id, [instance_id, other] = world.replicated()
+    scheduled(source_id, instance_id, other)
     return instance_id, world.promote(instance_id)
+
+
+def scheduled(source_id, *replica_ids):
+    """Two events, of which one runs, at a source; replicas have them switched off."""
+    GUESTS.servers[source_id].events = {"runs": "enabled", "rests": "disabled"}
+    for replica_id in replica_ids:
+        GUESTS.servers[replica_id].events = {"runs": "replica", "rests": "replica"}
 
 
 def failing_promote(world):
     """The same, and the candidate refuses to be opened."""
-    _, [instance_id] = world.replicated(1)
+    source_id, [instance_id] = world.replicated(1)
+    scheduled(source_id, instance_id)
     GUESTS.sealed.add(instance_id)
     return instance_id, world.promote(instance_id)
 
 
 def eject(world):
     """A silent source with two replicas; the second has more of it."""
-    source_id, [_, best] = world.replicated()
+    source_id, [other, best] = world.replicated()
+    scheduled(source_id, other, best)
     GUESTS.servers[best].txn += 5
     return source_id, world.eject(source_id)
 
@@ -221,6 +231,8 @@ def check_promoted(world, instance_id, operation):
         assert follows(world, other, instance_id)
         assert world.instance(other).task is InstanceTasks.NONE
         assert world.fault(other) is None
+        assert "enabled" not in GUESTS.servers[other].events.values()
+    assert GUESTS.servers[instance_id].events == {"runs": "enabled", "rests": "replica"}
     assert world.instance(instance_id).task is InstanceTasks.NONE
 
 
@@ -229,8 +241,10 @@ def check_promote_undone(world, instance_id, operation):
     assert "not_undone" not in operation.data
     source_id = operation.args["source"]
     assert stands_alone(world, source_id)
+    assert GUESTS.servers[source_id].events == {"runs": "enabled", "rests": "disabled"}
     for replica_id in operation.args["replicas"]:
         assert follows(world, replica_id, source_id)
+        assert "enabled" not in GUESTS.servers[replica_id].events.values()
     for each in (source_id, *operation.args["replicas"]):
         assert world.instance(each).task is InstanceTasks.NONE
     assert "refused by the test" in world.fault(instance_id).message
@@ -245,6 +259,8 @@ def check_ejected(world, instance_id, operation):
     assert follows(world, other, best)
     assert world.instance(instance_id).slave_of_id is None
     assert "ejected" in world.fault(instance_id).message
+    assert "The events db1.runs, db1.rests came from the ejected source" in world.fault(best).message
+    assert "ALTER EVENT" in world.fault(best).message
     assert world.instance(instance_id).server_status == "SHUTOFF"
     for each in (instance_id, best, other):
         assert world.instance(each).task is InstanceTasks.NONE

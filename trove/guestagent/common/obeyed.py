@@ -24,8 +24,8 @@ ORDERED = {
     "server": frozenset({
         "restart", "stop_db", "start_db_with_conf_changes", "reset_configuration", "update_overrides",
         "apply_overrides", "mount_volume", "unmount_volume", "resize_fs", "get_replication_snapshot",
-        "enable_as_master", "attach_replica", "detach_replica", "make_read_only", "demote_replication_master",
-        "cleanup_source_on_replica_detach"}),
+        "enable_as_master", "attach_replica", "detach_replica", "make_read_only", "switch_events",
+        "demote_replication_master", "cleanup_source_on_replica_detach"}),
     "administration": frozenset({
         "create_database", "delete_database", "create_user", "delete_user", "change_passwords", "update_attributes",
         "grant_access", "revoke_access"}),

@@ -73,6 +73,16 @@ class ReplicationCommands:
         return self._replicate("make_read_only", read_only)
 
     @rpc.expose
+    def list_events(self, context):
+        """The events of the server, and which of them run."""
+        return self._call(self.replication, "list_events")
+
+    @rpc.expose
+    def switch_events(self, context, events, on):
+        """Let events run, or be off as on a replica."""
+        return self._replicate("switch_events", events, on)
+
+    @rpc.expose
     def demote_replication_master(self, context):
         """Be no source any more."""
         return self._replicate("demote_replication_master")

@@ -58,6 +58,7 @@ def give_up(session, work, busy, error_task):
 def done(session, work):
     """Roles are swapped."""
     end(session, work, InstanceTasks.PROMOTING, InstanceTasks.PROMOTION_ERROR)
+    failover.tell_events(session, work)
 
 
 def failed(session, work, step, _error, message):
@@ -78,6 +79,7 @@ FLOW = Flow("instance.promote", done=done, failed=failed, undone=undone, cancell
     Step("free", failover.free_candidate, "switchover_time_out", _CLOSED, undo=failover.bind_candidate),
     Step("open", failover.open_candidate, "switchover_time_out", _CLOSED, undo=failover.close_candidate),
     Step("rows", failover.swap, "operation_cancel_time_out", _CLOSED),
+    Step("events", failover.enable_events, "replication_time_out", _CLOSED),
     Step("replicas", failover.repoint, "replication_time_out", _CLOSED),
     Step("old_source", failover.repoint_source, "replication_time_out", _CLOSED),
 ))

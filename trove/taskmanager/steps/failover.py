@@ -9,7 +9,7 @@ from oslo_log import log as logging
 
 from trove.common import exception, remote
 from trove.common.instance import ServiceStatuses
-from trove.instance.models import DBInstance, replica_ids, set_service_status
+from trove.instance.models import DBInstance, record_fault, replica_ids, set_service_status
 from trove.taskmanager.steps.replication import account, client, config, load, patient, replica_info
 from trove.taskmanager.work import Again
 
@@ -17,6 +17,8 @@ LOG = logging.getLogger(__name__)
 
 # Seconds by which a replica may be behind before its source is made read-only for it.
 _NEAR = 5
+# Names of events that a fault lists.
+_SHOWN = 5
 
 
 def candidate_id(work):
@@ -71,9 +73,13 @@ def best_of(answers):
 
 @patient
 def close_source(work):
-    """Let nobody write to the source any more, and note where it ended."""
+    """Let nobody write to the source any more, nor its events, and note which of these ran and where it ended."""
     guest = client(work, work.args["source"])
     guest.make_read_only(True)
+    if "events" not in work.data:  # noted before they are off: only the source knows which of them ran
+        work.note(events=[{"database": event["database"], "name": event["name"]} for event in guest.list_events()
+                          if event["state"] == "enabled"])
+    guest.switch_events(work.data["events"], False)
     work.data["txn"] = guest.get_latest_txn_id()
 
 
@@ -84,7 +90,10 @@ def open_source(work):
         raise exception.TroveError(
             f"The instance {work.args['source']} stays read-only, as its replica {candidate_id(work)} may have been "
             "written to. Detach that replica or delete it, and this instance takes writes again.")
-    client(work, work.args["source"]).make_read_only(False)
+    guest = client(work, work.args["source"])
+    guest.make_read_only(False)
+    if work.data.get("events"):
+        guest.switch_events(work.data["events"], True)
 
 
 def stop_server(work):
@@ -185,6 +194,51 @@ def close_candidate(work):
         guest.make_read_only(False)
         raise exception.TroveError(f"The instance {candidate_id(work)} has been written to, and can be.")
     work.note(closed=True)
+
+
+# Events run at the source only
+
+@patient
+def enable_events(work):
+    """Let those events run at the new source that ran at the old one. What cannot be is noted with its cure."""
+    if not work.data["events"]:
+        return
+    try:
+        client(work, candidate_id(work)).switch_events(work.data["events"], True)
+    except exception.GuestTimeout:
+        raise
+    except exception.GuestError as error:
+        LOG.error("instance %s: its events stay off: %s", candidate_id(work), error)
+        work.data["events_off"] = f"{_names(work.data['events'])} could not be enabled. {error}"
+
+
+@patient
+def note_events(work):
+    """Note the events of the new source: those that came from the dead one stay off, as nobody knows which of them ran.
+    """
+    try:
+        events = [event for event in client(work, candidate_id(work)).list_events() if event["state"] == "replica"]
+    except exception.GuestTimeout:
+        raise
+    except exception.GuestError as error:
+        LOG.error("instance %s: does not tell its events: %s", candidate_id(work), error)
+        return
+    if events:
+        work.data["events_off"] = f"{_names(events)} came from the ejected source and stay disabled."
+
+
+def _names(events):
+    shown = [f"{event['database']}.{event['name']}" for event in events[:_SHOWN]]
+    more = f" and {len(events) - _SHOWN} more" if len(events) > _SHOWN else ""
+    return f"The events {', '.join(shown)}{more}"
+
+
+def tell_events(session, work):
+    """Record a fault with the cure for events that stay off at the new source."""
+    if work.data.get("events_off"):
+        record_fault(session, candidate_id(work), (
+            f"{work.data['events_off']} Enable those that are to run: ALTER EVENT <database>.<name> ENABLE."), "events",
+            work.context.request_id)
 
 
 # The others follow it

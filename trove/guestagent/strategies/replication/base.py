@@ -55,6 +55,19 @@ class Replication(abc.ABC):
         """Refuse the writes of everybody but the replication and the agent, also after a restart; or take them."""
 
     @abc.abstractmethod
+    def list_events(self):
+        """Return the events of the server: [{"database", "name", "state"}], state: "enabled", "disabled", or "replica"
+        for one that is off because it came from a source.
+        """
+
+    @abc.abstractmethod
+    def switch_events(self, events, on):
+        """Enable those events that came from a source, or let enabled ones be off as on a replica; others stay.
+
+        events: list of {"database", "name"}. Replicas do not get the change.
+        """
+
+    @abc.abstractmethod
     def demote_replication_master(self):
         """Be no source any more: nobody may follow it or write to it."""
 

@@ -195,6 +195,31 @@ class MysqlReplicationBase(Replication):
                 if error.args[0] != _NO_SUCH_THREAD:
                     raise
 
+    # Events
+
+    def list_events(self):
+        """See the base."""
+        with self.app.session() as session:
+            rows = session.execute("SELECT EVENT_SCHEMA, EVENT_NAME, STATUS FROM information_schema.EVENTS "
+                                   "ORDER BY EVENT_SCHEMA, EVENT_NAME")
+        states = {"ENABLED": "enabled", "DISABLED": "disabled"}
+        return [{"database": database, "name": name, "state": states.get(status, "replica")}
+                for database, name, status in rows]
+
+    def switch_events(self, events, on):
+        """See the base."""
+        wanted = {(event["database"], event["name"]) for event in events}
+        off = "DISABLE ON REPLICA" if self.words is MYSQL else "DISABLE ON SLAVE"
+        with self.app.account_session() as session:
+            for database, name, definer, status in session.execute(
+                    "SELECT EVENT_SCHEMA, EVENT_NAME, DEFINER, STATUS FROM information_schema.EVENTS"):
+                changes = status not in ("ENABLED", "DISABLED") if on else status == "ENABLED"
+                if changes and (database, name) in wanted:
+                    user, _, host = definer.rpartition("@")
+                    # Who changes an event becomes its definer, unless another one is named.
+                    session.execute(f"ALTER DEFINER = %s@%s EVENT {{}}.{{}} {'ENABLE' if on else off}", (user, host),
+                                    (database, name))
+
     # Following
 
     def attach_replica(self, info, config):
