@@ -125,7 +125,7 @@ def test_a_chain_is_taken_and_restored_in_its_order(agent, conf, tmp_path):
 
 
 @pytest.mark.parametrize(("fault", "says"), [("dies", "xtrabackup failed"),
-                                             ("stopped", "did not say that it completed")])
+                                             ("stopped", "did not complete")])
 def test_what_goes_wrong_while_it_is_taken(agent, conf, fault, says):
     agent.fault.write_text(fault)
     with pytest.raises(exception.TroveError, match=says):

@@ -54,13 +54,13 @@ class DefaultRootController:
 class RootController(wsgi.Controller):
     """/instances/{id}/root: hands over to the root controller of the instance's datastore."""
 
-    @contract(answer=views.ROOT_ENABLED, errors=(422, 501))
+    @contract(answer=views.ROOT_ENABLED, errors=(409, 422, 501, 503))
     def index(self, req, instance_id):
         """Whether root is enabled."""
         loaded, root = self._load(req, instance_id)
         return {"rootEnabled": root.enabled(loaded)}
 
-    @contract(body=schema.enable_root, answer=views.ROOT_USER, errors=(422, 501, 503))
+    @contract(body=schema.enable_root, answer=views.ROOT_USER, errors=(409, 422, 501, 503))
     def create(self, req, instance_id, body):
         """Enable root; a body may name the password."""
         password = body.get("password")
@@ -69,7 +69,7 @@ class RootController(wsgi.Controller):
         loaded, root = self._load(req, instance_id, guest.load_writable)
         return {"user": root.enable(req.context, loaded, password)}
 
-    @contract(status=204, errors=(422, 501, 503))
+    @contract(status=204, errors=(409, 422, 501, 503))
     def delete(self, req, instance_id):
         """Disable root."""
         loaded, root = self._load(req, instance_id, guest.load_writable)

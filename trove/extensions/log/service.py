@@ -32,7 +32,7 @@ class LogController(wsgi.Controller):
         found = {log["name"]: log for log in guest.client(req.context, loaded).guest_log_list()}
         return {"logs": [views.log(loaded, found[name]) for name in names if name in found]}
 
-    @contract(body=schema.action, answer=views.ITEM, errors=(422, 501, 503))
+    @contract(body=schema.action, answer=views.ITEM, errors=(409, 422, 501, 503))
     def action(self, req, instance_id, body):
         """Turn a log on or off, discard what is published of it, publish it, in this order; no flag: show it."""
         with get_db_api().reader() as session:

@@ -50,7 +50,7 @@ def _change(req, loaded, kind, arguments, **traits):
 class SchemaController(wsgi.Controller):
     """/instances/{id}/databases."""
 
-    @contract(query=apischema.PAGE, answer=views.DATABASES, errors=(422, 501, 503))
+    @contract(query=apischema.PAGE, answer=views.DATABASES, errors=(409, 422, 501, 503))
     def index(self, req, instance_id):
         """One page of the databases, by name."""
         loaded = load_running(req.context, instance_id)
@@ -89,7 +89,7 @@ class SchemaController(wsgi.Controller):
 class UserController(wsgi.Controller):
     """/instances/{id}/users."""
 
-    @contract(query=apischema.PAGE, answer=views.USERS, errors=(422, 501, 503))
+    @contract(query=apischema.PAGE, answer=views.USERS, errors=(409, 422, 501, 503))
     def index(self, req, instance_id):
         """One page of the users, by name and host."""
         loaded = load_running(req.context, instance_id)
@@ -99,7 +99,7 @@ class UserController(wsgi.Controller):
         found, following = client(req.context, loaded).list_users(limit, marker, False)
         return {"users": [views.user(entry) for entry in found], **wsgi.next_links(req, following)}
 
-    @contract(answer=views.USER, errors=(422, 501, 503))
+    @contract(answer=views.USER, errors=(409, 422, 501, 503))
     def show(self, req, instance_id, name):
         """One user."""
         loaded = load_running(req.context, instance_id)
@@ -170,7 +170,7 @@ class UserController(wsgi.Controller):
 class UserAccessController(wsgi.Controller):
     """/instances/{id}/users/{user}/databases: what a user may use."""
 
-    @contract(answer=views.GRANTS, errors=(422, 501, 503))
+    @contract(answer=views.GRANTS, errors=(409, 422, 501, 503))
     def index(self, req, instance_id, user):
         """The databases that a user may use."""
         loaded = load_running(req.context, instance_id)

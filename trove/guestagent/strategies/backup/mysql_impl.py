@@ -39,7 +39,8 @@ class _Physical(base.BackupRunner):
     def check(self, said):
         """The last word of the program is always the same."""
         if not said.rstrip().endswith("completed OK!"):
-            raise exception.TroveError(f"{self.program[0]} did not say that it completed: {said[-300:]}")
+            last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
+            raise exception.TroveError(f"The program {self.program[0]} did not complete: {last[:200]}")
 
     def metadata(self):
         """The log sequence number at which the next increment begins."""
