@@ -114,7 +114,7 @@ class Server(abc.ABC):
         some; may_write: False while statements would wait for room on the volume.
         """
 
-    def explain(self, error):
+    def explain(self, error):  # noqa: B027 - the errors of a server may have sentences already
         """Return the error to raise in the place of one of the server or of a program, or None to raise that itself.
 
         Its text is what users see: the cause, and what they can do.
