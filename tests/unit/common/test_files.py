@@ -1,6 +1,6 @@
 """The forms of configuration files: what is written is read again, and nothing breaks out of its line."""
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trove.common import exception
@@ -9,6 +9,8 @@ from trove.common.files.ini import Ini
 from trove.common.files.pairs import Pairs
 from trove.conf.datastores import CARDS
 
+# The functions are pure: only a busy machine makes an example slow.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FORMATS = {"ini": Ini("server"), "pairs": Pairs(), "directives": Directives(repeated=("save",))}
 NAMES = st.from_regex(r"[a-z][a-z0-9_.-]{0,12}", fullmatch=True)
 ANY = st.text(st.characters(exclude_categories=["Cs"], min_codepoint=32), max_size=30)
@@ -17,6 +19,7 @@ TEXTS = {"ini": ANY.map(str.strip), "pairs": ANY, "directives": ANY}
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@patient
 @given(data=st.data())
 def test_what_is_written_is_read_again(name, data):
     values = data.draw(st.dictionaries(NAMES, TEXTS[name] | st.integers() | st.booleans(), max_size=5))
@@ -25,6 +28,7 @@ def test_what_is_written_is_read_again(name, data):
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@patient
 @given(text=st.text(max_size=200))
 def test_any_text_can_be_read(name, text):
     assert isinstance(FORMATS[name].parse(text), dict)
