@@ -119,7 +119,7 @@ def _begin_volume(session, context, instance_id, size):
                                  reason=f"must be more than the {row.volume_size} GB that the volume has.")
     if size > CONF.max_accepted_volume_size:
         raise exception.VolumeSizeExceeded(size=size, maximum=CONF.max_accepted_volume_size)
-    growing = [loaded, *smaller]
+    growing = [loaded, *sorted(smaller, key=lambda replica: replica.row.name)]
     operation_id = _begin(session, context, loaded, "resize_volume", {
         "old_size": row.volume_size, "size": size,
         "replicas": {each.id: {"old_size": each.row.volume_size, **_restart_of(each)} for each in smaller}})
