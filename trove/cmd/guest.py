@@ -3,6 +3,7 @@
 It needs no broker to come up: the database server is started first, and the bus is waited for as long as it takes.
 """
 import os
+import random
 import signal
 import sys
 import threading
@@ -23,6 +24,9 @@ CONFIG_DIR = "/etc/trove/conf.d"
 OBEYED_FILE = "commands"
 # Seconds for commands in progress to end after SIGTERM. What is cut off is done again when it is sent again.
 DRAIN_TIME = 20
+# A heartbeat comes up to this share of its interval sooner or later. Guests that started together, after a power cut or
+# a broker's return, do not go on reporting at the same moment.
+JITTER = 0.05
 
 
 def read_configuration(argv=None):
@@ -48,6 +52,11 @@ def hide_configuration():
     for directory in CONF.config_dirs or []:
         for path in Path(directory).glob("*"):
             path.chmod(0o600)
+
+
+def pause(interval):
+    """Return the seconds until the next heartbeat, about ``interval`` seconds, each time others."""
+    return interval * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
 
 
 class Agent:
@@ -124,7 +133,7 @@ class Agent:
                 self.manager.update_status()
             except Exception:
                 LOG.exception("%s: a heartbeat failed", CONF.guest_id)
-            if self.stopping.wait(CONF.report_interval):
+            if self.stopping.wait(pause(CONF.report_interval)):
                 return
 
     def _stop(self):

@@ -1,6 +1,6 @@
 """The command tools/bench: measure, and print a table with the machine's conditions beside it.
 
-Works on the set-up of tools/quickstart, which it starts if need be and leaves running.
+Works on the set-up of tools/quickstart, which it starts if need be and leaves running; "fleet" has one of its own.
 """
 import argparse
 import json
@@ -11,7 +11,16 @@ import statistics
 import sys
 from pathlib import Path
 
-from onebox import bench_api, bench_backup, bench_failover, bench_flood, bench_guests, bench_slow, quickstart
+from onebox import (
+    bench_api,
+    bench_backup,
+    bench_failover,
+    bench_fleet,
+    bench_flood,
+    bench_guests,
+    bench_slow,
+    quickstart,
+)
 from onebox.settings import SetupError, choose, exclusive
 from onebox.show import Progress
 
@@ -21,11 +30,15 @@ def main():
     arguments = _parser().parse_args()
     progress = Progress()
     try:
-        settings = choose()
-        with exclusive(settings.state):
-            quickstart.system(settings, progress)
+        if arguments.benchmark == "fleet":
             before = conditions()
-            rows, failed = arguments.run(settings, progress, arguments)
+            rows, failed = bench_fleet.run(progress, arguments)
+        else:
+            settings = choose()
+            with exclusive(settings.state):
+                quickstart.system(settings, progress)
+                before = conditions()
+                rows, failed = arguments.run(settings, progress, arguments)
     except SetupError as error:
         print(error, file=sys.stderr)
         return 1
@@ -99,6 +112,10 @@ def _parser():
     add("memory", bench_guests.memory)
     flood = add("flood", bench_flood.run, 20)
     flood.add_argument("--seconds", type=_count, default=60, help="seconds of flood (default: %(default)s)")
+    fleet = add("fleet", bench_fleet.run)
+    fleet.add_argument("--agents", type=_count, default=10000, help="simulated guests (default: %(default)s)")
+    fleet.add_argument("--minutes", type=float, default=10, help="minutes of steady work (default: %(default)s)")
+    fleet.add_argument("--logs", metavar="DIRECTORY", help="keep the logs of all processes there")
     backup = add("backup", bench_backup.run)
     backup.add_argument("--size-mb", type=_count, default=300, help="MB of data (default: %(default)s)")
     backup.add_argument("--rounds", type=int, default=5, help="rounds of both (default: %(default)s)")

@@ -33,14 +33,17 @@ def transport_url(settings):
     return f"rabbit://{CONTROL_PLANE}:{secret(settings, CONTROL_PLANE)}@{settings.gateway}:{AMQP_PORT}/"
 
 
-def begin(settings):
-    """Start the node unless it answers; it takes seconds until it does. The namespace must exist."""
+def begin(settings, memory="512MB"):
+    """Start the node unless it answers; it takes seconds until it does. The namespace must exist.
+
+    memory: at which the node takes no more messages, as in rabbitmq.conf.
+    """
     certificates.ensure(settings)
     if answers(settings):
         return
     processes.stop(settings, "rabbitmq")
     directory = settings.state / "rabbitmq"
-    _configure(settings, directory)
+    _configure(settings, directory, memory)
     processes.start(settings, "rabbitmq", ["nsenter", f"--net=/run/netns/{settings.netns}", SERVER], {
         "HOME": str(directory),
         "RABBITMQ_NODENAME": "trove@localhost",
@@ -81,9 +84,14 @@ def answers(settings):
     return True
 
 
-def request(settings, method, path, timeout=5):
-    """One call of the management API as its administrator; returns the decoded body. Raises OSError."""
-    call = urllib.request.Request(management_url(settings) + path, method=method)
+def request(settings, method, path, content=None, timeout=5):
+    """One call of the management API as its administrator; returns the decoded body. Raises OSError.
+
+    content: what is sent as JSON, None for nothing.
+    """
+    sent = None if content is None else json.dumps(content).encode()
+    call = urllib.request.Request(management_url(settings) + path, sent, {"Content-Type": "application/json"},
+                                  method=method)
     password = secret(settings, ADMINISTRATOR)
     call.add_header("Authorization", "Basic " + base64.b64encode(f"{ADMINISTRATOR}:{password}".encode()).decode())
     verifying = ssl.create_default_context(cafile=certificates.ca_file(settings))
@@ -94,7 +102,7 @@ def request(settings, method, path, timeout=5):
     return json.loads(body) if body else None
 
 
-def _configure(settings, directory):
+def _configure(settings, directory, memory):
     directory.mkdir(parents=True, exist_ok=True)
     cookie = directory / ".erlang.cookie"
     if not cookie.exists():
@@ -112,7 +120,7 @@ def _configure(settings, directory):
         *tls("management.ssl", settings),
         "management.rates_mode = none",
         f"load_definitions = {directory / 'definitions.json'}",
-        "vm_memory_high_watermark.absolute = 512MB",
+        f"vm_memory_high_watermark.absolute = {memory}",
         "disk_free_limit.absolute = 50MB",
         "max_message_size = 16777216",
         "log.console = true",

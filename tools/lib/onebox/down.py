@@ -8,15 +8,18 @@ from onebox.settings import SAVED, Settings, derived_prefix, exclusive, load, lo
 DRAIN = 5  # seconds for services to end by themselves
 
 
-def remove(progress):
-    """End and remove everything of the set-up in this state directory; returns sentences about what is left."""
-    state, cache = locate()
+def remove(progress, state=None):
+    """End and remove everything of a set-up; returns sentences about what is left.
+
+    state: its state directory, the one of this checkout if None.
+    """
+    state, cache = locate(state)
     with exclusive(state) if state.exists() else nullcontext():
         return _remove(state, cache, progress)
 
 
 def _remove(state, cache, progress):
-    settings = load() or Settings(state, cache, derived_prefix(state), "10.64.0.0/16", 8779)
+    settings = load(state, cache) or Settings(state, cache, derived_prefix(state), "10.64.0.0/16", 8779)
     with progress.step("services"):
         processes.stop(settings, timeout=DRAIN)
     with progress.step("minicloud"):

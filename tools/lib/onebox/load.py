@@ -31,8 +31,8 @@ class _Connection:
         self._socket = socket.create_connection(request.address, TIMEOUT)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def ask(self):
-        self._socket.sendall(self._request.content)
+    def ask(self, request=None):
+        self._socket.sendall((request or self._request).content)
         received = b""
         while b"\r\n\r\n" not in received:
             received += self._more()
@@ -77,23 +77,27 @@ def closed(request, clients, seconds):
     return len(taken) / (time.monotonic() - begun), taken
 
 
-def paced(request, rate, clients, seconds):
+def paced(requests, rate, clients, seconds):
     """Ask ``rate`` times a second, whether answers come or not as long as one of ``clients`` threads is free.
+
+    requests: one Request, or several of the same server, which are made in turn.
 
     Returns the seconds from when each request was due to its answer: what waits here counts, too.
     """
+    requests = [requests] if isinstance(requests, Request) else requests
     begun, numbers, lock = time.monotonic(), itertools.count(), threading.Lock()
 
     def run(_number):
-        connection, taken = _Connection(request), []
+        connection, taken = _Connection(requests[0]), []
         while True:
             with lock:
-                due = begun + next(numbers) / rate
+                number = next(numbers)
+            due = begun + number / rate
             if due > begun + seconds:
                 connection.close()
                 return taken
             time.sleep(max(0.0, due - time.monotonic()))
-            connection.ask()
+            connection.ask(requests[number % len(requests)])
             taken.append(time.monotonic() - due)
     with ThreadPoolExecutor(clients) as pool:
         return [value for values in pool.map(run, range(clients)) for value in values]

@@ -4,6 +4,7 @@ import http.client
 import json
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -83,12 +84,13 @@ def ready(settings, name):
     if name == "trove-api":
         # Something else may listen there: what answers must be ours.
         return processes.listens(processes.running(settings, name), settings.api_port) and api_answers(settings.api_url)
-    queue = {"trove-conductor": "trove-conductor", "trove-taskmanager": "taskmanager"}[name]
+    host, queue = {"trove-conductor": (broker.GUESTS_HOST, "trove-conductor"),
+                   "trove-taskmanager": (broker.SERVICES_HOST, "taskmanager")}[name]
     try:
-        found = broker.request(settings, "GET", "/api/consumers")
+        found = broker.request(settings, "GET", f"/api/queues/{urllib.parse.quote(host, safe='')}/{queue}")
     except (OSError, http.client.HTTPException):
         return False
-    return any(consumer["queue"]["name"] == queue for consumer in found)
+    return bool(found["consumer_details"])
 
 
 def api_answers(url):
