@@ -161,7 +161,10 @@ class Intake:
         self._jobs, self._results = queue.Queue(), queue.Queue()
         self._connection = self._channel = None
         self._generation, self._busy = 0, False
-        self._consumed, self._missing, self._noted = set(), {}, {}
+        # Those of the guests in ``_followed`` whose queues are read; those to subscribe to; those without a queue, with
+        # the time of the next look and the pause before it.
+        self._followed, self._consumed, self._new, self._missing = None, set(), collections.deque(), {}
+        self._looked, self._noted = 0.0, {}
         self._threads = [threading.Thread(target=target, name=name, daemon=True) for name, target in (
             ("reports", self._read), ("guests", self._look), ("work", self._work))]
 
@@ -243,6 +246,7 @@ class Intake:
         self._generation += 1
         connection, self._connection = self._connection, None
         self._turns.clear()
+        self._followed = None
         self._consumed.clear()
         self._missing.clear()
         if connection is not None:
@@ -282,32 +286,53 @@ class Intake:
 
         Returns whether there are more of them to come.
         """
-        wanted = self._wanted
-        if len(wanted) == len(self._consumed) and wanted == self._consumed:
+        if self._wanted is not self._followed:
+            self._followed = self._wanted
+            for guest in self._consumed - self._followed:
+                self._channel.basic_cancel(guest, nowait=True)
+                self._consumed.discard(guest)
+            later = {guest for guest, (due, _pause) in self._missing.items() if due < float("inf")}
+            self._missing = {guest: when for guest, when in self._missing.items() if guest in self._followed}
+            self._new = collections.deque(self._followed - self._consumed - later)
+        # This is called for each report: what takes time for each guest is done now and then.
+        if self._missing and now >= self._looked + _MISSING / 2:
+            self._looked = now
+            for guest, (due, pause) in self._missing.items():
+                if due <= now:
+                    self._missing[guest] = (float("inf"), pause)
+                    self._new.append(guest)
+        if not self._new:
             return False
-        for guest in self._consumed - wanted:
-            self._channel.basic_cancel(guest, nowait=True)
-            self._consumed.discard(guest)
-        new = [guest for guest in wanted - self._consumed if self._missing.get(guest, (0, 0))[0] <= now]
-        for guest in new[:_SUBSCRIBE]:
-            name = f"{CONF.conductor_queue}.{guest}"
-            if self._exists(name):
-                self._subscribe(guest, name)
+        batch = [self._new.popleft() for _ in range(min(_SUBSCRIBE, len(self._new)))]
+        existing = set(self._existing(batch))
+        for guest in batch:
+            if guest in existing:
+                self._subscribe(guest, _queue_of(guest))
                 self._consumed.add(guest)
                 self._missing.pop(guest, None)
             else:
                 pause = min(2 * self._missing.get(guest, (0, _MISSING / 2))[1], _LONGEST_MISSING)
                 self._missing[guest] = (now + pause, pause)
-        return len(new) > _SUBSCRIBE
+        return bool(self._new)
 
-    def _exists(self, name):
-        """Return whether the queue exists. Uses a new channel, which the broker closes if the queue is missing."""
+    def _existing(self, guests):
+        """Return those guests of a list whose queues exist.
+
+        The broker is waited for once if all do; it closes the channel at the first that does not, and then each half of
+        the list is asked for by itself.
+        """
         try:
-            self._probe.queue_declare(name, passive=True)
+            for guest in guests[:-1]:
+                self._probe.queue_declare(_queue_of(guest), passive=True, nowait=True)
+            self._probe.queue_declare(_queue_of(guests[-1]), passive=True)
         except rpc.NO_SUCH_QUEUE:
             self._probe = self._connection.channel()
-            return False
-        return True
+        else:
+            return guests
+        if len(guests) == 1:
+            return []
+        half = len(guests) // 2
+        return [*self._existing(guests[:half]), *self._existing(guests[half:])]
 
     def _subscribe(self, guest, name):
         def cancelled(_tag):
@@ -369,6 +394,10 @@ class Intake:
         for report in batch:
             if report.done and report.generation == self._generation:
                 self._channel.basic_ack(report.tag)
+
+
+def _queue_of(guest):
+    return f"{CONF.conductor_queue}.{guest}"
 
 
 def read(properties, body, queue_of=None):

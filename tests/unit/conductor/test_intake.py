@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from trove import rpc
 from trove.common import delivery
 from trove.conductor import intake
 
@@ -99,3 +100,96 @@ def test_what_is_no_report_is_refused(conf, properties, content, name):
     with pytest.raises(delivery.Refused) as caught:
         intake.read(properties, content, "i-1")
     assert caught.value.name == name
+
+
+class Broker:
+    """Queues at a broker as a connection of the intake sees them. ``waits``: how often somebody waited for it."""
+
+    def __init__(self, queues):
+        self.queues, self.waits, self.consumed = set(queues), 0, []
+
+    def channel(self):
+        """Open a channel."""
+        self.waits += 1
+        return Channel(self)
+
+
+class Channel:
+    """A channel, which the broker closes at the first queue that is not there."""
+
+    def __init__(self, broker):
+        self._broker, self._failed = broker, False
+
+    def queue_declare(self, name, passive, nowait=False):
+        """Ask for a queue."""
+        assert passive
+        self._failed |= name not in self._broker.queues
+        if not nowait:
+            self._broker.waits += 1
+            if self._failed:
+                raise rpc.NO_SUCH_QUEUE("no such queue")
+
+    def basic_consume(self, name, **options):
+        """Read from a queue."""
+        assert name in self._broker.queues and options["nowait"]
+        self._broker.consumed.append(name)
+
+    def basic_cancel(self, guest, nowait):
+        """Stop that."""
+        self._broker.consumed.remove(f"trove-conductor.{guest}")
+
+
+def followed(conf, guests, missing=()):
+    """Let an intake follow the list of its guests until it is through; returns it and its broker."""
+    broker = Broker(f"trove-conductor.{guest}" for guest in guests if guest not in missing)
+    reader = intake.Intake(None)
+    reader._connection, reader._channel, reader._probe = broker, Channel(broker), Channel(broker)
+    reader._wanted = frozenset(guests)
+    while reader._follow(100.0):
+        pass
+    return reader, broker
+
+
+def test_ten_thousand_queues_are_subscribed_to_in_fifty_waits(conf):
+    """Not one for each: the broker is asked for 200 at once."""
+    guests = [f"g{number}" for number in range(10000)]
+    _reader, broker = followed(conf, guests)
+    assert sorted(broker.consumed) == sorted(f"trove-conductor.{guest}" for guest in guests)
+    assert broker.waits == 50
+
+
+def test_one_missing_queue_costs_some_waits_and_no_other_guest(conf):
+    guests = [f"g{number}" for number in range(200)]
+    reader, broker = followed(conf, guests, missing={"g7"})
+    assert len(broker.consumed) == 199
+    assert broker.waits < 30
+    waits = broker.waits
+    assert not reader._follow(100.1) and broker.waits == waits  # not looked for again at once
+    broker.queues.add("trove-conductor.g7")
+    reader._wanted = frozenset(guests)
+    assert not reader._follow(100.2) and broker.waits == waits  # a new list of the same guests changes nothing
+    assert not reader._follow(101.0)
+    assert len(broker.consumed) == 200
+
+
+def test_a_list_that_has_not_changed_costs_nothing(conf, monkeypatch):
+    """It is followed for each report that comes."""
+    reader, _broker = followed(conf, [f"g{number}" for number in range(100)])
+
+    class Untouched(set):
+        """Fails whoever looks at all of it."""
+
+        def __iter__(self):
+            raise AssertionError("all guests were looked at")
+        __eq__ = __sub__ = __rsub__ = lambda *_: pytest.fail("all guests were looked at")
+        __hash__ = None
+    reader._consumed = Untouched(reader._consumed)
+    assert not reader._follow(100.0)
+
+
+def test_queues_of_guests_that_are_gone_are_left(conf):
+    reader, broker = followed(conf, ["a", "b"])
+    reader._wanted = frozenset(["b", "c"])
+    broker.queues.add("trove-conductor.c")
+    assert not reader._follow(100.0)
+    assert sorted(broker.consumed) == ["trove-conductor.b", "trove-conductor.c"]

@@ -67,7 +67,7 @@ class Guest:
         self.login = {"userid": facts["account"], "password": facts["password"], "login_method": "PLAIN"}
         self.status = Status()
         self.due = due
-        self.connection = self.channel = None
+        self.connection = self.channel = self.sock = None
         self.connecting = False
 
     def connect(self, address):
@@ -107,7 +107,7 @@ class Driver(rpc.amqpdriver.AMQPDriverBase):
 
 
 class Fleet:
-    """All guests of this process. wake: a file that becomes readable when the process is to end."""
+    """All guests of this process; ``ended`` is set when it is to end."""
 
     def __init__(self, facts):
         self.interval = facts["interval"]
@@ -180,7 +180,7 @@ class Fleet:
         """Take what the broker sent: its word on reports, and its heartbeats."""
         try:
             guest.connection.blocking_read(5)
-            while guest.connection is not None and guest.connection.sock.pending():
+            while guest.connection is not None and guest.sock.pending():
                 guest.connection.blocking_read(5)
         except ERRORS as error:
             self._lose(guest, error)
@@ -191,8 +191,7 @@ class Fleet:
             return
         connection, guest.connection, guest.channel = guest.connection, None, None
         self.connected -= 1
-        if connection.sock is not None:
-            self.selector.unregister(connection.sock)
+        self.selector.unregister(guest.sock)
         connection.collect()
 
     def _connect(self):
@@ -216,7 +215,8 @@ class Fleet:
                 continue
             guest.connection, guest.channel = made
             self.connected += 1
-            self.selector.register(guest.connection.sock, selectors.EVENT_READ, guest)
+            guest.sock = guest.connection.sock
+            self.selector.register(guest.sock, selectors.EVENT_READ, guest)
             self._report(guest)
 
 
