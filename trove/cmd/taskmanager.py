@@ -42,8 +42,9 @@ def main():
                 Periodic("old security events", security_events.forget_old, lambda: CONF.reconcile_interval),
                 Periodic("notifications", sender.send_waiting, lambda: CONF.notification_send_interval)]
     if CONF.guest_bus.management_url:
+        watch = bus_audit.Watch()
         periodic += [Periodic("accounts at the broker", bus_audit.audit, lambda: CONF.guest_bus.audit_interval),
-                     Periodic("guests at the broker", bus_audit.watch, lambda: CONF.guest_bus.watch_interval)]
+                     Periodic("guests at the broker", watch.look, watch.pause)]
     if notifications.enabled():
         periodic += [Periodic("exists notifications", audit.tell_existing, lambda: CONF.report_interval),
                      Periodic("quota notifications", audit.tell_quotas, lambda: CONF.report_interval)]

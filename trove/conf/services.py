@@ -219,7 +219,9 @@ guest_bus_opts = [
                     "limit: a task manager cuts the connections of a guest that has more."),
     cfg.FloatOpt("watch_interval", default=5.0, min=0.5,
                  help="Seconds between two looks of a task manager for guests beyond max_consumers or "
-                      "max_uncommitted. RabbitMQ's figures are up to 5 seconds old as well."),
+                      "max_uncommitted. RabbitMQ's figures are up to 5 seconds old as well. A look makes the broker "
+                      "list all channels: if that takes long, because there are thousands, the pause grows up to "
+                      "12 times as long."),
     cfg.FloatOpt("audit_interval", default=300.0, min=1,
                  help="Seconds between two audits by a task manager: limits and permissions of all guests' accounts "
                       "are set right, foreign queues and exchanges reported."),

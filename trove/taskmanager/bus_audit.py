@@ -2,6 +2,7 @@
 disconnect guests that take too much of the broker's memory.
 """
 import re
+import time
 
 from oslo_log import log as logging
 
@@ -16,6 +17,9 @@ LOG = logging.getLogger(__name__)
 
 # Names the instance and the generation of its secrets. While the secrets of a guest are replaced it has two accounts.
 _ACCOUNT = re.compile(r"guest-(.+?)(\.[0-9]+)?")
+# A look at all guests' channels takes at most this share of the time: with many guests there are fewer looks, but not
+# fewer than one in this many times watch_interval.
+_SHARE, _FEWEST = 0.05, 12
 
 
 def audit(remove=None):
@@ -117,6 +121,26 @@ def _is_old_name(rest, live):
         rf"{re.escape(instance_id)}(\.{re.escape(instance_id)}|_fanout(_[0-9a-f]{{32}})?)?", rest) is not None
 
 
+class Watch:
+    """The look of ``watch``, again and again; ``pause`` is the time until the next one."""
+
+    def __init__(self):
+        self._took = 0.0
+
+    def look(self):
+        """Do as ``watch`` does, and note how long it took."""
+        begun = time.monotonic()
+        try:
+            return watch()
+        finally:
+            self._took = time.monotonic() - begun
+
+    def pause(self):
+        """Return the seconds until the next look: [guest_bus] watch_interval, or more if a look takes long."""
+        shortest = CONF.guest_bus.watch_interval
+        return min(max(shortest, self._took / _SHARE), _FEWEST * shortest)
+
+
 def watch():
     """Cut the connections of guests that have more consumers or uncommitted messages than they may.
 
@@ -135,11 +159,12 @@ def watch():
                 total[2] += channel.get("messages_uncommitted", 0)
         cut = {instance_id: users for instance_id, (users, consumers, uncommitted) in totals.items()
                if consumers > options.max_consumers or uncommitted > options.max_uncommitted}
+        connections = broker.get("connections", {"columns": "name,user"}) if cut else []
         for instance_id, users in cut.items():
             _users, consumers, uncommitted = totals[instance_id]
             security.report("message.flood", f"It had {consumers} consumers and {uncommitted} uncommitted messages; "
                             "its connections are cut", instance_id=instance_id, account=", ".join(sorted(users)))
-            for connection in broker.get("connections", {"columns": "name,user"}):
+            for connection in connections:
                 if connection.get("user") in users:
                     broker.delete(f"connections/{bus.quote(connection['name'], safe='')}")
     return [user for users in cut.values() for user in sorted(users)]
