@@ -1,6 +1,7 @@
 """The figures that tools/bench prints."""
 import pytest
-from onebox import bench
+from onebox import bench, bench_fleet
+from onebox.settings import SetupError
 
 
 def test_summary():
@@ -37,3 +38,25 @@ def test_a_state_directory_of_somebody_else_is_a_sentence(tmp_path, monkeypatch,
     monkeypatch.setattr("sys.argv", ["tools/bench", "memory"])
     assert bench.main() == 1
     assert "TROVE_STATE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("values", "growth"), [
+    ([100] * 8, 0.0), ([50, 60, 100, 100, 105, 108, 110, 110], 0.1), ([100], 0.0), ([200, 100, 100, 90], -0.1)])
+def test_growth_of_memory_leaves_out_the_beginning(values, growth):
+    """A process that fills its caches first does not leak."""
+    watch = bench_fleet.Watch(None)
+    watch.memory["trove-api"] = values
+    assert watch.growth("trove-api") == pytest.approx(growth)
+
+
+def test_more_agents_than_files_is_a_sentence(monkeypatch):
+    """It names both numbers and the options."""
+    monkeypatch.setattr(bench_fleet.resource, "getrlimit", lambda _kind: (1024, 4096))
+
+    def refuse(_kind, limits):
+        if limits[1] > 4096:
+            raise ValueError("not allowed to raise maximum limit")
+    monkeypatch.setattr(bench_fleet.resource, "setrlimit", refuse)
+    with pytest.raises(SetupError) as caught:
+        bench_fleet._allow_files(10000)
+    assert "24096" in str(caught.value) and "4096" in str(caught.value) and "--agents" in str(caught.value)
