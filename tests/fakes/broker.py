@@ -63,7 +63,10 @@ class Broker:
         if method in ("PUT", "POST"):
             return self._put(parts, json.loads(body))
         kind = parts[0]
-        if kind in ("user-limits", "bindings", "topic-permissions", "permissions"):
+        if parts[0] == "exchanges" and parts[3:] == ["bindings", "source"]:
+            return 200, [{"destination": queue, "routing_key": key} for exchange, queue, key in sorted(self.bindings)
+                         if exchange == parts[2] and queue in self.queues]
+        if kind in ("user-limits", "topic-permissions", "permissions"):
             return 200, self._list(kind)
         things = {"users": self.users, "queues": self.queues, "exchanges": self.exchanges}[kind]
         if method == "DELETE":
@@ -80,9 +83,6 @@ class Broker:
         return 200, {"items": found[start:start + int(query["page_size"])]}
 
     def _list(self, kind):
-        if kind == "bindings":
-            return [{"source": exchange, "destination": queue, "routing_key": key}
-                    for exchange, queue, key in sorted(self.bindings) if queue in self.queues]
         if kind == "user-limits":
             return [{"user": name, "value": user["limits"]} for name, user in self.users.items() if "limits" in user]
         field = "topic" if kind == "topic-permissions" else "permissions"
