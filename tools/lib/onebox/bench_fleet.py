@@ -102,8 +102,9 @@ class Fleet:
             *steady, again,
             *({"what": f"{name}: CPU, memory", "value": f"{values['cpu']} of a core, {values['mb']} MB",
                "note": values["note"]} for name, values in parts.items()),
-            {"what": "machine", "value": f"{self.busy} of {os.cpu_count()} cores busy", "note":
-             "CPU of guests is spent elsewhere in a deployment"}]
+            {"what": "everything else on this machine", "value":
+             f"{round(self.busy - sum(values['cpu'] for values in parts.values()), 2)} of a core", "note":
+             f"{self.busy} of {os.cpu_count()} cores were busy; {SIMULATOR} are other machines in a deployment"}]
         return rows, missed or missed_again
 
     # The set-up.
@@ -253,7 +254,8 @@ class Fleet:
         grown = {name: watch.growth(name) for name in PARTS if name != SIMULATOR}
         self.busy = watch.busy
         parts = {name: {"cpu": watch.cpu[name], "mb": watch.memory[name][-1],
-                        "note": f"from {watch.memory[name][0]} MB" + (
+                        "note": f"{1000 * watch.cpu[name] / watch.rate:.2f} ms for each heartbeat; from "
+                                f"{watch.memory[name][0]} MB" + (
                             "" if name == SIMULATOR else f", {grown[name]:+.1%} from the second to the last quarter")}
                  for name in PARTS}
         late = watch.oldest_ever > OLDEST
@@ -350,7 +352,7 @@ class Watch:
         self._measure()
         self.cpu = {name: round((used - self._used[name]) / passed, 2) for name, used in self._cpu().items()}
         self.busy = round(os.cpu_count() - (_idle() - self._idle) / passed, 2)
-        self.rate = round((self._count("sent") - self._sent) / passed)
+        self.rate = max(1, round((self._count("sent") - self._sent) / passed))
         self.looks, self.late_looks = len(self._oldest), sum(each > OLDEST for each in self._oldest)
         self.oldest_ever, self.median = max(self._oldest), sorted(self._oldest)[len(self._oldest) // 2]
 
