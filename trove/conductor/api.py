@@ -12,7 +12,7 @@ class API:
     def __init__(self, context):
         self.context = context
 
-    def _cast(self, method, sent, **args):
+    def _cast(self, method, sent, options=None, **args):
         sent = time.time() if sent is None else sent
         args = delivery.clean(args)  # names of files and words of programs may be anything
         proof = envelope.sign(CONF.guest_key, method, args, sent)
@@ -20,13 +20,14 @@ class API:
         topic = f"{CONF.conductor_queue}.{CONF.guest_id}" if rpc.has_own_accounts() else CONF.conductor_queue
         client = rpc.get_client(topic, "conductor")
         # One retry heals a connection that the broker closed. A report that cannot be sent now is made again later.
-        client.prepare(retry=1).cast(self.context, method, sent=sent, proof=proof, **args)
+        client.prepare(retry=1, transport_options=options).cast(self.context, method, sent=sent, proof=proof, **args)
 
-    def heartbeat(self, instance_id, payload, sent=None):
+    def heartbeat(self, instance_id, payload, sent=None, kept=True):
         """Report the service status. payload: {"service_status": text, "agent_version": text}; an empty one is only a
         sign of life. sent: seconds since the epoch (float), now if None; older ones than the newest are dropped.
+        kept: False for a report that is made again at the next interval: it need not outlast a restart of the broker.
         """
-        self._cast("heartbeat", sent, instance_id=instance_id, payload=payload)
+        self._cast("heartbeat", sent, None if kept else rpc.NOT_KEPT, instance_id=instance_id, payload=payload)
 
     def report_spans(self, instance_id, spans, sent=None):
         """Report what a traced command did. spans: as ``guestagent.common.spans`` keeps them."""

@@ -1,5 +1,7 @@
 """What a guest reports: signed so that the conductor believes it, over the library's in-process bus."""
 import time
+import types
+from contextlib import nullcontext
 
 import pytest
 
@@ -65,3 +67,19 @@ def test_reports_are_believed(conductor, context, method, args):
 def test_the_time_may_be_given(conductor, context):
     api.API(context).heartbeat("i-1", {}, time.time() - 5)
     assert arrived(conductor) == [("heartbeat", {"instance_id": "i-1", "payload": {}})]
+
+
+@pytest.mark.parametrize(("kept", "mode"), [(True, None), (False, 1)])
+def test_a_heartbeat_that_is_repeated_costs_the_broker_no_disk(conductor, context, monkeypatch, kept, mode):
+    """As the library's driver for RabbitMQ publishes it. None is the library's own: persistent."""
+    sent = []
+    monkeypatch.setattr(api.rpc.messaging.transport.RPCTransport, "_send", lambda _self, _target, _context, _message,
+                        transport_options=None, **_options: sent.append(transport_options))
+    api.API(context).heartbeat("i-1", {}, kept=kept)
+    published = []
+    connection = types.SimpleNamespace(
+        _declared_exchanges={"e"}, kombu_compression=None, _transport_socket_timeout=lambda _seconds: nullcontext(),
+        _producer=types.SimpleNamespace(publish=lambda _message, exchange, **_options: published.append(exchange)))
+    rpc.impl_rabbit.Connection._publish(connection, rpc.kombu_entity.Exchange("e"), {}, "key",
+                                        transport_options=sent[0])
+    assert published[0].delivery_mode == mode

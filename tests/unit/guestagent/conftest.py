@@ -12,12 +12,13 @@ class Reports:
         self.statuses = []
         self.payloads = []
         self.times = []
+        self.kept = []
         self.roots = []
         self.causes = []
         self.backups = []
         self.broken = False
 
-    def heartbeat(self, instance_id, payload, sent=None):
+    def heartbeat(self, instance_id, payload, sent=None, kept=True):
         """As conductor.api.API."""
         if self.broken:
             raise rpc.DeliveryFailure("no broker")
@@ -25,6 +26,7 @@ class Reports:
         self.statuses.append(payload["service_status"])
         self.causes.append(payload.get("cause"))
         self.times.append(sent)
+        self.kept.append(kept)
 
     def report_root(self, instance_id, user=None, sent=None):
         """As conductor.api.API."""

@@ -447,6 +447,15 @@ def test_a_failure_that_could_not_be_reported_is_reported_later(world, reports):
     assert reports.statuses == ["failed to spawn"]
 
 
+def test_only_reports_that_are_not_made_again_are_kept_by_the_broker(world, reports):
+    """A heartbeat comes again; the news of an installation come once."""
+    manager = Pebble(world)
+    prepare(manager)
+    assert reports.statuses == ["building", "running"]
+    manager.update_status()
+    assert reports.kept == [True, True, False]
+
+
 def test_without_a_bus_prepare_still_ends(world, reports, tmp_path):
     manager = Pebble(world)
     reports.broken = True

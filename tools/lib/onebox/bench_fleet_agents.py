@@ -99,10 +99,10 @@ class Driver(rpc.amqpdriver.AMQPDriverBase):
     def __exit__(self, *_error):
         pass
 
-    def topic_send(self, exchange_name, topic, msg, **_options):
+    def topic_send(self, exchange_name, topic, msg, transport_options=None, **_options):
         """Publish as the library would."""
         message = amqp.Message(json.dumps(msg), content_type="application/json", content_encoding="utf-8",
-                               delivery_mode=2, priority=0)
+                               delivery_mode=1 if transport_options is rpc.NOT_KEPT else 2, priority=0)
         self.channel.basic_publish(message, exchange_name, topic)
 
 

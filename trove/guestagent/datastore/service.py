@@ -116,7 +116,8 @@ class BaseDbStatus(abc.ABC):
                 payload["seconds_behind"] = self._seconds_behind
             self._unsent = (status, cause) if force else None
             try:
-                conductor_api.API(TroveContext.current()).heartbeat(CONF.guest_id, payload, self._time_of_report())
+                conductor_api.API(TroveContext.current()).heartbeat(
+                    CONF.guest_id, payload, self._time_of_report(), kept=force)
             except rpc.DeliveryFailure as error:
                 LOG.warning("%s: could not report %s: %s", CONF.guest_id, status.description, error)
                 return
@@ -130,7 +131,7 @@ class BaseDbStatus(abc.ABC):
         with self._reporting:
             try:
                 conductor_api.API(TroveContext.current()).heartbeat(
-                    CONF.guest_id, {"seconds_behind": self._seconds_behind}, self._time_of_report())
+                    CONF.guest_id, {"seconds_behind": self._seconds_behind}, self._time_of_report(), kept=False)
             except rpc.DeliveryFailure as error:
                 LOG.warning("%s: could not report that the clock is behind: %s", CONF.guest_id, error)
 
