@@ -115,6 +115,8 @@ def _parser():
     fleet = add("fleet", bench_fleet.run)
     fleet.add_argument("--agents", type=_count, default=10000, help="simulated guests (default: %(default)s)")
     fleet.add_argument("--minutes", type=float, default=10, help="minutes of steady work (default: %(default)s)")
+    fleet.add_argument("--interval", type=float, default=10, help="seconds between two heartbeats of a guest (default: "
+                       "%(default)s); a short one gives a conductor the reports of many guests with few connections")
     fleet.add_argument("--logs", metavar="DIRECTORY", help="keep the logs of all processes there")
     backup = add("backup", bench_backup.run)
     backup.add_argument("--size-mb", type=_count, default=300, help="MB of data (default: %(default)s)")
