@@ -50,3 +50,10 @@ def test_the_agent_imports_little():
                "'trove.db', 'trove.instance', 'trove.common.crypto') if sys.modules.get(m)])")
     said = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_guests_that_started_together_do_not_go_on_together():
+    """Each pause is another one, and about as long as the interval."""
+    pauses = [guest.pause(10) for _ in range(200)]
+    assert len(set(pauses)) > 100
+    assert 9.5 <= min(pauses) < 10 < max(pauses) <= 10.5

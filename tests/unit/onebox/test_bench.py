@@ -31,6 +31,16 @@ def test_a_count_that_measures_nothing_is_refused(count, monkeypatch, capsys):
     assert "is not a number from 1 on" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "long"])
+def test_minutes_that_measure_nothing_are_refused(minutes, monkeypatch, capsys):
+    """With a sentence, before anything is started."""
+    monkeypatch.setattr("sys.argv", ["tools/bench", "fleet", f"--minutes={minutes}"])
+    with pytest.raises(SystemExit) as ended:
+        bench.main()
+    assert ended.value.code == 2
+    assert "is not a number above 0" in capsys.readouterr().err
+
+
 def test_a_state_directory_of_somebody_else_is_a_sentence(tmp_path, monkeypatch, capsys):
     """And no traceback."""
     (tmp_path / "thesis.txt").write_text("mine")

@@ -88,6 +88,16 @@ def _count(value):
     return int(value)
 
 
+def _positive(value):
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 100000:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a number above 0")
+    return number
+
+
 def _parser():
     parser = argparse.ArgumentParser(prog="tools/bench", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -114,9 +124,10 @@ def _parser():
     flood.add_argument("--seconds", type=_count, default=60, help="seconds of flood (default: %(default)s)")
     fleet = add("fleet", bench_fleet.run)
     fleet.add_argument("--agents", type=_count, default=10000, help="simulated guests (default: %(default)s)")
-    fleet.add_argument("--minutes", type=float, default=10, help="minutes of steady work (default: %(default)s)")
-    fleet.add_argument("--interval", type=float, default=10, help="seconds between two heartbeats of a guest (default: "
-                       "%(default)s); a short one gives a conductor the reports of many guests with few connections")
+    fleet.add_argument("--minutes", type=_positive, default=10, help="minutes of steady work (default: %(default)s)")
+    fleet.add_argument("--interval", type=_positive, default=10, help="seconds between two heartbeats of a guest "
+                       "(default: %(default)s); a short one gives a conductor the reports of many guests with few "
+                       "connections")
     fleet.add_argument("--logs", metavar="DIRECTORY", help="keep the logs of all processes there")
     backup = add("backup", bench_backup.run)
     backup.add_argument("--size-mb", type=_count, default=300, help="MB of data (default: %(default)s)")
