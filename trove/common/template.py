@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jinja2
 
-from trove.common import cfg, exception, utils
+from trove.common import cfg, exception, memory, utils
 from trove.common.cfg import CONF
 
 PACKAGED = Path(__file__).resolve().parent.parent / "templates"
@@ -27,9 +27,12 @@ def render(manager, datastore_name, version_name, flavor, instance_id, name="con
     """The text of a configuration file.
 
     flavor: dict with ``ram`` in MB, empty for what must not depend on it; extra: further variables of the template.
-    Raises TroveError that names the template when none is found or it cannot be rendered.
+    With a flavor the template also has ``memory``, the ``trove.common.memory.Plan`` of such a guest. Raises TroveError that names the template when none is found or it cannot be rendered.
     """
     directory, found = _find(name, manager, datastore_name, version_name)
+    if "ram" in flavor:
+        strategy = CONF[manager].backup_strategy if manager in CONF else None
+        extra["memory"] = memory.plan(int(flavor["ram"]), manager, strategy)
     try:
         return _environment(directory).get_template(found).render(
             flavor=flavor, server_id=utils.stable_server_id(instance_id),

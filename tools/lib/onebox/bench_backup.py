@@ -29,7 +29,7 @@ from trove.guestagent.backup import cipher, streams
 from trove.guestagent.backup.pipeline import Pipeline
 from trove.guestagent.strategies.storage.swift import SwiftStorage
 backup, begun = json.load(sys.stdin), time.monotonic()
-with Pipeline(["cat", sys.argv[1]], streams.COMPRESSORS[".zst"][0]) as pipeline:
+with Pipeline(["cat", sys.argv[1]], streams.compressing(".zst")) as pipeline:
     SwiftStorage().save(backup, streams.outgoing(pipeline.output(cipher.BLOCK), "00" * 32, backup["id"]))
 seconds = time.monotonic() - begun
 # Not getrusage's maximum, which begins with that of the process that started this one.

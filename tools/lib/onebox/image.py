@@ -133,7 +133,7 @@ def _fill(settings, tree, libraries):
     (wants / UNIT).symlink_to(f"/usr/lib/systemd/system/{UNIT}")
     write(tree / "usr/bin/trove-guestagent",
           f"#!/usr/bin/python3 -I\nimport sys\n\nsys.path.insert(0, '/{LIBRARIES}')\n"
-          "from trove.cmd.guest import main\n\nsys.exit(main())\n", mode=0o755)
+          "from trove.cmd.guestagent import main\n\nsys.exit(main())\n", mode=0o755)
 
 
 def _inside(root, tree, *command):

@@ -9,11 +9,6 @@ take another's place. Primitives are those of ``cryptography``.
 """
 import os
 
-from cryptography import exceptions
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers import aead
-from cryptography.hazmat.primitives.kdf import hkdf
-
 from trove.common import exception
 
 MAGIC = b"TROVEGC1"
@@ -27,9 +22,12 @@ class BadStream(exception.TroveError):
     """The stream is not what was encrypted with this key."""
 
 
-def _cipher(key, salt, name):
-    derived = hkdf.HKDF(hashes.SHA256(), 32, salt, b"trove backup " + name.encode()).derive(bytes.fromhex(key))
-    return aead.AESGCM(derived)
+def _derived(key, salt, name):
+    """The key of one stream."""
+    # It takes 4 MB, which an agent needs only for this.
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.kdf import hkdf
+    return hkdf.HKDF(hashes.SHA256(), 32, salt, b"trove backup " + name.encode()).derive(bytes.fromhex(key))
 
 
 def _nonce(number, last):
@@ -37,18 +35,29 @@ def _nonce(number, last):
 
 
 def encrypt(blocks, key, name):
-    """The encrypted stream, as an iterator of bytes.
+    """The encrypted stream, as an iterator of bytes-like parts, each valid until the next one is asked for.
 
-    blocks: iterator of bytes, each of BLOCK bytes but the last; key: 32 bytes in hexadecimal; name: id of the backup.
+    blocks: iterator of bytes-like blocks, each of BLOCK bytes but the last, valid until the one after the next is asked
+    for; key: 32 bytes in hexadecimal; name: id of the backup.
     """
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
     blocks, salt = iter(blocks), os.urandom(SALT)
-    cipher = _cipher(key, salt, name)
+    algorithm = algorithms.AES(_derived(key, salt, name))
+    sealed = memoryview(bytearray(BLOCK + TAG))
+
+    def seal(number, block, last):
+        encryptor = Cipher(algorithm, modes.GCM(_nonce(number, last))).encryptor()
+        size = encryptor.update_into(block, sealed)
+        encryptor.finalize()
+        sealed[size:size + TAG] = encryptor.tag
+        return sealed[:size + TAG]
+
     yield MAGIC + salt
     number, held = 0, next(blocks, b"")
     for block in blocks:
-        yield cipher.encrypt(_nonce(number, False), held, None)
+        yield seal(number, held, False)
         number, held = number + 1, block
-    yield cipher.encrypt(_nonce(number, True), held, None)
+    yield seal(number, held, True)
 
 
 def decrypt(blocks, key, name):
@@ -60,7 +69,9 @@ def decrypt(blocks, key, name):
     header = reader.take(len(MAGIC) + SALT)
     if header[:len(MAGIC)] != MAGIC or len(header) != len(MAGIC) + SALT:
         raise BadStream(f"The backup {name} does not begin as an encrypted one.")
-    cipher = _cipher(key, header[len(MAGIC):], name)
+    from cryptography import exceptions
+    from cryptography.hazmat.primitives.ciphers import aead
+    cipher = aead.AESGCM(_derived(key, header[len(MAGIC):], name))
     number, block = 0, reader.take(BLOCK + TAG)
     while True:
         following = reader.take(BLOCK + TAG) if len(block) == BLOCK + TAG else b""

@@ -72,14 +72,14 @@ class Pipeline:
             log.close()
 
     def output(self, size):
-        """What comes out of the last program, in blocks of ``size`` bytes; the last one may be shorter.
+        """What comes out of the last program, in blocks (memoryview) of ``size`` bytes; the last one may be shorter.
 
+        Two buffers take turns: a block is valid until the one after the next is asked for.
         Raises ProcessError when a program fails or hangs; only when the iterator has ended all is well.
         """
         self._processes[0].stdin.close()
         pipe = self._processes[-1].stdout
-        buffer, filled = bytearray(size), 0
-        view = memoryview(buffer)
+        view, other, filled = memoryview(bytearray(size)), memoryview(bytearray(size)), 0
         while True:
             self._wait(pipe, select.POLLIN)
             count = pipe.readinto(view[filled:])
@@ -88,11 +88,11 @@ class Pipeline:
             filled += count
             self.moved += count
             if filled == size:
-                yield bytes(buffer)
-                filled = 0
+                yield view
+                view, other, filled = other, view, 0
         self.finish()
         if filled:
-            yield bytes(view[:filled])
+            yield view[:filled]
 
     def feed(self, blocks):
         """Put bytes into the first program until ``blocks`` ends. Raises ProcessError when a program fails or hangs."""

@@ -8,13 +8,14 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 
-from trove.common import exception
+from trove.common import exception, memory
 from trove.common.cfg import CONF
 from trove.guestagent.backup import cipher
 from trove.guestagent.backup.pipeline import Pipeline
+from trove.guestagent.common import operating_system
 
 # Extension -> program that compresses its input, and the one that reads it.
-COMPRESSORS = {".zst": (["zstd", "-q", "-c", "-T0"], ["zstd", "-q", "-d", "-c"]),
+COMPRESSORS = {".zst": (["zstd", "-q", "-c"], ["zstd", "-q", "-d", "-c"]),
                ".gz": (["gzip", "-c"], ["gzip", "-d", "-c"])}
 # Extension -> the word for it that the control plane knows.
 COMPRESSIONS = {"": "none", ".zst": "zstd", ".gz": "gzip"}
@@ -29,6 +30,15 @@ def compressor():
     if not CONF.backup_use_gzip_compression:
         return ""
     return ".zst" if CONF.backup_compressor == "zstd" and shutil.which("zstd") else ".gz"
+
+
+def compressing(extension):
+    """Return the command that compresses, with as many threads as the guest's memory allows."""
+    command = COMPRESSORS[extension][0]
+    if extension != ".zst":
+        return command
+    threads = min(memory.compressor_threads(operating_system.total_memory()), os.cpu_count() or 1)
+    return [*command, f"-T{threads}" if threads else "--single-thread"]
 
 
 def outgoing(blocks, key, name):

@@ -125,6 +125,12 @@ def copy_tree(source, target, without=()):
     run(["cp", "-a", "--reflink=auto", "--sparse=always", "-t", str(target), "--", *entries])
 
 
+def total_memory():
+    """Return the memory of this guest in MB, as its kernel shows it."""
+    text = Path("/proc/meminfo").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("MemTotal:")) // 1024
+
+
 def remove_tree(path):
     """Remove a directory with all in it; none is fine."""
     with contextlib.suppress(FileNotFoundError):

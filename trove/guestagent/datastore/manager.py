@@ -161,6 +161,12 @@ class Manager(replication.ReplicationCommands):
 
     def update_status(self, context=None):
         """The heartbeat, called every ``report_interval`` seconds."""
+        with self.app.looking():
+            self._report()
+        if self.backups is not None:
+            self.backups.report_unsent()
+
+    def _report(self):
         facts = {}
         if self.status.prepare_completed and not self.status.restart_mode:
             facts = {"volume_full": volume.is_full(self._mount_point(None))}
@@ -175,8 +181,6 @@ class Manager(replication.ReplicationCommands):
         if asked:
             facts["follows"] = replication is not None
         self.status.update(replication, self.seconds_behind(), facts)
-        if self.backups is not None:
-            self.backups.report_unsent()
 
     # Prepare
 

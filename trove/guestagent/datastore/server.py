@@ -4,6 +4,7 @@ An engine implements the abstract methods and extends those that say so. Every m
 the agent anywhere in it. The recipe of prepare (``prepare``) calls the parts in their order.
 """
 import abc
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,6 +107,10 @@ class Server(abc.ABC):
     def held_back(self, overrides):
         """Return the names among ``overrides`` with which restored data may not start before ``complete``."""
         return set()
+
+    def looking(self):
+        """Return a context manager in which one thread looks at the server several times, for one heartbeat."""
+        return contextlib.nullcontext()
 
     def look_after(self, idle, may_write):  # noqa: B027 - an engine may need nothing
         """Repair what the agent needs in the server; called with every heartbeat while nothing starts or stops it.

@@ -76,7 +76,7 @@ class Access:
     def is_whole(self):
         """Whether the agent's accounts are as it made them; None when the server does not answer."""
         try:
-            with self.app.session(timeout=LOOK) as session:
+            with self.app.look() as session:
                 prints = self._remembered()["prints"]
                 for name, host in self._names():
                     known = prints.get(f"{name}@{host}")
@@ -188,7 +188,7 @@ class Access:
         memory = self._remembered()
         if not memory["replicas"]:
             return
-        with self.app.session(timeout=LOOK) as session:
+        with self.app.look() as session:
             damaged = [name for name in memory["replicas"]
                        if session.fingerprint(name, "%") != memory["prints"].get(f"{name}@%")]
         if not damaged:

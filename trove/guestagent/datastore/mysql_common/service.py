@@ -9,6 +9,7 @@ import configparser
 import contextlib
 import functools
 import shutil
+import ssl
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,9 +47,10 @@ _ALIVE = (1040, *access.DENIED)
 _NOT_LISTENING = (2002, 2003)
 # The server ended while it was asked.
 _GONE = (2006, 2013)
-# Answers on the agent's own port after which the socket may do: it is full (a user took it), no such account (data of
-# another server), no host (an older agent's account).
-_SHUT = (1040, *access.DENIED)
+# Answers on the agent's own port after which the socket may do: it is full (a user took it), no TLS where it is needed,
+# no such account (data of another server), no host (an older agent's account).
+_SHUT = (1040, 2026, *access.DENIED)
+_PLAIN = {"ssl_disabled": True}
 
 
 @dataclass(frozen=True)
@@ -124,21 +126,17 @@ class MySqlStatus(BaseDbStatus):
     def get_actual_db_status(self):
         """RUNNING when it answers, BLOCKED when only its process is there, else CRASHED or SHUTDOWN."""
         try:
-            connection = self.app.connect()
+            with self.app.look() as session:
+                self._note_whether_full(session)
         except pymysql.err.MySQLError as error:
             return self._status_after(error.args[0] if error.args else None)
-        with contextlib.closing(connection):
-            self._note_whether_full(connection)
         return ServiceStatuses.RUNNING
 
-    def _note_whether_full(self, connection):
+    def _note_whether_full(self, session):
         """Log when the users' connections have reached max_connections, and when there is room again."""
         try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT @@GLOBAL.max_connections")
-                most = int(cursor.fetchone()[0])
-                cursor.execute("SHOW GLOBAL STATUS LIKE 'Threads_connected'")
-                connected = int(cursor.fetchone()[1])
+            most = int(session.execute("SELECT @@GLOBAL.max_connections")[0][0])
+            connected = int(session.execute("SHOW GLOBAL STATUS LIKE 'Threads_connected'")[0][1])
         except pymysql.err.MySQLError as error:
             LOG.warning("%s: could not count the server's connections: %s", CONF.guest_id, error)
             return
@@ -171,6 +169,7 @@ class MySqlApp(server.Server):
         self.access = access.Access(self)
         self._service = None
         self._places = threading.BoundedSemaphore(_CONNECTIONS)
+        self._looks = threading.local()
 
     @functools.cached_property
     def engine(self):
@@ -233,13 +232,51 @@ class MySqlApp(server.Server):
             wait = CONF.agent_lock_wait_timeout
             arguments["init_command"] = f"SET SESSION lock_wait_timeout = {wait}, innodb_lock_wait_timeout = {wait}"
             try:
-                return pymysql.connect(host=OWN_ADDRESS, port=self.layout.own_port, **arguments)
+                return pymysql.connect(host=OWN_ADDRESS, port=self.layout.own_port, **self._tls, **arguments)
             except pymysql.err.OperationalError as error:
                 refused = isinstance(getattr(error, "original_exception", None), ConnectionRefusedError)
                 if not refused and error.args[0] not in _SHUT:
                     raise
                 LOG.debug("%s: the agent's own port is not open, the socket is used: %s", CONF.guest_id, error)
-        return pymysql.connect(unix_socket=str(self.layout.socket), **arguments)
+        return pymysql.connect(unix_socket=str(self.layout.socket), **_PLAIN, **arguments)
+
+    @functools.cached_property
+    def _tls(self):
+        """The driver's arguments for TLS on the loopback address: MySQL takes passwords in no other way there.
+
+        The driver itself would load all certificates of the system for each connection, and verify nothing either.
+        """
+        if self.engine.dialect != dialect.MYSQL:
+            return _PLAIN
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it is this guest's own server
+        return {"ssl": context}
+
+    @contextlib.contextmanager
+    def look(self):
+        """A Session for a few short statements that change nothing. Raises pymysql.err.MySQLError.
+
+        Within ``looking`` it is that thread's one session, else one of its own.
+        """
+        if not getattr(self._looks, "shared", False):
+            with contextlib.closing(self.connect(timeout=access.LOOK)) as connection, connection.cursor() as cursor:
+                yield sql.Session(cursor)
+            return
+        session = getattr(self._looks, "session", None)
+        if session is None or not session.cursor.connection.open:
+            session = self._looks.session = sql.Session(self.connect(timeout=access.LOOK).cursor())
+        yield session
+
+    @contextlib.contextmanager
+    def looking(self):
+        """Let all looks of this thread within the block share one connection."""
+        self._looks.shared = True
+        try:
+            yield
+        finally:
+            session, self._looks.session, self._looks.shared = getattr(self._looks, "session", None), None, False
+            if session is not None and session.cursor.connection.open:
+                session.cursor.connection.close()
 
     def way(self):
         """Return the arguments with which a client program connects as the agent does."""
@@ -402,7 +439,7 @@ class MySqlApp(server.Server):
         if self.access.whole is not None:
             facts["access"] = self.access.whole
         try:
-            with self.session(timeout=access.LOOK) as session:
+            with self.look() as session:
                 facts["binary_log"] = session.binary_log()
         except (pymysql.err.MySQLError, exception.TroveError) as error:
             LOG.debug("%s: the server does not tell of its binary log: %s", CONF.guest_id, error)

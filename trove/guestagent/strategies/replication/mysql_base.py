@@ -286,9 +286,12 @@ class MysqlReplicationBase(Replication):
             self._set_accounts([])
             LOG.info("%s: follows nobody any more", CONF.guest_id)
 
-    def _status(self):
-        """The status of the replication as a dict with the words of MariaDB, empty for a server that follows nobody."""
-        with self.app.session() as session:
+    def _status(self, look=None):
+        """The status of the replication as a dict with the words of MariaDB, empty for a server that follows nobody.
+
+        look: gives a Session (``MySqlApp.session`` by default).
+        """
+        with (look or self.app.session)() as session:
             rows = session.execute(f"SHOW {self.words.replica} STATUS")
             names = [column[0].replace("Source", "Master").replace("Replica", "Slave")
                      for column in session.cursor.description]
@@ -296,7 +299,7 @@ class MysqlReplicationBase(Replication):
 
     def health(self):
         """See the base."""
-        return health_of(self._status())
+        return health_of(self._status(self.app.look))
 
     def get_replica_context(self):
         """See the base."""

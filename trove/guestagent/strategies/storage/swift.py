@@ -1,27 +1,28 @@
 """Backups in Swift, by signatures (TempURL) that the control plane made for the objects of one backup.
 
 The guest has no account in the cloud. Segments are held in memory while they are sent, so that a request that failed
-in passing is repeated for ``backup_request_patience`` seconds; two are under way while the next is filled. Checksums
-are compared on both ends.
+in passing is repeated for ``backup_request_patience`` seconds; one or two, as the guest's memory allows, are under way
+while the next is filled. Checksums are compared on both ends.
 """
 import concurrent.futures
 import hashlib
 import http.client
+import mmap
+import queue
 import ssl
-import threading
 import time
 from urllib import parse
 
 from oslo_log import log as logging
 
-from trove.common import exception
+from trove.common import exception, memory
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
+from trove.guestagent.common import operating_system
 from trove.guestagent.strategies.storage import base
 
 LOG = logging.getLogger(__name__)
 
-_PARALLEL = 2
 _BLOCK = 1024 * 1024
 # Statuses below 500 of requests that may succeed later. Swift sends 422 for bytes that changed on their way, and 498
 # for too many requests.
@@ -45,26 +46,24 @@ class SwiftStorage(base.Storage):
     def save(self, backup, blocks):
         """See the base."""
         sums, size = [], 0
-        slots = threading.BoundedSemaphore(_PARALLEL)
+        count = memory.segments_in_memory(operating_system.total_memory())
+        buffers = _Buffers(count, CONF.backup_segment_max_size)
 
         def send(number, data):
             try:
                 return self._put(backup, number, data)
             finally:
-                slots.release()
+                buffers.give_back(data)
 
         # What they log belongs to the request that began the backup.
         request = TroveContext.current()
-        with concurrent.futures.ThreadPoolExecutor(_PARALLEL, initializer=request.update_store) as senders:
-            for number, data in enumerate(_segments(blocks, CONF.backup_segment_max_size)):
-                slots.acquire()
+        with concurrent.futures.ThreadPoolExecutor(count - 1, initializer=request.update_store) as senders:
+            for number, data in enumerate(_segments(blocks, buffers)):
                 for sent in sums:
                     if sent.done() and sent.exception():
-                        slots.release()
                         raise sent.exception()
                 size += len(data)
                 sums.append(senders.submit(send, number, data))
-                del data
             hashes = [sent.result() for sent in sums]
         whole = hashlib.md5("".join(hashes).encode(), usedforsecurity=False).hexdigest()
         return base.Saved(whole, size, len(hashes))
@@ -132,24 +131,45 @@ def put(storage, name, data, headers=None, patience=None):
     return md5
 
 
-def _segments(blocks, size):
-    """The bytes of ``blocks`` in pieces of ``size`` bytes; at least one piece, the last may be shorter.
+class _Buffers:
+    """At most ``count`` buffers of ``size`` bytes, used again and again. Their memory is the system's when all is sent."""
 
-    Each is made in its full size and given away as it was filled: growing and copying would cost as much memory again.
+    def __init__(self, count, size):
+        self.size = size
+        self._left = count
+        self._free = queue.SimpleQueue()
+
+    def take(self):
+        """Return a buffer (memoryview); wait until one is given back if all are in use."""
+        if self._left and self._free.empty():
+            self._left -= 1
+            # Not of the heap, which would keep it; and a page of it counts only once it was written to.
+            return memoryview(mmap.mmap(-1, self.size))
+        return self._free.get()
+
+    def give_back(self, data):
+        """Let the buffer be used again of which ``data`` is a part."""
+        self._free.put(memoryview(data.obj))
+
+
+def _segments(blocks, buffers):
+    """The bytes of ``blocks`` in pieces of the buffers' size; at least one piece, the last may be shorter.
+
+    Each piece is a part of one of the ``buffers``, which the caller gives back.
     """
-    held, filled, empty = memoryview(bytearray(size)), 0, True
+    held, filled, empty = None, 0, True
     for block in blocks:
         rest = memoryview(block)
         while rest:
-            part = rest[:size - filled]
+            held = held or buffers.take()
+            part = rest[:buffers.size - filled]
             held[filled:filled + len(part)] = part
             filled, rest = filled + len(part), rest[len(part):]
-            if filled == size:
+            if filled == buffers.size:
                 yield held
-                held = None  # before the next is made
-                held, filled, empty = memoryview(bytearray(size)), 0, False
+                held, filled, empty = None, 0, False
     if filled or empty:
-        yield held[:filled]
+        yield (held or buffers.take())[:filled]
 
 
 class _request:
