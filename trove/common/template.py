@@ -27,7 +27,8 @@ def render(manager, datastore_name, version_name, flavor, instance_id, name="con
     """The text of a configuration file.
 
     flavor: dict with ``ram`` in MB, empty for what must not depend on it; extra: further variables of the template.
-    With a flavor the template also has ``memory``, the ``trove.common.memory.Plan`` of such a guest. Raises TroveError that names the template when none is found or it cannot be rendered.
+    With a flavor the template also has ``memory``, the ``trove.common.memory.Plan`` of such a guest. Raises
+    TroveError that names the template when none is found or it cannot be rendered.
     """
     directory, found = _find(name, manager, datastore_name, version_name)
     if "ram" in flavor:

@@ -21,7 +21,8 @@ def test_all_of_it_fits(conf, manager, strategy, ram):
     pool = _megabytes(settings["innodb_buffer_pool_size"])
     assert plan.pool / 1.35 < pool <= plan.pool
     # The server's other buffers are what the plan says of them.
-    fixed = sum(_megabytes(settings[name]) for name in ("key_buffer_size", "innodb_log_buffer_size") if name in settings)
+    fixed = sum(_megabytes(text) for name, text in settings.items()
+                if name in ("key_buffer_size", "innodb_log_buffer_size"))
     assert plan.server >= memory.plan(256, manager, strategy).server - 8 + fixed
 
 

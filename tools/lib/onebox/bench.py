@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from onebox import (
+    bench_agent,
     bench_api,
     bench_backup,
     bench_failover,
@@ -120,6 +121,11 @@ def _parser():
     api.add_argument("--connection", help="URL of a database that may be emptied (default: a SQLite file of its own)")
     add("slow", bench_slow.run)
     add("memory", bench_guests.memory)
+    agent = add("agent", bench_agent.run)
+    agent.add_argument("--seconds", type=_count, default=60, help="seconds without work (default: %(default)s)")
+    agent.add_argument("--backups", type=_count, default=5, help="backups in turn (default: %(default)s)")
+    agent.add_argument("--warm-mb", type=_count, default=150, help="MB in the table (default: %(default)s)")
+    agent.add_argument("--beside", metavar="CHECKOUT", help="measure another build in the same run; its set-up stays")
     flood = add("flood", bench_flood.run, 20)
     flood.add_argument("--seconds", type=_count, default=60, help="seconds of flood (default: %(default)s)")
     fleet = add("fleet", bench_fleet.run)

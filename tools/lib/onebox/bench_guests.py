@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from onebox import bench, cloud, instance, processes
+from onebox import bench, bench_agent, cloud, instance, processes
 from onebox.settings import SetupError, secret
 
 TOTAL = "create to first SELECT"
@@ -83,7 +83,7 @@ def memory(settings, progress, arguments):
         groups[name].append(pid)
     for name, pid in cloud.status(settings)["services"].items():
         groups[f"minicloud {name}"].append(pid)
-    for pid in _in_guests(settings.prefix):
+    for pid in bench_agent.in_guests(settings.prefix):
         engine = Path(f"/proc/{pid}/comm").read_text().strip() in ("mariadbd", "mysqld")
         agent = b"trove-guestagent" in Path(f"/proc/{pid}/cmdline").read_bytes()
         groups["guest: engine" if engine else "guest: agent" if agent else "guest: system"].append(pid)
@@ -91,20 +91,6 @@ def memory(settings, progress, arguments):
             for name, pids in sorted(groups.items())]
     total = sum(row["MB"] for row in rows if row["processes"] != "guest: engine")
     return [*rows, {"processes": "all but the engine", "number": None, "MB": round(total, 1)}], False
-
-
-def _in_guests(prefix):
-    """The processes in the control groups of the cloud's guests."""
-    found = []
-    for directory in Path("/proc").iterdir():
-        if directory.name.isdigit():
-            try:
-                groups = (directory / "cgroup").read_text()
-            except OSError:  # it ended meanwhile
-                continue
-            if f"/minicloud-{prefix}/guests/" in groups:
-                found.append(int(directory.name))
-    return found
 
 
 def _made(settings):

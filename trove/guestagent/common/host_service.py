@@ -82,7 +82,8 @@ class DirectService:
         except ProcessLookupError:
             return None
         arguments = operating_system.read_file(f"/proc/{pid}/cmdline") or ""
-        if arguments.split("\0")[0] == self.argv[0]:
+        # Until a script has started the server its interpreter comes first.
+        if self.argv[0] in arguments.split("\0")[:2]:
             return descriptor
         os.close(descriptor)
         return None

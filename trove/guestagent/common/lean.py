@@ -10,7 +10,7 @@ import sys
 
 # Of mallopt(3): names as in malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-# Bytes. By itself glibc raises the limit with the first large block that is freed, up to 32 MB, and keeps the later ones.
+# Bytes. By itself glibc raises the limit with the first large block that is freed, up to 32 MB, and keeps later ones.
 _LARGE = 256 * 1024
 
 # Formats of messages that the bus does not use. The library does without.

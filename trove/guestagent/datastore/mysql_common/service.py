@@ -8,6 +8,7 @@ Whether MariaDB or MySQL is installed is found by looking; what differs between 
 import configparser
 import contextlib
 import functools
+import importlib
 import shutil
 import ssl
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pymysql
 from oslo_log import log as logging
+from pymysql import _auth as pymysql_auth
 
 from trove.common import exception, utils
 from trove.common.cfg import CONF
@@ -47,9 +49,11 @@ _ALIVE = (1040, *access.DENIED)
 _NOT_LISTENING = (2002, 2003)
 # The server ended while it was asked.
 _GONE = (2006, 2013)
-# Answers on the agent's own port after which the socket may do: it is full (a user took it), no TLS where it is needed,
-# no such account (data of another server), no host (an older agent's account).
-_SHUT = (1040, 2026, *access.DENIED)
+# Answers on the agent's own port after which the socket may do: it is full (a user took it), no such account (data of
+# another server), no host (an older agent's account).
+_SHUT = (1040, *access.DENIED)
+# The server speaks no TLS.
+_NO_TLS = 2026
 _PLAIN = {"ssl_disabled": True}
 
 
@@ -232,7 +236,7 @@ class MySqlApp(server.Server):
             wait = CONF.agent_lock_wait_timeout
             arguments["init_command"] = f"SET SESSION lock_wait_timeout = {wait}, innodb_lock_wait_timeout = {wait}"
             try:
-                return pymysql.connect(host=OWN_ADDRESS, port=self.layout.own_port, **self._tls, **arguments)
+                return self._connect_by_port(arguments)
             except pymysql.err.OperationalError as error:
                 refused = isinstance(getattr(error, "original_exception", None), ConnectionRefusedError)
                 if not refused and error.args[0] not in _SHUT:
@@ -240,9 +244,20 @@ class MySqlApp(server.Server):
                 LOG.debug("%s: the agent's own port is not open, the socket is used: %s", CONF.guest_id, error)
         return pymysql.connect(unix_socket=str(self.layout.socket), **_PLAIN, **arguments)
 
+    def _connect_by_port(self, arguments):
+        try:
+            return pymysql.connect(host=OWN_ADDRESS, port=self.layout.own_port, **self._tls, **arguments)
+        except pymysql.err.OperationalError as error:
+            if error.args[0] != _NO_TLS or self._tls is _PLAIN:
+                raise
+        # The password is encrypted with the server's RSA key, for which the driver needs a library that was left out.
+        importlib.reload(pymysql_auth)
+        self._tls = _PLAIN
+        return pymysql.connect(host=OWN_ADDRESS, port=self.layout.own_port, **_PLAIN, **arguments)
+
     @functools.cached_property
     def _tls(self):
-        """The driver's arguments for TLS on the loopback address: MySQL takes passwords in no other way there.
+        """The driver's arguments for TLS on the loopback address. MySQL takes passwords there in clear only through it.
 
         The driver itself would load all certificates of the system for each connection, and verify nothing either.
         """

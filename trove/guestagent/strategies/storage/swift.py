@@ -132,7 +132,7 @@ def put(storage, name, data, headers=None, patience=None):
 
 
 class _Buffers:
-    """At most ``count`` buffers of ``size`` bytes, used again and again. Their memory is the system's when all is sent."""
+    """At most ``count`` buffers of ``size`` bytes, used again and again. It gives their memory back."""
 
     def __init__(self, count, size):
         self.size = size
