@@ -112,7 +112,8 @@ def _parser():
         command.set_defaults(run=run)
         return command
     add("create", bench_guests.create, 20)
-    add("burst", bench_guests.burst, 20)
+    burst = add("burst", bench_guests.burst, 20)
+    burst.add_argument("--rounds", type=_count, default=1, help="rounds of each build (default: %(default)s)")
     api = add("api", bench_api.run)
     api.add_argument("--count", type=_count, nargs="+", default=[1000, 10000], help="numbers of instances "
                      "(default: 1000 10000)")
@@ -125,7 +126,8 @@ def _parser():
     agent.add_argument("--seconds", type=_count, default=60, help="seconds without work (default: %(default)s)")
     agent.add_argument("--backups", type=_count, default=5, help="backups in turn (default: %(default)s)")
     agent.add_argument("--warm-mb", type=_count, default=150, help="MB in the table (default: %(default)s)")
-    agent.add_argument("--beside", metavar="CHECKOUT", help="measure another build in the same run; its set-up stays")
+    for each in (agent, burst):
+        each.add_argument("--beside", metavar="CHECKOUT", help="measure another build in this run too; its set-up stays")
     flood = add("flood", bench_flood.run, 20)
     flood.add_argument("--seconds", type=_count, default=60, help="seconds of flood (default: %(default)s)")
     fleet = add("fleet", bench_fleet.run)

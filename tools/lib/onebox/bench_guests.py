@@ -1,9 +1,14 @@
 """Benchmarks with real guests: creating one after the other, many at once, and the memory of it all."""
+import contextlib
+import os
+import statistics
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+
+from minicloud.host import cgroup
 
 from onebox import bench, bench_agent, cloud, instance, processes
 from onebox.settings import SetupError, secret
@@ -43,9 +48,31 @@ def _one(api, name, password):
 
 
 def burst(settings, progress, arguments):
-    """Many creations at once: all ACTIVE and answering, none stuck, nothing left after deleting them."""
-    api, password, count = instance.client(settings), secret(settings, "bench_user"), arguments.count
-    before = _made(settings)
+    """Many creations at once: when each answers SQL, what CPU they take and where, and that nothing is left behind."""
+    builds = {"this": settings}
+    if arguments.beside:
+        builds["other"] = bench_agent.beside(arguments.beside, progress)
+    found, failed = {name: [] for name in builds}, False
+    for number in range(arguments.rounds):
+        for name, build in builds.items():
+            measured, bad = _burst(build, progress, arguments.count)
+            progress.say(f"        {name}, round {number + 1}: {measured}")
+            found[name].append(measured)
+            failed = failed or (bad and name == "this")
+    rows = []
+    for what in found["this"][0]:
+        row = {"what": what, **{name: round(statistics.median(each[what] for each in measured), 2)
+                                for name, measured in found.items()}}
+        if "other" in found:
+            row["ratio"] = round(row["this"] / row["other"], 3) if row["other"] else None
+        rows.append(row)
+    return rows, failed
+
+
+def _burst(settings, progress, count):
+    """One burst. Returns (measured, whether something failed or is left)."""
+    api, password = instance.client(settings), secret(settings, "bench_user")
+    before, meter = _made(settings), _Meter(settings)
     with quota(settings, count + 5), ThreadPoolExecutor(count) as pool:
         begun = time.monotonic()
         made = list(pool.map(lambda number: instance.create(api, f"burst-{number}", password)["id"], range(count)))
@@ -60,19 +87,64 @@ def burst(settings, progress, arguments):
                 return None
             return time.monotonic() - begun
 
-        answered = [value for value in pool.map(finish, made) if value]
-        progress.say(f"        {len(answered)} of {count} answered SQL; deleting them")
+        answered = sorted(value for value in pool.map(finish, made) if value)
+        spent = meter.read()
         begun = time.monotonic()
         list(pool.map(lambda instance_id: instance.delete(api, instance_id), made))
         deleted = time.monotonic() - begun
     left = processes.wait(lambda: _made(settings) == before, 30, 0.5) is None
-    rows = [{"what": f"{count} creations accepted", "seconds": round(accepted, 2)},
-            {"what": f"{len(answered)} of {count} ACTIVE and answering SQL",
-             "seconds": round(max(answered, default=0), 2),
-             "note": f"the first after {min(answered, default=0):.2f} s"},
-            {"what": "all deleted", "seconds": round(deleted, 2)},
-            {"what": "left behind", "seconds": "something" if left else "nothing"}]
-    return rows, left or len(answered) < count
+    last = answered[-1] if answered else 0
+    middle = statistics.median(answered) if answered else 0
+    return {f"{count} accepted, s": accepted, "first answers SQL, s": answered[0] if answered else 0,
+            "median answers, s": middle, "last answers, s": last, "median / last": middle / last if last else 0,
+            "answered": len(answered),
+            **{f"core-seconds each: {name}": value / count for name, value in spent.items()},
+            "core-seconds each": sum(spent.values()) / count, "all deleted, s": deleted,
+            }, left or len(answered) < count
+
+
+class _Meter:
+    """CPU seconds since it was made: of guests, by kind of process, and of the services on this machine."""
+
+    def __init__(self, settings):
+        self._settings = settings
+        self._before = self._services()
+        self._guests = set(self._groups())
+
+    def read(self):
+        """Return {what: seconds}. The system of a guest is what neither its agent nor its server took."""
+        spent = {name: seconds - self._before.get(name, 0) for name, seconds in self._services().items()}
+        inside = {"guest: agent": 0.0, "guest: server": 0.0}
+        new = [path for path in self._groups() if path not in self._guests]
+        for pid in bench_agent.in_guests(self._settings.prefix):
+            with contextlib.suppress(OSError):
+                groups = Path(f"/proc/{pid}/cgroup").read_text()
+                kind = {b"trove-guestagent": "guest: agent", b"mariadbd": "guest: server"}
+                line = Path(f"/proc/{pid}/cmdline").read_bytes()
+                name = next((name for text, name in kind.items() if text in line), None)
+                if name and any(path.name in groups for path in new):
+                    inside[name] += sum(processor_seconds(pid))
+        total = sum(int((path / "cpu.stat").read_text().split()[1]) / 1e6 for path in new)
+        return {**spent, **inside, "guest: system": total - sum(inside.values())}
+
+    def _groups(self):
+        tree = cgroup.unified_root() / cgroup.tree_name(self._settings.prefix) / "guests"
+        return [path for path in tree.glob("*") if path.is_dir()]
+
+    def _services(self):
+        found = defaultdict(float)
+        for pid, name in processes.running(self._settings).items():
+            found["RabbitMQ" if name == "rabbitmq" else "control plane"] += sum(processor_seconds(pid))
+        for pid in cloud.status(self._settings)["services"].values():
+            found["cloud"] += sum(processor_seconds(pid))
+        return dict(found)
+
+
+def processor_seconds(pid):
+    """CPU seconds of a process and of its children that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = os.sysconf("SC_CLK_TCK")
+    return (int(fields[11]) + int(fields[12])) / ticks, (int(fields[13]) + int(fields[14])) / ticks
 
 
 def memory(settings, progress, arguments):

@@ -18,6 +18,7 @@ from minicloud.config import Config
 CONTROLLERS = ("memory", "cpu", "pids", "devices")
 MAX_PROCESSES = 4096
 CPU_PERIOD_US = 100_000
+NORMAL_WEIGHT, LEAST_WEIGHT = 1024, 2  # of CPU time between guests, on the scale of version 1
 REMOVE_TIMEOUT = 10  # seconds for killed processes to leave their group
 _MIB = 1 << 20
 # Character devices a guest may make and use: null zero full random urandom, tty ptmx, pseudo-terminals.
@@ -107,6 +108,20 @@ def set_limits(config: Config, guest_id: str, memory_mb: int, vcpus: int) -> Non
     put("memory", "memory.limit_in_bytes", memory_mb * _MIB, "memory.max", str(memory_mb * _MIB))
     put("pids", "pids.max", MAX_PROCESSES, "pids.max", str(MAX_PROCESSES))
     put("cpu", "cpu.cfs_quota_us", quota, "cpu.max", f"{quota} {CPU_PERIOD_US}")
+
+
+def set_weight(config: Config, guest_id: str, weight: int) -> None:
+    """Set a guest's part of the CPUs beside other guests that want them; it may use all that nobody else wants.
+
+    weight: LEAST_WEIGHT to NORMAL_WEIGHT. A guest without groups is left alone.
+    """
+    v1, v2 = v1_roots(), unified_root()
+    with suppress(FileNotFoundError):
+        if "cpu" in v1:
+            (_guest(v1["cpu"], config.prefix, guest_id) / "cpu.shares").write_text(str(weight))
+        elif v2:
+            # There 100 is the usual one, of 1 to 10000.
+            (_guest(v2, config.prefix, guest_id) / "cpu.weight").write_text(str(max(1, weight * 100 // 1024)))
 
 
 def allow_block_device(config: Config, guest_id: str, number: tuple[int, int], allowed: bool) -> None:

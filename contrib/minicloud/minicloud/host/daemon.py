@@ -27,7 +27,7 @@ from typing import Any
 
 from minicloud import config as configuration
 from minicloud.config import Config, socket_address
-from minicloud.host import attachment, cgroup, guest, network, power, record, volume
+from minicloud.host import attachment, cgroup, guest, network, power, record, turns, volume
 from minicloud.host.client import HostError
 
 LOG = logging.getLogger(__name__)
@@ -46,6 +46,9 @@ class Verbs:
         self._guard = threading.Lock()
         self._creating = threading.Lock()  # two guests must not take one address at the same time
         self._attaching = threading.Lock()  # who has a volume is read from all guests' files
+        self._turns = turns.Turns(lambda guest_id, weight: cgroup.set_weight(config, guest_id, weight))
+        for guest_id in record.ids(config):  # a daemon that was killed may have left them low
+            cgroup.set_weight(config, guest_id, cgroup.NORMAL_WEIGHT)
         self._doomed: set[str] = set()  # guests about to be deleted: no clean shutdown is awaited any more
 
     def facts(self) -> dict[str, Any]:
@@ -94,11 +97,16 @@ class Verbs:
                     if taken:
                         raise HostError("conflict", f"address: {address} belongs to guest {taken}")
                     guest.create(self._config, spec, files, config_drive, user_data)
-            return power.start(self._config, guest_id)
+            return self._start(guest_id)
 
     def start_guest(self, guest_id: str) -> dict[str, Any]:
         with self._locked(guest_id):
-            return power.start(self._config, guest_id)
+            return self._start(guest_id)
+
+    def _start(self, guest_id: str) -> dict[str, Any]:
+        started = power.start(self._config, guest_id)
+        self._turns.started(guest_id)
+        return started
 
     def stop_guest(self, guest_id: str, hard: bool) -> None:
         with self._locked(guest_id):
