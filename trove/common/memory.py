@@ -8,18 +8,18 @@ from dataclasses import dataclass
 SMALL, MEDIUM = 1024, 2048
 SEGMENT = 16  # of a backup: the default of backup_segment_max_size
 # The agent without buffers; it has that as a service of a broker with TLS, after backups.
-_AGENT = 40
+_AGENT = 32
 _OWN_BUFFERS = 4
 # Kernel, init system and journal; the kernel's tables grow with the memory.
 _SYSTEM, _SYSTEM_SHARE = 64, 64
 # The program that copies the data, for the strategies that have one; the others let the server do it.
-_COPIER, _SIMPLE_COPIER = 64, 16
+_COPIER, _SIMPLE_COPIER = 40, 16
 _SIMPLE = ("MySQLClone", "MySQLDump")
 # The compressor with one thread, and each of its threads where there are more.
-_COMPRESSOR, _COMPRESSOR_THREAD = 16, 36
+_COMPRESSOR, _COMPRESSOR_THREAD = 12, 36
 _MOST_THREADS = 4
 # A server with an empty buffer pool, without and with its performance schema.
-_SERVER = {"mariadb": (80, 80), "mysql": (176, 288), "percona": (176, 288)}
+_SERVER = {"mariadb": (60, 60), "mysql": (160, 288), "percona": (160, 288)}
 # Most of the memory that the pool may take, of less than MEDIUM, of less than 8 GB, and above.
 _SHARES = {"mariadb": (0.4, 0.5, 0.65), "mysql": (0.35, 0.5, 0.65), "percona": (0.35, 0.5, 0.65)}
 # What the server needs beside the pool for each page in it.
@@ -80,7 +80,7 @@ def plan(ram, manager, strategy):
         "compressor": threads * _COMPRESSOR_THREAD if threads else _COMPRESSOR,
         # With the buffers that the templates size: for keys and for the log.
         "server": server + 2 * _clamp(ram // 64, 4, 64),
-        "sessions": max(ram // 16, 48),
+        "sessions": max(ram // 8, 48),
     }
     share = _SHARES.get(manager, _SHARES["mysql"])[0 if ram < MEDIUM else 1 if ram < 8192 else 2]
     left = (ram - sum(parts.values())) / _POOL_OVERHEAD

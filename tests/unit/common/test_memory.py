@@ -35,8 +35,8 @@ def test_only_small_flavors_give_up_some_of_their_pool(manager, strategy):
 
 def test_the_smallest_flavor():
     assert {(manager, strategy): memory.plan(512, manager, strategy).pool for manager, strategy in STRATEGIES} == {
-        ("mariadb", "MariaBackup"): 129, ("mariadb", "MySQLDump"): 174, ("mysql", "InnoBackupEx"): 40,
-        ("mysql", "MySQLClone"): 85, ("percona", "InnoBackupEx"): 40}
+        ("mariadb", "MariaBackup"): 166, ("mariadb", "MySQLDump"): 188, ("mysql", "InnoBackupEx"): 74,
+        ("mysql", "MySQLClone"): 96, ("percona", "InnoBackupEx"): 74}
 
 
 def _megabytes(text):

@@ -127,7 +127,7 @@ def _parser():
     agent.add_argument("--backups", type=_count, default=5, help="backups in turn (default: %(default)s)")
     agent.add_argument("--warm-mb", type=_count, default=150, help="MB in the table (default: %(default)s)")
     for each in (agent, burst):
-        each.add_argument("--beside", metavar="CHECKOUT", help="measure another build in this run too; its set-up stays")
+        each.add_argument("--beside", metavar="CHECKOUT", help="measure another build as well; its set-up stays")
     flood = add("flood", bench_flood.run, 20)
     flood.add_argument("--seconds", type=_count, default=60, help="seconds of flood (default: %(default)s)")
     fleet = add("fleet", bench_fleet.run)
