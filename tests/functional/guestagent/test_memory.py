@@ -25,7 +25,7 @@ from trove.common.context import TroveContext
 from trove.conductor import api as conductor_api
 from trove.guestagent import dbaas
 from trove.guestagent.common import host_service
-from trove.guestagent.datastore.mysql_common import manager, service
+from trove.guestagent.datastore.mysql_common import service
 
 engine, layout, programs, conf = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3], sys.argv[4]
 cfg.parse_args(["--config-dir", conf], default_config_files=[])
@@ -33,7 +33,7 @@ host_service.runs_systemd = lambda: False
 service.PROGRAMS = programs
 port = layout.pop("own_port")
 layout = service.Layout(**{name: pathlib.Path(path) for name, path in layout.items()}, own_port=port)
-manager.Layout = lambda mount_point: layout
+service.MySqlApp.layout_class = lambda mount_point: layout
 
 class Reports:
     last = None
