@@ -63,9 +63,9 @@ def test_the_program_leaves_out_what_the_agent_does_not_need():
     program = ("import sys, types; from trove.guestagent.common import lean; lean.return_freed_memory(); "
                "lean.leave_out_libraries(); import trove.cmd.guest; from trove.guestagent import dbaas; "
                "import trove.guestagent.datastore.experimental.mariadb.manager; "
-               "print([m for m in ('yaml', 'msgpack', 'cryptography') if sys.modules.get(m)], "
+               "print([m for m in ('yaml', 'msgpack') if sys.modules.get(m)], "
                "[m for m in lean._AT_FIRST_USE if type(sys.modules.get(m)) is types.ModuleType]); "
-               "import cryptography, asyncio; asyncio.run(asyncio.sleep(0)); print(cryptography.__name__)")
+               "import asyncio; asyncio.run(asyncio.sleep(0)); print('done')")
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60,
                           check=True)
-    assert done.stdout.splitlines() == ["[] []", "cryptography"]
+    assert done.stdout.splitlines() == ["[] []", "done"]

@@ -9,6 +9,11 @@ take another's place. Primitives are those of ``cryptography``.
 """
 import os
 
+from cryptography import exceptions
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers import Cipher, aead, algorithms, modes
+from cryptography.hazmat.primitives.kdf import hkdf
+
 from trove.common import exception
 
 MAGIC = b"TROVEGC1"
@@ -24,9 +29,6 @@ class BadStream(exception.TroveError):
 
 def _derived(key, salt, name):
     """The key of one stream."""
-    # It takes 4 MB, which an agent needs only for this.
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.kdf import hkdf
     return hkdf.HKDF(hashes.SHA256(), 32, salt, b"trove backup " + name.encode()).derive(bytes.fromhex(key))
 
 
@@ -40,7 +42,6 @@ def encrypt(blocks, key, name):
     blocks: iterator of bytes-like blocks, each of BLOCK bytes but the last, valid until the one after the next is asked
     for; key: 32 bytes in hexadecimal; name: id of the backup.
     """
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
     blocks, salt = iter(blocks), os.urandom(SALT)
     algorithm = algorithms.AES(_derived(key, salt, name))
     sealed = memoryview(bytearray(BLOCK + TAG))
@@ -69,8 +70,6 @@ def decrypt(blocks, key, name):
     header = reader.take(len(MAGIC) + SALT)
     if header[:len(MAGIC)] != MAGIC or len(header) != len(MAGIC) + SALT:
         raise BadStream(f"The backup {name} does not begin as an encrypted one.")
-    from cryptography import exceptions
-    from cryptography.hazmat.primitives.ciphers import aead
     cipher = aead.AESGCM(_derived(key, header[len(MAGIC):], name))
     number, block = 0, reader.take(BLOCK + TAG)
     while True:

@@ -48,11 +48,3 @@ def leave_out_libraries():
     for name in _ABSENT:
         sys.modules.setdefault(name, None)
     sys.meta_path.insert(0, _AtFirstUse())
-    # The driver of the database needs it for one way of logging in, which the agent does not use (MySqlApp.connect).
-    # Backups and sealed secrets import it when they need it.
-    if "cryptography" not in sys.modules:
-        sys.modules["cryptography"] = None
-        try:
-            importlib.import_module("pymysql")
-        finally:
-            del sys.modules["cryptography"]

@@ -8,7 +8,6 @@ Whether MariaDB or MySQL is installed is found by looking; what differs between 
 import configparser
 import contextlib
 import functools
-import importlib
 import shutil
 import ssl
 import threading
@@ -17,7 +16,6 @@ from pathlib import Path
 
 import pymysql
 from oslo_log import log as logging
-from pymysql import _auth as pymysql_auth
 
 from trove.common import exception, utils
 from trove.common.cfg import CONF
@@ -250,14 +248,13 @@ class MySqlApp(server.Server):
         except pymysql.err.OperationalError as error:
             if error.args[0] != _NO_TLS or self._tls is _PLAIN:
                 raise
-        # The password is encrypted with the server's RSA key, for which the driver needs a library that was left out.
-        importlib.reload(pymysql_auth)
+        # The driver encrypts the password with the server's RSA key instead.
         self._tls = _PLAIN
         return pymysql.connect(host=OWN_ADDRESS, port=self.layout.own_port, **_PLAIN, **arguments)
 
     @functools.cached_property
     def _tls(self):
-        """The driver's arguments for TLS on the loopback address. MySQL takes passwords there in clear only through it.
+        """The driver's arguments for TLS on the loopback address.
 
         The driver itself would load all certificates of the system for each connection, and verify nothing either.
         """
