@@ -1,4 +1,6 @@
 """A datastore without a server, for agents that run as real processes: ``datastore_registry_ext`` names its Manager."""
+import time
+
 from oslo_log import log as logging
 
 from trove.common import exception
@@ -64,19 +66,22 @@ def _cannot(operation):
 
 
 class Admin(admin.Admin):
-    """Databases that nobody keeps."""
+    """Names of databases, kept while the agent lives."""
 
     def __init__(self, _server, _manager):
-        pass
+        self._names = set()
 
     def list_databases(self, limit=None, marker=None, include_marker=False):
-        """None."""
+        """Return all from the marker on."""
         LOG.info("the stone lists its databases")
-        return [], None
+        return [{"_name": name} for name in sorted(self._names) if name >= (marker or "")], None
 
     def create_database(self, databases):
-        """Only said."""
+        """Keep the names; a new one that begins with "slow" takes three seconds."""
         LOG.info("the stone makes %d databases", len(databases))
+        new = {database["_name"] for database in databases} - self._names
+        time.sleep(3 * any(name.startswith("slow") for name in new))
+        self._names |= new
 
     (delete_database, create_user, delete_user, get_user, list_users, change_passwords, update_attributes, list_access,
      grant_access, revoke_access) = map(_cannot, (
