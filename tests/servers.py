@@ -168,7 +168,10 @@ class Server:
 
 
 class MariaDB(Server):
-    """MariaDB, data never forced to disk."""
+    """MariaDB, data never forced to disk.
+
+    Its temporary files are its own: a server that starts deletes those of its neighbours in the same directory.
+    """
 
     name, stop_signal, maintenance = "mariadb", signal.SIGTERM, "mysql"
 
@@ -178,8 +181,9 @@ class MariaDB(Server):
 
     def command(self):
         return [_program("mariadbd", "mariadb-server-core"), "--no-defaults", f"--datadir={self.directory}/data",
-                f"--socket={self.directory}/sock", "--skip-networking", "--innodb-flush-log-at-trx-commit=0",
-                "--innodb-buffer-pool-size=32M", f"--pid-file={self.directory}/pid"]
+                f"--socket={self.directory}/sock", f"--tmpdir={self.directory}", "--skip-networking",
+                "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M",
+                f"--pid-file={self.directory}/pid"]
 
     def url(self, database):
         return f"mysql+pymysql://root@localhost/{database}?unix_socket={self.directory}/sock&charset=utf8mb4"

@@ -15,6 +15,7 @@ from onebox import (
     bench_agent,
     bench_api,
     bench_backup,
+    bench_compare,
     bench_failover,
     bench_fleet,
     bench_flood,
@@ -37,7 +38,8 @@ def main():
         else:
             settings = choose()
             with exclusive(settings.state):
-                quickstart.system(settings, progress)
+                if arguments.benchmark != "compare":  # which needs nothing of it
+                    quickstart.system(settings, progress)
                 before = conditions()
                 rows, failed = arguments.run(settings, progress, arguments)
     except SetupError as error:
@@ -120,6 +122,12 @@ def _parser():
     api.add_argument("--workers", type=_count, nargs="+", default=[1, 2], help="numbers of workers (default: 1 2)")
     api.add_argument("--only", metavar="PATH", help="one route below the tenant, such as /instances/{instance_id}")
     api.add_argument("--connection", help="URL of a database that may be emptied (default: a SQLite file of its own)")
+    compare = add("compare", bench_compare.run)
+    compare.add_argument("--with", dest="with_", type=Path, required=True, metavar="DIRECTORY",
+                         help="checkout of the build to compare with")
+    compare.add_argument("--rounds", type=_count, default=3, help="rounds of each work (default: %(default)s)")
+    compare.add_argument("--only", nargs="+", choices=bench_compare.WORKS, default=bench_compare.WORKS,
+                         help="what to measure (default: all)")
     add("slow", bench_slow.run)
     add("memory", bench_guests.memory)
     agent = add("agent", bench_agent.run)
