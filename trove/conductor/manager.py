@@ -130,6 +130,24 @@ def _write(session, method, instance_id, slot, sent, effect):
         effect(session)
 
 
+def _write_heartbeat(session, beat):
+    _write(session, models.HEARTBEAT, beat.instance_id, models.HEARTBEAT, beat.sent,
+           lambda session_: models.record_heartbeat(session_, beat))
+
+
+def _read_heartbeat(account, instance_id, payload, sent):
+    """Return the models.Heartbeat in a genuine report; None for a wrong one, which is a security event."""
+    try:
+        status, version = _read_payload(payload)
+        given = payload or {}
+        return models.Heartbeat(
+            instance_id, sent, status, version, models.replication_health(given.get("replication")),
+            models.checked_facts(given.get("facts")), round(_clock_difference(payload, sent)), given.get("cause"))
+    except ValueError as error:
+        _report(account, "message.malformed", models.HEARTBEAT, instance_id, error)
+        return None
+
+
 def _context_of(report):
     """Return the context in which this process works on a report."""
     context = TroveContext(origin=report.origin, overwrite=False)
@@ -197,29 +215,30 @@ class Manager:
         with get_db_api().reader() as session:
             known = guest_secrets.generations_of(session, senders)
         for report in reports:
-            write = None
+            beat = None
             if self.is_genuine(report, known):
-                write = self._heartbeat(report.account, report.claimed, report.args.get("payload"),
-                                        report.args["sent"])
-            if write is None:
+                beat = _read_heartbeat(report.account, report.claimed, report.args.get("payload"),
+                                       report.args["sent"])
+            if beat is None:
                 report.done = True
             else:
-                writes.append((report, write))
+                writes.append((report, beat))
         # In the order of their ids: two conductors with the same guests wait for each other, and not in a ring.
         writes.sort(key=lambda pair: pair[0].claimed)
 
         @in_transaction
         def transaction(session):
-            for report, (effect, _what) in writes:
-                _write(session, "heartbeat", report.claimed, "heartbeat", report.args["sent"], effect)
-                session.flush()  # the next may be of the same guest
+            for beats in models.rounds(beat for _report, beat in writes):
+                for beat in models.record_heartbeats(session, beats):
+                    _write_heartbeat(session, beat)
+                    session.flush()  # the next may be of the same guest
         try:
             transaction()
         except Exception as error:  # noqa: BLE001
             # A boundary: the database may refuse one of them. ``take`` then writes each by itself.
             LOG.warning("%d heartbeats could not be written at once: %s", len(writes), error)
             return
-        for report, _write_of in writes:
+        for report, _beat in writes:
             report.done = True
 
     def _take_one(self, report):
@@ -254,30 +273,11 @@ class Manager:
         """
         if not _is_genuine(context, "heartbeat", sent, proof, {"instance_id": instance_id, "payload": payload}):
             return
-        if write := self._heartbeat(getattr(context, "broker_account", None), instance_id, payload, sent):
-            effect, what = write
-            _apply(context, "heartbeat", instance_id, "heartbeat", sent, what, effect)
-
-    def _heartbeat(self, account, instance_id, payload, sent):
-        """Return what a heartbeat changes: (function of a session, the same in words). None for a wrong one."""
-        try:
-            status, version = _read_payload(payload)
-            health = models.replication_health((payload or {}).get("replication"))
-            facts = models.checked_facts((payload or {}).get("facts"))
-        except ValueError as error:
-            _report(account, "message.malformed", "heartbeat", instance_id, error)
-            return None
-
-        def effect(session):
-            if not models.record_status(session, instance_id, status) and status is not None:
-                LOG.info("Instance %s reports %s; the status that it was given stays", instance_id, status.description)
-            models.record_sign_of_life(session, instance_id, version)
-            if health is not None:
-                models.record_replication(session, instance_id, health)
-            models.record_facts(session, instance_id, facts, health, round(_clock_difference(payload, sent)))
-            if status == ServiceStatuses.FAILED:
-                models.record_cause(session, instance_id, payload.get("cause"))
-        return effect, f"that its database is {status.description if status else 'as before'}"
+        beat = _read_heartbeat(getattr(context, "broker_account", None), instance_id, payload, sent)
+        if beat:
+            _apply(context, models.HEARTBEAT, instance_id, models.HEARTBEAT, sent,
+                   f"that its database is {beat.status.description if beat.status else 'as before'}",
+                   lambda session: models.record_heartbeat(session, beat))
 
     @rpc.expose
     def report_spans(self, context, instance_id, spans, sent=None, proof=None):

@@ -13,6 +13,8 @@ The rules, for N conductors at work on messages that come late, twice or in anot
 - A guest never completes a backup: that is said when the control plane has checked the objects. What it reports of
   one that it has uploaded counts once; a backup that is being checked, or has ended, is never changed by a guest.
 """
+import collections
+import dataclasses
 import datetime
 import json
 import re
@@ -61,9 +63,31 @@ _ONCE = "once:"
 # Characters of a text for users that is kept.
 _LONGEST_CAUSE = 1000
 
+# The name of the report that is sent again and again, and of its slot.
+HEARTBEAT = "heartbeat"
+# Status codes that do not simply give way to the next report.
+_FIXED = (ServiceStatuses.DELETED.code, ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT.code)
+
 _instances, _statuses, _lastseen = tables.instances, tables.service_statuses, tables.conductor_lastseen
 _heartbeats, _backups, _operations = tables.agent_heartbeats, tables.backups, tables.operations
 _faults = tables.instance_faults
+
+
+@dataclasses.dataclass(frozen=True)
+class Heartbeat:
+    """A genuine heartbeat. sent: seconds since the epoch by the guest's clock, or None; status: ServiceStatus or None;
+    version: of the agent, or None; replication: of ``replication_health``; facts: of ``checked_facts``; clock: seconds
+    by which the guest's clock is ahead, negative behind, 0 when it is right; cause: of a failure, any value.
+    """
+
+    instance_id: str
+    sent: float | None
+    status: object = None
+    version: str | None = None
+    replication: dict | None = None
+    facts: dict = dataclasses.field(default_factory=dict)
+    clock: int = 0
+    cause: object = None
 
 
 def all_guests(session):
@@ -106,7 +130,7 @@ def is_newer(session, instance_id, slot, sent, now=None):
     """
     if sent is None:
         return True
-    remembered = min(sent, (time.time() if now is None else now) + _CLOCK_ALLOWANCE)
+    remembered = _remembered(sent, now)
     key = {"instance_id": instance_id, "method_name": slot}
     move = sqlalchemy.update(_lastseen).where(
         _lastseen.c.instance_id == instance_id, _lastseen.c.method_name == slot, _lastseen.c.sent < sent,
@@ -114,6 +138,10 @@ def is_newer(session, instance_id, slot, sent, now=None):
     return (session.execute(move).rowcount == 1
             or _insert_unless_there(session, _lastseen.insert().values(**key, sent=remembered))
             or session.execute(move).rowcount == 1)
+
+
+def _remembered(sent, now=None):
+    return min(sent, (time.time() if now is None else now) + _CLOCK_ALLOWANCE)
 
 
 def forget_slot(session, instance_id, slot):
@@ -146,37 +174,126 @@ def record_sign_of_life(session, instance_id, version=None):
         session.flush()  # what else the report says is written into the same row
 
 
-def record_replication(session, instance_id, health):
-    """Keep what the guest of a replica says of its replication (dict, see ``replication_health``), and log changes."""
+def record_heartbeat(session, beat):
+    """Write one Heartbeat, which is the newest one of a live instance."""
+    if not record_status(session, beat.instance_id, beat.status) and beat.status is not None:
+        LOG.info("Instance %s reports %s; the status that it was given stays", beat.instance_id,
+                 beat.status.description)
+    record_sign_of_life(session, beat.instance_id, beat.version)
+    before = session.execute(sqlalchemy.select(_heartbeats.c.replication, _heartbeats.c.facts).where(
+        _heartbeats.c.instance_id == beat.instance_id)).one()
+    after = _notes(beat, before)
+    if after != tuple(before):
+        session.execute(sqlalchemy.update(_heartbeats).where(
+            _heartbeats.c.instance_id == beat.instance_id).values(replication=after[0], facts=after[1]))
+    if beat.status == ServiceStatuses.FAILED:
+        record_cause(session, beat.instance_id, beat.cause)
+
+
+def rounds(beats):
+    """Return lists of the Heartbeats in their order, with at most one of each guest in a list."""
+    found, counts = [], collections.Counter()
+    for beat in beats:
+        number = counts[beat.instance_id]
+        counts[beat.instance_id] += 1
+        if number == len(found):
+            found.append([])
+        found[number].append(beat)
+    return found
+
+
+def record_heartbeats(session, beats):
+    """Write Heartbeats of different guests with the same few statements for all of them, by the rules of ``is_newer``.
+
+    Returns those that must be written one by one instead: of guests that report for the first time, that are not live,
+    or whose status does not simply give way to the next report, and failures.
+    """
+    given = {beat.instance_id: beat for beat in beats if beat.sent is not None}
+    # Locked in the order of the ids: two conductors wait for each other, and not in a ring.
+    seen = dict(session.execute(sqlalchemy.select(_lastseen.c.instance_id, _lastseen.c.sent).where(
+        _lastseen.c.instance_id.in_(list(given)), _lastseen.c.method_name == HEARTBEAT,
+    ).order_by(_lastseen.c.instance_id).with_for_update()).all())
+    rows = {row.instance_id: row for row in session.execute(sqlalchemy.select(
+        _heartbeats, _statuses.c.status_id,
+    ).join(_instances, _instances.c.id == _heartbeats.c.instance_id).join(
+        _statuses, _statuses.c.instance_id == _heartbeats.c.instance_id).where(
+        _heartbeats.c.instance_id.in_(list(seen)), _instances.c.deleted.is_(False)))}
+    known = {id_: row for id_, row in rows.items()
+             if row.status_id not in _FIXED and given[id_].status != ServiceStatuses.FAILED}
+    newer = {id_: row for id_, row in known.items() if seen[id_] < given[id_].sent}
+    if newer:
+        _write_heartbeats(session, [(given[id_], newer[id_]) for id_ in sorted(newer)])
+    for id_ in known.keys() - newer.keys():
+        LOG.debug("Dropped heartbeat for instance %s: one sent later has been here", id_)
+    return [beat for beat in beats if beat.instance_id not in known]
+
+
+def _write_heartbeats(session, pairs):
+    """Write Heartbeats. pairs: [(Heartbeat, row of agent_heartbeats as it is)], in the order of their ids."""
+    moment, statuses, beating, changed = models.utcnow(), {}, [], []
+    models.upsert(session, _lastseen, [{
+        "instance_id": beat.instance_id, "method_name": HEARTBEAT, "sent": _remembered(beat.sent)}
+        for beat, _row in pairs])
+    for beat, row in pairs:
+        statuses.setdefault(beat.status, []).append(beat.instance_id)
+        columns = {"guest_agent_version": beat.version or row.guest_agent_version, "deleted": False,
+                   "deleted_at": None,
+                   **dict(zip(("replication", "facts"), _notes(beat, (row.replication, row.facts)), strict=True))}
+        if all(row._mapping[name] == value for name, value in columns.items()):
+            beating.append(beat.instance_id)
+        else:
+            changed.append({"id": row.id, "instance_id": beat.instance_id, "updated_at": moment, **columns})
+    for status, ids in statuses.items():
+        values = {} if status is None else {"status_id": status.code, "status_description": status.description}
+        session.execute(sqlalchemy.update(_statuses).where(
+            _statuses.c.instance_id.in_(ids), _statuses.c.status_id.not_in(_FIXED)).values(
+            updated_at=moment, **values))
+    if beating:
+        session.execute(sqlalchemy.update(_heartbeats).where(
+            _heartbeats.c.instance_id.in_(beating)).values(updated_at=moment))
+    if changed:
+        models.upsert(session, _heartbeats, changed)
+
+
+def _notes(beat, before):
+    """Return what is to be kept of a Heartbeat, and log changes: texts (replication, facts), None for none.
+
+    before: what was kept before, likewise.
+    """
+    replication = before[0] if beat.replication is None else _replication_text(
+        beat.instance_id, beat.replication, before[0])
+    return replication, facts_text(beat.instance_id, beat.facts, before[1], beat.replication, beat.clock)
+
+
+def _replication_text(instance_id, health, before):
+    """Return as JSON what the guest of a replica says of its replication, and log changes.
+
+    health: of ``replication_health``; before: what was kept before, as JSON, or None.
+    """
     text = json.dumps(health)
-    before = session.execute(sqlalchemy.select(_heartbeats.c.replication).where(
-        _heartbeats.c.instance_id == instance_id)).scalar()
     if text == before:
-        return
+        return text
     was = json.loads(before) if before else {}
     if not health["running"] and (was.get("running", True) or was.get("error") != health["error"]):
         LOG.warning("Instance %s: its replication has stopped: %s", instance_id, health["error"] or "no cause given")
     elif health["running"] and not was.get("running", True):
         LOG.info("Instance %s: its replication goes on, %s s behind its source", instance_id, health["lag"])
-    session.execute(sqlalchemy.update(_heartbeats).where(_heartbeats.c.instance_id == instance_id).values(
-        replication=text))
+    return text
 
 
-def record_facts(session, instance_id, news, replication=None, clock=0, now=None):
-    """Keep the facts that a guest reports (dict of ``checked_facts``), and log when a problem begins or ends.
+def facts_text(instance_id, news, before_text, replication=None, clock=0, now=None):
+    """Return as JSON the facts to keep of a guest, None for none, and log when a problem begins or ends.
 
-    replication: of a replica; clock: seconds by which its clock is ahead, negative behind, 0 when it is right; now:
-    seconds since the epoch.
+    news: dict of ``checked_facts``; before_text: what was kept before; replication: of a replica; clock: seconds by
+    which its clock is ahead, negative behind, 0 when it is right; now: seconds since the epoch.
     """
-    before_text = session.execute(sqlalchemy.select(_heartbeats.c.facts).where(
-        _heartbeats.c.instance_id == instance_id)).scalar()
     if not (before_text or news or replication or clock):
-        return
+        return None
     before = json.loads(before_text) if before_text else {}
     facts = health.merged(before, news, replication, clock, time.time() if now is None else now)
     text = json.dumps(facts, sort_keys=True)
     if text == before_text:
-        return
+        return text
     for kind, sentence in health.problems(facts).items():
         if kind not in before.get("since", {}):
             LOG.warning("Instance %s: %s", instance_id, sentence)
@@ -186,14 +303,14 @@ def record_facts(session, instance_id, news, replication=None, clock=0, now=None
     if facts.get("repairs", 0) > before.get("repairs", 0):
         LOG.warning("Instance %s: accounts of Trove in its database were damaged and repaired, %d times since its "
                     "agent was started", instance_id, facts["repairs"])
-    session.execute(sqlalchemy.update(_heartbeats).where(_heartbeats.c.instance_id == instance_id).values(facts=text))
+    return text
 
 
 def checked_facts(given):
     """Return the facts of a guest's report as ``instance.health`` takes them; other names are left out.
 
-    given: {"access": bool, "repairs": number, "binary_log": word, "follows": bool, "volume_full": bool}, each may be
-    missing; None for none. Raises ValueError naming what is wrong.
+    given: {"access": bool, "repairs": number, "binary_log": word, "follows": bool, "volume_full": bool, "used": GB},
+    each may be missing; None for none. Raises ValueError naming what is wrong.
     """
     if given is None:
         return {}
@@ -210,6 +327,11 @@ def checked_facts(given):
         if isinstance(repairs, bool) or not isinstance(repairs, int) or not 0 <= repairs < 2 ** 31:
             raise ValueError("facts.repairs must be a whole number from 0 to 2147483647")
         facts["repairs"] = repairs
+    if "used" in given:
+        used = given["used"]
+        if isinstance(used, bool) or not isinstance(used, (int, float)) or not 0 <= used <= _MOST_GB:
+            raise ValueError(f"facts.used must be a number of GB from 0 to {_MOST_GB}")
+        facts["used"] = used
     if "binary_log" in given:
         if given["binary_log"] not in health.BINARY_LOG:
             raise ValueError(f"facts.binary_log must be one of {', '.join(health.BINARY_LOG)}")

@@ -5,6 +5,7 @@ import uuid
 import sqlalchemy
 from oslo_utils import timeutils
 from sqlalchemy import orm
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -87,6 +88,25 @@ def _stamp(session, _flush_context, _instances):
 def _changed(row):
     return any(attribute.history.has_changes() for attribute in sqlalchemy.inspect(row).attrs
                if attribute.key not in row.notes)
+
+
+_UPSERTS = {"mysql": mysql.insert, "postgresql": postgresql.insert, "sqlite": sqlite.insert}
+
+
+def upsert(session, table, rows):
+    """Insert rows, or overwrite those that exist, with one statement for all of them at the server.
+
+    rows: dicts with the same columns, among them those of the primary key.
+    """
+    dialect = session.get_bind().dialect.name
+    statement, keys = _UPSERTS[dialect](table), [column.name for column in table.primary_key]
+    names = [name for name in rows[0] if name not in keys]
+    if dialect == "mysql":
+        statement = statement.on_duplicate_key_update({name: statement.inserted[name] for name in names})
+    else:
+        statement = statement.on_conflict_do_update(
+            index_elements=keys, set_={name: statement.excluded[name] for name in names})
+    session.execute(statement, rows)
 
 
 class _Beyond(FunctionElement):

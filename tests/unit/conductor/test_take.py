@@ -146,3 +146,111 @@ def test_what_the_database_refuses_again_and_again_is_dropped(guests, monkeypatc
         except exc.OperationalError:
             assert tries < 5
     assert tries == 5
+
+
+# What a guest's rows are like before, and the heartbeats that it sends: (task, status, statuses sent with the seconds
+# by which they are newer than the last one, payload beside them).
+CASES = {
+    "usual": (InstanceTasks.NONE, ServiceStatuses.RUNNING, [(1, "running")], {}),
+    "another status": (InstanceTasks.NONE, ServiceStatuses.RUNNING, [(1, "shutdown")], {}),
+    "no status": (InstanceTasks.NONE, ServiceStatuses.RUNNING, [(1, None)], {"agent_version": None}),
+    "facts": (InstanceTasks.NONE, ServiceStatuses.RUNNING, [(1, "running")],
+              {"facts": {"access": True, "used": 0.5}, "replication": {"running": True, "lag": 3, "error": None}}),
+    "older": (InstanceTasks.NONE, ServiceStatuses.RUNNING, [(-1, "shutdown")], {}),
+    "two": (InstanceTasks.NONE, ServiceStatuses.RUNNING, [(1, "shutdown"), (2, "running")], {}),
+    "two in disorder": (InstanceTasks.NONE, ServiceStatuses.RUNNING, [(2, "shutdown"), (1, "running")], {}),
+    "reboot": (InstanceTasks.REBOOTING, ServiceStatuses.PAUSED, [(1, "running")], {}),
+    "deleted status": (InstanceTasks.DELETING, ServiceStatuses.DELETED, [(1, "running")], {}),
+    "given up": (InstanceTasks.BUILDING_ERROR_TIMEOUT_GA, ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT,
+                 [(1, "running")], {}),
+    "late": (InstanceTasks.NONE, ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT, [(1, "running")], {}),
+    "failed": (InstanceTasks.BUILDING, ServiceStatuses.BUILDING, [(1, ServiceStatuses.FAILED.description)], {"cause": "no room"}),
+    "first": (InstanceTasks.BUILDING, ServiceStatuses.NEW, [(None, "building")], {}),
+    "gone": (None, ServiceStatuses.RUNNING, [(1, "running")], {}),
+}
+
+
+def _known(session, guest, case, sent):
+    """Rows of a guest as of a CASE that has been heard at ``sent``."""
+    task, status, beats, _payload = CASES[case]
+    session.add(DBInstance(id=guest, name="m", tenant_id="t", datastore_version_id="v",
+                           task=task or InstanceTasks.NONE, deleted=task is None))
+    session.add(InstanceServiceStatus(instance_id=guest, status=status))
+    if beats[0][0] is not None:
+        session.execute(tables.conductor_lastseen.insert().values(
+            instance_id=guest, method_name="heartbeat", sent=sent))
+        session.execute(tables.agent_heartbeats.insert().values(
+            id=db_models.new_id(), instance_id=guest, guest_agent_version="0", deleted=False,
+            updated_at=db_models.utcnow()))
+
+
+def _kept(db, guest, sent):
+    """All that the conductor keeps of a guest, without ids and times of writing."""
+    found = []
+    for table in (tables.service_statuses, tables.agent_heartbeats, tables.conductor_lastseen, tables.instance_faults):
+        for row in rows(db, table):
+            if row["instance_id"] == guest:
+                kept = {name: value for name, value in row.items()
+                        if name not in ("id", "instance_id", "updated_at", "created")}
+                found.append({**kept, "sent": row["sent"] - sent} if "sent" in row else kept)
+    return found
+
+
+def test_a_batch_writes_what_one_report_after_the_other_would(db_each):
+    populate(db_each)
+    sent, batch = int(time.time()) - 60, []
+    one, many = ({case: f"{number:08d}-{kind}-4222-8222-222222222222" for number, case in enumerate(CASES)}
+                 for kind in ("1111", "2222"))
+    with db_each.writer() as session:
+        for case in CASES:
+            _known(session, one[case], case, sent)
+            _known(session, many[case], case, sent)
+    for case, (_task, _status, beats, payload) in CASES.items():
+        for step, text in beats:
+            given = {"service_status": text, "agent_version": "1", **payload}
+            given = {name: value for name, value in given.items() if value is not None}
+            manager.Manager().take([report(one[case], sent=sent + (step or 0), payload=given)])
+            batch.append(report(many[case], sent=sent + (step or 0), payload=given))
+    manager.Manager().take(batch)
+    assert all(each.done for each in batch)
+    for case in CASES:
+        assert _kept(db_each, many[case], sent) == _kept(db_each, one[case], sent), case
+
+
+def _statements_of(db, reports):
+    """How many statements the database is sent for a batch; MariaDB says it itself."""
+    engine, seen = db.get_engine(), []
+
+    def asked():
+        with engine.connect() as connection:
+            return int(connection.exec_driver_sql("SHOW GLOBAL STATUS LIKE 'Questions'").one()[1])
+
+    def note(_connection, _cursor, statement, *_more):
+        seen.append(statement)
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        own = asked() - asked() if engine.dialect.name == "mysql" else 0
+        before = asked() if engine.dialect.name == "mysql" else 0
+        del seen[:]
+        manager.Manager().take(reports)
+        return asked() - before + own if engine.dialect.name == "mysql" else len(seen)
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize("changing", [False, True])
+def test_a_batch_costs_the_same_few_statements_whatever_its_size(db_each, changing):
+    populate(db_each)
+    sent, found = int(time.time()) - 60, []
+    guests = [f"{number:08d}-3333-4222-8222-222222222222" for number in range(200)]
+    with db_each.writer() as session:
+        for guest in guests:
+            _known(session, guest, "usual", sent)
+    payload = {"service_status": "running", "agent_version": "0"}
+    for step, count in ((1, 100), (2, 200), (3, 100), (4, 200)):
+        batch = [report(guest, sent=sent + step, payload={
+            **payload, **({"facts": {"used": step + number / 100}} if changing else {})})
+            for number, guest in enumerate(guests[:count])]
+        found.append(_statements_of(db_each, batch))
+        assert all(each.done for each in batch)
+    assert found[2] == found[3] <= 10  # at most 0.1 of each of 100
