@@ -4,6 +4,7 @@ Used by the ``api`` modules (clients) and by ``trove.cmd`` (servers). No method 
 """
 import builtins
 import contextlib
+import functools
 import inspect
 import json
 import logging as std_logging
@@ -308,6 +309,7 @@ def prepare_reports(connection, topic):
 def cleanup():
     """Close the transports; the next use makes new ones (tests, and after a fork)."""
     global _transport, _guests_transport
+    _client.cache_clear()
     for each in (_transport, _guests_transport):
         if each is not None:
             each.cleanup()
@@ -324,14 +326,18 @@ def version_cap(service):
 
 def get_client(topic, service):
     """An RPC client for ``topic``, capped for ``service``; every call is prepared with the cap as its version."""
-    cap = version_cap(service)
     exchange = CONTROL_EXCHANGE if service == "taskmanager" else guests_exchange()
-    target = messaging.Target(exchange=exchange, topic=topic, version=cap or RPC_API_VERSION)
     # A conductor is sent to by guests, whose own transport leads to their virtual host.
     transport = get_guests_transport() if service == "guestagent" else get_transport()
     # Without a number of retries a sender would wait for a dead broker for ever.
-    return messaging.get_rpc_client(transport, target, version_cap=cap, serializer=ContextSerializer(),
-                                    retry=CONF.rpc_send_retries)
+    return _client(transport, exchange, topic, version_cap(service), CONF.rpc_send_retries)
+
+
+@functools.lru_cache(maxsize=16)
+def _client(transport, exchange, topic, cap, retry):
+    # Kept, because the library registers its options again for each, which makes oslo.config read all values anew.
+    target = messaging.Target(exchange=exchange, topic=topic, version=cap or RPC_API_VERSION)
+    return messaging.get_rpc_client(transport, target, version_cap=cap, serializer=ContextSerializer(), retry=retry)
 
 
 class _Signed:

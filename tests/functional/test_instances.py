@@ -13,7 +13,6 @@ from trove.conductor import models as conductor_models
 from trove.db import models
 from trove.db.models import utcnow
 from trove.db.sqlalchemy import tables
-from trove.instance import usage
 from trove.instance.models import record_fault
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
@@ -42,8 +41,7 @@ class TestDetail:
         assert [view["id"] for view in found] == mine
         for view in found:
             alone = show(alice, view["id"])
-            for only_alone in (alone.pop("operation"), alone["volume"].pop("used")):
-                assert only_alone
+            assert alone.pop("operation")
             assert view == alone
         assert found[1]["replicas"][0]["id"] == mine[0]
         assert found[0]["fault"]["message"] == "first"
@@ -248,46 +246,29 @@ class TestShow:
         assert [entry["id"] for entry in show(alice, source)["replicas"]] == [replica]
 
     @pytest.mark.parametrize("change", [
-        {"task": InstanceTasks.BUILDING}, {"task": InstanceTasks.REBOOTING}, {"task": InstanceTasks.RESIZING},
-        {"server_status": "REBOOT"}, {"service": ServiceStatuses.SHUTDOWN}, {"service": ServiceStatuses.CRASHED}])
-    def test_a_busy_guest_is_not_asked(self, world, alice, change):
+        {}, {"task": InstanceTasks.REBOOTING}, {"task": InstanceTasks.RESIZING}, {"server_status": "REBOOT"},
+        {"service": ServiceStatuses.SHUTDOWN}, {"service": ServiceStatuses.CRASHED}])
+    def test_the_used_space_is_what_the_guest_last_reported(self, world, alice, admin, change):
         instance_id = create_active(world, alice)
         world.set(instance_id, **change)
-        assert show(alice, instance_id)["volume"] == {"size": 1}
+        world.guest(instance_id).error = exception.GuestTimeout()
+        world.report(instance_id, 5, {"used": 0.25})
+        assert show(alice, instance_id)["volume"] == {"size": 1, "used": 0.25}
+        assert admin.get(f"/mgmt/instances/{instance_id}").json["instance"]["volume"]["used"] == 0.25
         assert world.guest(instance_id).calls == []
 
-    def test_a_silent_guest_is_not_asked_and_not_active(self, world, alice):
+    def test_the_used_space_of_a_silent_guest_is_unknown(self, world, alice):
         instance_id = create_active(world, alice)
         world.silence(instance_id)
         view = show(alice, instance_id)
         assert (view["status"], view["volume"]) == ("ERROR", {"size": 1})
         assert world.guest(instance_id).calls == []
 
-    def test_an_answer_of_the_guest_is_good_for_a_while(self, world, alice, options):
+    def test_an_agent_that_does_not_report_the_used_space(self, world, alice):
         instance_id = create_active(world, alice)
-        for _request in range(3):
-            assert show(alice, instance_id)["volume"]["used"] == 0.11
-        assert world.guest(instance_id).calls == ["get_filesystem_stats"]
-        world.guest(instance_id).used = 0.5
-        answered, used = usage._answers[instance_id]
-        usage._answers[instance_id] = (answered - options.report_interval, used)
-        assert show(alice, instance_id)["volume"]["used"] == 0.5
-
-    def test_a_guest_that_does_not_answer_slows_down_one_request(self, world, alice):
-        instance_id = create_active(world, alice)
-        world.report(instance_id, 5)
-        world.guest(instance_id).error = exception.GuestTimeout()
-        for _request in range(3):
-            assert show(alice, instance_id)["volume"] == {"size": 1}
-        assert world.guest(instance_id).calls == ["get_filesystem_stats"]
-        world.guest(instance_id).error = None
-        world.report(instance_id)
-        assert show(alice, instance_id)["volume"] == {"size": 1, "used": 0.11}
-
-    def test_an_error_of_the_guest_is_no_error_of_show(self, world, alice):
-        instance_id = create_active(world, alice)
-        world.guest(instance_id).error = exception.GuestError(original="no such mount point")
+        world.report(instance_id, facts={"access": True})
         assert show(alice, instance_id)["volume"] == {"size": 1}
+        assert world.guest(instance_id).calls == []
 
     def test_progress_while_it_builds(self, world, alice):
         instance_id = create(alice)
@@ -642,7 +623,8 @@ class TestReplicas:
     def test_everybody_sees_how_the_replication_does(self, world, alice, admin, family):
         health = {"running": False, "lag": None, "error": "it cannot connect"}
         with world.db.writer() as session:
-            conductor_models.record_replication(session, family[1], health)
+            beat = conductor_models.Heartbeat(family[1], None, replication=health)
+            conductor_models.record_heartbeat(session, beat)
         assert show(alice, family[1])["replication"] == health
         assert admin.get(f"/v1.0/tenant-admin/instances/{family[1]}").json["instance"]["replication"] == health
 

@@ -118,17 +118,18 @@ def _insert(session, context, request):
         datastore_version_id=instance.datastore_version_id)
     session.add(backup)
     session.flush()
+    instance_id = instance.id  # not to be read from the row once an error has rolled the transaction back
     arguments = {
-        "instance_id": instance.id, "name": request.name, "description": request.description, "backup_type": kind,
+        "instance_id": instance_id, "name": request.name, "description": request.description, "backup_type": kind,
         "parent_id": backup.parent_id,
         "datastore": {"name": loaded.datastore, "manager": loaded.manager, "version": loaded.version}}
     try:
         # The lock of the instance's own operations: nothing else is done with it meanwhile.
         operation = operations.begin(session, KIND_CREATE, "backup", backup.id, context, arguments,
-                                     lock=f"instance:{instance.id}")
+                                     lock=f"instance:{instance_id}")
     except exception.UnprocessableEntity:
         raise exception.UnprocessableEntity(
-            f"Instance {instance.id} cannot do backup now: another operation on it has not ended yet.") from None
+            f"Instance {instance_id} cannot do backup now: another operation on it has not ended yet.") from None
     return backup.id, operation.id
 
 

@@ -10,7 +10,7 @@ from trove.common.apischema import contract
 from trove.common.cfg import CONF
 from trove.datastore import models as datastore_models
 from trove.db import get_db_api, in_transaction
-from trove.instance import loading, usage
+from trove.instance import loading
 from trove.instance import views as instance_views
 
 LOG = logging.getLogger(__name__)
@@ -44,14 +44,14 @@ class ClusterController(wsgi.Controller):
             raise exception.NotFound(f"The cluster {cluster_id} has no instance {instance_id}.")
         with get_db_api().reader() as session:
             details = loading.load_details(session, instance_id, req.context)
-        return {"instance": instance_views.detail(req, details, used=usage.used_gb(req.context, details.loaded))}
+        return {"instance": instance_views.detail(req, details)}
 
     @contract(body=schema.create, status=None, errors=(404, 501))
     def create(self, req, body):
         """Make a cluster."""
         wanted = body["cluster"]["datastore"]
         with get_db_api().reader() as session:
-            datastore, _version = datastore_models.for_create(session, wanted["type"], wanted["version"])
+            datastore, _version, _bound = datastore_models.for_create(session, wanted["type"], wanted["version"])
         raise _no_strategy(datastore.name)
 
     @contract(status=None, errors=(422, 501))

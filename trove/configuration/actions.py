@@ -28,7 +28,7 @@ def create(session, context, given):
     Raises NotFound, BadRequest (datastore), UnprocessableEntity (value).
     """
     datastore = given.get("datastore") or {}
-    _, version = datastore_models.for_create(session, datastore.get("type"), datastore.get("version"))
+    _, version, _ = datastore_models.for_create(session, datastore.get("type"), datastore.get("version"))
     values = changes.check(given["values"], models.load_rules(session, version.id))
     row = models.DBConfiguration(id=db_models.new_id(), name=given["name"], description=given.get("description"),
                                  tenant_id=context.project_id, datastore_version_id=version.id)

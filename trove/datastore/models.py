@@ -1,4 +1,6 @@
 """Rows of datastores, versions and their metadata, and how they are looked up."""
+import functools
+
 import sqlalchemy
 
 from trove.common import cfg, exception
@@ -108,36 +110,56 @@ def find_parameter(session, version, name, deleted=False):
     raise exception.NotFound(resource="parameter", id=name)
 
 
+# Putting these together costs more than running them.
+@functools.cache
+def _select_for_create(default):
+    """The statement of ``for_create``, with the parameters ``datastore`` and, unless default, ``version``."""
+    name = sqlalchemy.bindparam("datastore")
+    version = DBDatastore.default_version_id if default else sqlalchemy.bindparam("version")
+    return sqlalchemy.select(DBDatastore, DBDatastoreVersion, _bound(DBDatastoreVersion.id).exists()).outerjoin(
+        DBDatastoreVersion, sqlalchemy.and_(
+            DBDatastoreVersion.datastore_id == DBDatastore.id,
+            sqlalchemy.or_(DBDatastoreVersion.id == version, DBDatastoreVersion.name == version))).where(
+        sqlalchemy.or_(DBDatastore.id == name, DBDatastore.name == name))
+
+
 def for_create(session, type_=None, version=None):
     """The datastore and version of a create request, which may name neither.
 
     type_, version: id or name, or None for the defaults.
-    Returns (DBDatastore, DBDatastoreVersion). Raises NotFound for an unknown datastore; BadRequest for no default
-    and for a version that is unknown or not active.
+    Returns (DBDatastore, DBDatastoreVersion, ids of the flavors that the version is restricted to, none for all).
+    Raises NotFound for an unknown datastore; BadRequest for no default and for a version that is unknown or not active.
     """
     name = type_ or CONF.default_datastore
     if not name:
         raise exception.BadRequest("datastore.type: name a datastore; this cloud has no default one.")
-    datastore = find_datastore(session, name)
+    rows = session.execute(_select_for_create(not version), {
+        "datastore": name, **({"version": version} if version else {})}).all()
+    if not rows:
+        raise exception.NotFound(resource=DBDatastore.label, id=name)
+    datastore = min((row[0] for row in rows), key=lambda row: row.id != name)
     wanted = version or datastore.default_version_id
     if not wanted:
         raise exception.BadRequest(f"datastore.version: name a version; {datastore.name} has no default one.")
-    try:
-        found = find_version(session, datastore, wanted)
-    except exception.NotFound:
+    versions = [(row, bound) for owner, row, bound in rows if owner is datastore and row is not None]
+    if not versions:
         raise exception.BadRequest(
-            f"datastore.version: {datastore.name} has no version '{wanted}'.") from None
+            f"datastore.version: {datastore.name} has no version '{wanted}'.")
+    found, bound = min(versions, key=lambda pair: pair[0].id != wanted)
     if not found.active:
         raise exception.BadRequest(f"datastore.version: version '{found.name}' of {datastore.name} is not active.")
-    return datastore, found
+    return datastore, found, bound_flavors(session, found.id) if bound else set()
+
+
+def _bound(version_id):
+    metadata = DBDatastoreVersionMetadata
+    return sqlalchemy.select(metadata.value).where(
+        metadata.datastore_version_id == version_id, metadata.key == "flavor", metadata.deleted.is_(False))
 
 
 def bound_flavors(session, version_id):
     """The ids of the flavors that a version is restricted to; empty when all are allowed."""
-    return set(session.execute(sqlalchemy.select(DBDatastoreVersionMetadata.value).where(
-        DBDatastoreVersionMetadata.datastore_version_id == version_id,
-        DBDatastoreVersionMetadata.key == "flavor",
-        DBDatastoreVersionMetadata.deleted.is_(False))).scalars())
+    return set(session.execute(_bound(version_id)).scalars())
 
 
 def version_names(session):

@@ -227,16 +227,16 @@ def _check(context, token, spec):
         if spec.source_id:
             source = replicas.load_source(session, context, spec.source_id)
             datastore, version = replicas.datastore_of(session, source)
+            bound = datastore_models.bound_flavors(session, version.id)
             spec = replicas.complete(spec, source, datastore, version)
         else:
-            datastore, version = datastore_models.for_create(session, spec.datastore, spec.version)
+            datastore, version, bound = datastore_models.for_create(session, spec.datastore, spec.version)
         settings = cfg.datastore_options(version.manager)
         check_volume(spec, settings)
         check_users_and_databases(spec, version.manager, datastore.name)
         allowed_cidrs = placement.check_access(spec.access, version.manager)
         if spec.module_ids:
             raise exception.NotFound(resource="module", id=spec.module_ids[0])
-        bound = datastore_models.bound_flavors(session, version.id)
     flavor = flavor_models.offered(spec.flavor_id, context.project_id, bound, settings, "instance.flavorRef")
     if spec.source_id:
         replicas.check_flavor(flavor, flavor_models.get_flavor(source.row.flavor_id))

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import functools
 import json
+import typing
 
 import sqlalchemy
 
@@ -61,6 +62,11 @@ class Loaded:
                               bool(self.row.slave_of_id))
 
     @property
+    def used_gb(self):
+        """GB used on the data file system as the guest last reported it; None if it is silent or never did."""
+        return None if self.silent or self.row.deleted else self.facts.get("used")
+
+    @property
     def guest_answers(self):
         """Whether it makes sense to call the guest: its database runs and stays so, and it is not silent."""
         return self.why_unanswered is None
@@ -90,6 +96,25 @@ _INDEXES = {
 }
 
 
+# Columns of ``_select`` of which a Loaded is made.
+_LOADED = 10
+
+
+class _Fault(typing.NamedTuple):
+    """The fault that is shown; see ``models.InstanceFault``."""
+
+    message: str
+    details: str | None
+    created: datetime.datetime
+
+
+class _Group(typing.NamedTuple):
+    """The configuration group of an instance."""
+
+    id: str
+    name: str
+
+
 # Putting a statement together costs more than running it, so each form of one is made once and then given its values.
 @functools.cache
 def _select(deleted=False, by_id=False, by_tenant=False, unclustered=False, after=False, paged=False, details=False):
@@ -97,8 +122,8 @@ def _select(deleted=False, by_id=False, by_tenant=False, unclustered=False, afte
 
     after: only those beyond a marker, with the parameters of ``find_marker``.
 
-    deleted: False for live instances, True for deleted ones, None for both; details: also whether there are replicas
-    and faults, which few instances have, and the configuration group.
+    deleted: False for live instances, True for deleted ones, None for both; details: also whether there are replicas,
+    which few instances have, the fields of ``_Fault`` and ``operations.Current``, and those of ``_Group``.
     """
     backups = tables.backups.c
     # PostgreSQL would answer EXISTS from all running backups; with LIMIT it looks at those of the instance.
@@ -114,12 +139,17 @@ def _select(deleted=False, by_id=False, by_tenant=False, unclustered=False, afte
         InstanceServiceStatus, InstanceServiceStatus.instance_id == DBInstance.id).outerjoin(
         AgentHeartBeat, AgentHeartBeat.instance_id == DBInstance.id)
     if details:
-        replica, fault = tables.instances.alias(), tables.instance_faults.c
+        replica, fault, operation = tables.instances.alias(), tables.instance_faults, tables.operations
         query = query.add_columns(
             sqlalchemy.exists().where(replica.c.slave_of_id == DBInstance.id, replica.c.deleted.is_(False)).correlate(
                 DBInstance),
-            sqlalchemy.exists().where(fault.instance_id == DBInstance.id).correlate(DBInstance), DBConfiguration,
-        ).outerjoin(DBConfiguration, DBConfiguration.id == DBInstance.configuration_id)
+            *(fault.c[name] for name in _Fault._fields), *(operation.c[name] for name in operations.Current._fields),
+            DBConfiguration.id, DBConfiguration.name,
+        ).outerjoin(DBConfiguration, DBConfiguration.id == DBInstance.configuration_id).outerjoin(
+            fault, sqlalchemy.and_(fault.c.instance_id == DBInstance.id,
+                                   fault.c.id == models.newest_fault_id(DBInstance.id))).outerjoin(
+            operation, sqlalchemy.and_(operation.c.resource_id == DBInstance.id,
+                                       operation.c.id == operations.newest_id("instance", DBInstance.id)))
     for wanted, condition in (
             (deleted is not None, DBInstance.deleted.is_(bool(deleted))),
             (by_id, DBInstance.id == sqlalchemy.bindparam("id")),
@@ -215,23 +245,28 @@ def _page(session, query, tenant_id, limit, values):
 class Details:
     """What the view of one instance shows beyond a list's: replicas, fault, progress of the newest operation, group.
 
-    operation: the newest one, live or ended, or None; configuration: DBConfiguration or None.
+    operation: the newest one, live or ended, or None; configuration: the group or None.
     """
 
     loaded: Loaded
     replica_ids: list
-    fault: models.InstanceFault | None
-    operation: operations.Operation | None
-    configuration: DBConfiguration | None = None
+    fault: _Fault | models.InstanceFault | None
+    operation: operations.Current | None
+    configuration: _Group | DBConfiguration | None = None
 
 
 def load_details(session, instance_id, context, deleted=False):
     """The Details of an instance. Arguments and errors are those of ``load``."""
-    *found, has_replicas, has_faults, configuration = _find(session, instance_id, context, deleted, details=True)
-    return Details(
-        _all_loaded([found])[0], models.replica_ids(session, instance_id) if has_replicas else [],
-        models.newest_fault(session, instance_id) if has_faults else None,
-        operations.newest_for(session, "instance", instance_id), configuration)
+    found = list(_find(session, instance_id, context, deleted, details=True))
+
+    def take(kind):
+        """The next columns as a tuple of that kind, None where nothing was joined."""
+        values, found[:] = kind(*found[:len(kind._fields)]), found[len(kind._fields):]
+        return None if values[0] is None else values
+    [loaded], found = _all_loaded([found[:_LOADED]]), found[_LOADED:]
+    has_replicas = found.pop(0)
+    fault, operation, group = take(_Fault), take(operations.Current), take(_Group)
+    return Details(loaded, models.replica_ids(session, instance_id) if has_replicas else [], fault, operation, group)
 
 
 def with_details(session, page):

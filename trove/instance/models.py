@@ -148,16 +148,17 @@ def clear_faults(session, instance_id, step=None):
         table.c.instance_id == instance_id, table.c.details == step if step else sqlalchemy.true()))
 
 
-@functools.cache
-def _select_newest_fault():
-    return sqlalchemy.select(InstanceFault).where(
-        InstanceFault.instance_id == sqlalchemy.bindparam("id")).order_by(
-        InstanceFault.created.desc(), InstanceFault.id).limit(1)
+def newest_fault_id(instance_id):
+    """The id of the fault that is shown for an instance, as part of another statement; instance_id: text or column."""
+    fault = tables.instance_faults.alias()
+    return sqlalchemy.select(fault.c.id).where(fault.c.instance_id == instance_id).order_by(
+        fault.c.created.desc(), fault.c.id).limit(sqlalchemy.literal_column("1")).scalar_subquery()
 
 
 def newest_fault(session, instance_id):
     """The fault that is shown for an instance, or None."""
-    return session.execute(_select_newest_fault(), {"id": instance_id}).scalars().first()
+    return session.execute(sqlalchemy.select(InstanceFault).where(
+        InstanceFault.id == newest_fault_id(instance_id))).scalars().first()
 
 
 def newest_faults(session, instance_ids):

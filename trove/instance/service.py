@@ -5,7 +5,7 @@ from trove.common import apischema, exception, wsgi
 from trove.common.apischema import contract
 from trove.common.cfg import CONF
 from trove.db import get_db_api
-from trove.instance import actions, create, loading, replicas, resize, schema, usage, views
+from trove.instance import actions, create, loading, replicas, resize, schema, views
 from trove.operation import answer
 from trove.operation import models as operations
 from trove.operation import views as operation_views
@@ -38,10 +38,10 @@ class InstanceController(wsgi.Controller):
 
     @contract(answer=views.SHOW)
     def show(self, req, instance_id):
-        """One instance, with the space used on its data volume if the guest tells it in time."""
+        """One instance, with the space used on its data volume as its guest last reported it."""
         with get_db_api().reader() as session:
             details = loading.load_details(session, instance_id, req.context)
-        return {"instance": views.detail(req, details, used=usage.used_gb(req.context, details.loaded))}
+        return {"instance": views.detail(req, details)}
 
     @contract(query=apischema.PAGE, answer=operation_views.LIST)
     def operations(self, req, instance_id):

@@ -97,17 +97,16 @@ def item(req, loaded):
     return view
 
 
-def detail(req, details, used=None, password=None):
+def detail(req, details, password=None):
     """The view of one instance.
 
-    details: instance.loading.Details; used: GB used on its data file system, None when unknown; password: of root,
-    only in the answer to the request that made it.
+    details: instance.loading.Details; password: of root, only in the answer to the request that made it.
     """
     loaded, row = details.loaded, details.loaded.row
     view = item(req, loaded)
     view["service_status_updated"] = models.iso(loaded.last_seen)
-    if used is not None:
-        view.setdefault("volume" if row.volume_size is not None else "local_storage", {})["used"] = used
+    if loaded.used_gb is not None:
+        view.setdefault("volume" if row.volume_size is not None else "local_storage", {})["used"] = loaded.used_gb
     if details.replica_ids:
         view["replicas"] = [_reference(req, replica_id) for replica_id in details.replica_ids]
     if details.configuration is not None:

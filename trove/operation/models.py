@@ -4,7 +4,6 @@ The API inserts (``begin``) in the transaction that reserves and writes the reso
 advances and ends. Every move is one conditional UPDATE, so that a process that lost its lease cannot write any
 more. All times are seconds since the epoch by the database's clock.
 """
-import functools
 import json
 from typing import NamedTuple
 
@@ -80,17 +79,18 @@ def begin(session, kind, resource_type, resource_id, context, arguments=None, se
     if sealed and len(sealed) > _LONGEST_SECRETS:
         raise exception.OverLimit("The users or databases of the request are too many to be kept until they are made. "
                                   "Make fewer at once; those of a new instance can be made when it is there.")
-    now, key = get_db_api().now(session), lock or f"{resource_type}:{resource_id}"
+    now, key = get_db_api().clock(session), lock or f"{resource_type}:{resource_id}"
     operation = Operation(
         id=models.new_id(), kind=kind, resource_type=resource_type, resource_id=resource_id,
         lock_key=key, tenant_id=context.project_id,
         arguments=json.dumps(arguments or {}), secrets=sealed,
         context=json.dumps(context.to_durable_dict()), state=PENDING, step_data="{}", cancel=False, run_after=now,
         attempts=0, created_at=now, updated_at=now)
+    session.flush()  # an error of what was added before is not this one's
+    session.add(operation)
     try:
-        with session.begin_nested():
-            session.add(operation)
-    except exc.IntegrityError:
+        session.flush()
+    except exc.IntegrityError:  # and nothing of this transaction is written
         held, held_id = key.split(":")[:2]  # what is busy may be another resource: the instance of a backup
         raise exception.UnprocessableEntity(f"Another operation on the {held} {held_id} has not ended yet.") from None
     events.begun(session, operation)
@@ -145,17 +145,32 @@ def live_of(session, kinds):
         Operation.kind.in_(kinds), Operation.state.in_(LIVE_STATES))).scalars().all()
 
 
-@functools.cache
-def _select_newest():
-    return sqlalchemy.select(Operation).where(
-        Operation.resource_type == sqlalchemy.bindparam("type"), Operation.resource_id == sqlalchemy.bindparam("id"),
-        Operation.kind.not_in(_CARE),
-    ).order_by(Operation.created_at.desc()).limit(1)
+class Current(NamedTuple):
+    """What is shown of the newest operation of a resource; see Operation."""
+
+    kind: str
+    state: str
+    step: str | None
+    created_at: float
+    error: str | None
+
+
+def newest_id(resource_type, resource_id):
+    """The id of the newest operation of a resource, live or ended, as part of another statement.
+
+    resource_type: text; resource_id: text or column. The deployment's care of guests does not count.
+    """
+    operation = tables.operations.alias()
+    return sqlalchemy.select(operation.c.id).where(
+        operation.c.resource_type == resource_type, operation.c.resource_id == resource_id,
+        operation.c.kind.not_in(_CARE)).order_by(
+        operation.c.created_at.desc()).limit(sqlalchemy.literal_column("1")).scalar_subquery()
 
 
 def newest_for(session, resource_type, resource_id):
-    """The newest operation of a resource, live or ended, or None. The deployment's care of guests does not count."""
-    return session.execute(_select_newest(), {"type": resource_type, "id": resource_id}).scalars().first()
+    """The newest operation of a resource, or None; see ``newest_id``."""
+    return session.execute(sqlalchemy.select(Operation).where(
+        Operation.id == newest_id(resource_type, resource_id))).scalars().first()
 
 
 def load(session, operation_id, resource=None):

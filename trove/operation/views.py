@@ -29,7 +29,7 @@ def _iso(seconds):
 def current(operation):
     """Return the short view of an operation: which one, its step, and since when it has been going on.
 
-    operation: models.Operation.
+    operation: models.Operation or models.Current.
     """
     view = {"kind": operation.kind, "state": operation.state, "step": operation.step,
             "since": _iso(operation.created_at)}

@@ -4,6 +4,8 @@ Nothing is added up over time, so nothing can be forgotten: instances and backup
 reservation counts while its operation does. The row of a usage is the lock of (tenant, resource), and holds the
 figures of the last change for operators.
 """
+import functools
+
 import sqlalchemy
 from sqlalchemy import exc, func
 
@@ -39,42 +41,56 @@ class Reservation(models.Row):
     label = "reservation"
 
 
+def _live_operations():
+    return sqlalchemy.select(tables.operations.c.id).where(tables.operations.c.state.in_(LIVE_STATES))
+
+
 def limits(session, tenant):
     """What was set for the tenant: resource -> limit."""
     return dict(session.execute(sqlalchemy.select(Quota.resource, Quota.hard_limit).where(
         Quota.tenant_id == tenant, Quota.hard_limit.is_not(None))).all())
 
 
-def in_use(session, tenant):
-    """What the tenant's live rows amount to: resource -> number (volumes in GB). One statement.
-
-    An instance that is being deleted, or could not be deleted, is not counted any more.
-    """
-    instances = tables.instances
+@functools.cache
+def _select_figures():
+    """The statement of ``figures``, with the parameter ``tenant``: kind of a figure, resource, number, GB."""
+    instances, backups, literal = tables.instances, tables.backups, sqlalchemy.literal_column
+    tenant = sqlalchemy.bindparam("tenant")
     counted = sqlalchemy.and_(
         instances.c.tenant_id == tenant, instances.c.deleted.is_(False),
         instances.c.task_id.not_in([InstanceTasks.DELETING.code, InstanceTasks.DELETING_ERROR.code]))
-    row = session.execute(sqlalchemy.select(
-        func.count(instances.c.id), func.coalesce(func.sum(instances.c.volume_size), 0),
-        sqlalchemy.select(func.count(tables.backups.c.id)).where(
-            tables.backups.c.tenant_id == tenant, tables.backups.c.deleted.is_(False)).scalar_subquery(),
-    ).where(counted)).one()
-    return {"instances": row[0], "volumes": int(row[1]), "backups": row[2]}
-
-
-def _live_operations():
-    return sqlalchemy.select(tables.operations.c.id).where(tables.operations.c.state.in_(LIVE_STATES))
-
-
-def reserved(session, tenant):
-    """What live operations of the tenant have been promised: resource -> number. One statement."""
-    return {resource: int(total) for resource, total in session.execute(
-        sqlalchemy.select(QuotaUsage.resource, func.sum(Reservation.delta)).join(
+    return sqlalchemy.union_all(
+        sqlalchemy.select(literal("'limit'"), Quota.resource, Quota.hard_limit, literal("0")).where(
+            Quota.tenant_id == tenant, Quota.hard_limit.is_not(None)),
+        sqlalchemy.select(literal("'instances'"), literal("''"), func.count(instances.c.id),
+                          func.coalesce(func.sum(instances.c.volume_size), 0)).where(counted),
+        sqlalchemy.select(literal("'backups'"), literal("''"), func.count(backups.c.id), literal("0")).where(
+            backups.c.tenant_id == tenant, backups.c.deleted.is_(False)),
+        sqlalchemy.select(literal("'reserved'"), QuotaUsage.resource, func.sum(Reservation.delta), literal("0")).join(
             Reservation, Reservation.usage_id == QuotaUsage.id).join(
             # A join, so that MariaDB does not begin with the live operations of all tenants.
             tables.operations, tables.operations.c.id == Reservation.operation_id).where(
             QuotaUsage.tenant_id == tenant, tables.operations.c.state.in_(LIVE_STATES),
-        ).group_by(QuotaUsage.resource))}
+        ).group_by(QuotaUsage.resource))
+
+
+def figures(session, tenant):
+    """What was set for a tenant, what its live rows amount to, and what its live operations were promised.
+
+    Returns three dicts of resource -> number (volumes in GB): limits, which names only what was set; in use, which
+    names all resources; reserved. One statement. An instance that is being deleted, or could not be deleted, is not
+    counted.
+    """
+    rows = session.execute(_select_figures(), {"tenant": tenant})
+    found = {"limit": {}, "reserved": {}, "use": {}}
+    for kind, resource, number, gigabytes in rows:
+        if kind in found:
+            found[kind][resource] = int(number)
+        else:
+            found["use"][kind] = int(number)
+            if kind == "instances":
+                found["use"]["volumes"] = int(gigabytes)
+    return found["limit"], found["use"], found["reserved"]
 
 
 def lock_usages(session, tenant, resources):
@@ -96,6 +112,14 @@ def lock_usages(session, tenant, resources):
         except exc.IntegrityError:
             continue  # another request has just made it; the next query waits for that one's end
     return {usage.resource: usage for usage in session.execute(query).scalars()}
+
+
+def record_figures(session, figures_):
+    """Keep the figures of the last change. figures_: {QuotaUsage: (in use, reserved)}."""
+    models.upsert(session, tables.quota_usages, [
+        {"id": usage.id, "created": usage.created, "updated": models.utcnow(), "tenant_id": usage.tenant_id,
+         "resource": usage.resource, "in_use": in_use, "reserved": reserved}
+        for usage, (in_use, reserved) in figures_.items()])
 
 
 def add_reservation(session, usage, delta, operation_id):

@@ -57,10 +57,9 @@ class DbQuotaDriver(QuotaDriver):
         return {resource: own.get(resource, CONF[option]) for resource, option in RESOURCES.items()}
 
     def usages(self, session, tenant):
-        limits_, in_use = self.limits(session, tenant), models.in_use(session, tenant)
-        reserved = models.reserved(session, tenant)
-        return {resource: Usage(in_use[resource], reserved.get(resource, 0), limit)
-                for resource, limit in limits_.items()}
+        own, in_use, reserved = models.figures(session, tenant)
+        return {resource: Usage(in_use[resource], reserved.get(resource, 0), own.get(resource, CONF[option]))
+                for resource, option in RESOURCES.items()}
 
     def reserve(self, session, tenant, deltas, operation_id):
         rows = models.lock_usages(session, tenant, list(deltas))
@@ -68,13 +67,15 @@ class DbQuotaDriver(QuotaDriver):
         overs = sorted(resource for resource, delta in deltas.items() if not usages_[resource].admits(delta))
         if overs:
             raise exception.QuotaExceeded(overs=", ".join(overs))
+        figures = {}
         for resource, delta in deltas.items():
             usage, row = usages_[resource], rows[resource]
             if operation_id is None:
-                row.in_use, row.reserved = max(usage.in_use + delta, 0), usage.reserved
+                figures[row] = max(usage.in_use + delta, 0), usage.reserved
             else:
                 models.add_reservation(session, row, delta, operation_id)
-                row.in_use, row.reserved = usage.in_use, usage.reserved + delta
+                figures[row] = usage.in_use, usage.reserved + delta
+        models.record_figures(session, figures)
 
     def set_limits(self, session, tenant, values):
         for resource in sorted(values):
@@ -97,7 +98,7 @@ def limits(session, tenant):
 
 
 def usages(session, tenant):
-    """What a tenant has and may have: resource -> Usage. Three statements, whatever the tenant has."""
+    """What a tenant has and may have: resource -> Usage. One statement, whatever the tenant has."""
     return _driver().usages(session, tenant)
 
 

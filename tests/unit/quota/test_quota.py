@@ -145,10 +145,10 @@ def test_requests_at_the_same_time_cannot_exceed_together(db_each, conf):
         assert row == 6
 
 
-def test_usages_cost_three_statements(db, statements):
+def test_usages_cost_one_statement(db, statements):
     with db.reader() as session:
         quota.usages(session, TENANT)
-    assert len(statements) == 3
+    assert len(statements) == 1
 
 
 def test_a_driver_of_another_kind_is_refused_by_name(db, conf):

@@ -5,10 +5,10 @@ The module named by ``db_api_implementation``. It knows no resource: their queri
 import importlib
 
 from trove.db.sqlalchemy import session
-from trove.db.sqlalchemy.session import dispose, get_engine, now, reader, retry_lost_races, writer
+from trove.db.sqlalchemy.session import clock, dispose, get_engine, now, reader, retry_lost_races, writer
 
-__all__ = ["configure_db", "db_downgrade", "db_recreate", "db_sync", "db_version", "dispose", "get_engine", "now",
-           "reader", "retry_lost_races", "writer"]
+__all__ = ["clock", "configure_db", "db_downgrade", "db_recreate", "db_sync", "db_version", "dispose", "get_engine",
+           "now", "reader", "retry_lost_races", "writer"]
 
 
 def configure_db(_options, *plugins):

@@ -10,7 +10,7 @@ import pymysql
 import sqlalchemy
 from oslo_log import log as logging
 from pymysql.constants import SERVER_STATUS
-from sqlalchemy import event, exc, orm, text
+from sqlalchemy import event, exc, orm
 
 from trove.common.cfg import CONF
 
@@ -138,6 +138,7 @@ def dispose():
         if _engine is not None:
             _engine.dispose()
             _engine = None
+            _engine_for.cache_clear()
 
 
 def wait_for_server():
@@ -161,8 +162,14 @@ def wait_for_server():
             time.sleep(options.retry_interval)
 
 
+@functools.lru_cache(maxsize=2)
+def _engine_for(engine, write):
+    """The engine with the option that tells readers from writers; to make it costs as much as a statement."""
+    return engine.execution_options(trove_write=write)
+
+
 def _session(write):
-    return orm.Session(get_engine().execution_options(trove_write=write), future=True, expire_on_commit=False)
+    return orm.Session(_engine_for(get_engine(), write), future=True, expire_on_commit=False)
 
 
 @contextlib.contextmanager
@@ -209,12 +216,17 @@ def retry_lost_races(function):
 
 
 _NOW = {
-    "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
-    "mysql": "SELECT UNIX_TIMESTAMP(NOW(6))",
-    "postgresql": "SELECT EXTRACT(EPOCH FROM clock_timestamp())",
+    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
+    "mysql": "UNIX_TIMESTAMP(NOW(6))",
+    "postgresql": "EXTRACT(EPOCH FROM clock_timestamp())",
 }
+
+
+def clock(session):
+    """The database's clock, seconds since the epoch, as part of a statement."""
+    return sqlalchemy.literal_column(_NOW[session.get_bind().dialect.name], sqlalchemy.Float)
 
 
 def now(session):
     """Seconds since the epoch by the database's clock: the only clock that leases are compared with."""
-    return float(session.execute(text(_NOW[session.get_bind().dialect.name])).scalar_one())
+    return float(session.execute(sqlalchemy.select(clock(session))).scalar_one())

@@ -170,6 +170,10 @@ class Manager(replication.ReplicationCommands):
         facts = {}
         if self.status.prepare_completed and not self.status.restart_mode:
             facts = {"volume_full": volume.is_full(self._mount_point(None))}
+            try:
+                facts["used"] = self.get_filesystem_stats(None)["used"]
+            except OSError as error:
+                LOG.debug("%s: the use of the data volume cannot be asked for: %s", CONF.guest_id, error)
             # Its own account may be what a command that holds this is waiting for.
             if self._lifecycle.acquire(blocking=False):
                 try:

@@ -4,7 +4,7 @@ from trove.common.apischema import contract
 from trove.db import get_db_api
 from trove.extensions.common import guest
 from trove.extensions.mgmt.instances import schema, views
-from trove.instance import actions, loading, models, resize, usage
+from trove.instance import actions, loading, models, resize
 
 _DONE_BY = {"stop": actions.stop, "reboot": actions.reboot, "reset-task-status": actions.reset_task,
             "migrate": resize.migrate}
@@ -32,7 +32,7 @@ class MgmtInstanceController(wsgi.Controller):
         with get_db_api().reader() as session:
             details = loading.load_details(session, instance_id, req.context, self._deleted(req))
             root = models.root_history(session, instance_id)
-        return {"instance": views.detail(req, details, root, usage.used_gb(req.context, details.loaded))}
+        return {"instance": views.detail(req, details, root)}
 
     @contract(body=schema.action, status=202, errors=(422, 501))
     def action(self, req, instance_id, body):

@@ -51,21 +51,22 @@ def _management(loaded):
             "deleted_at": models.iso(row.deleted_at), "task_description": row.task_description}
 
 
-def detail(req, details, root, used=None):
+def detail(req, details, root):
     """The view of one instance.
 
-    details: instance.loading.Details; root: RootHistory or None; used: GB on its data file system or None.
+    details: instance.loading.Details; root: RootHistory or None.
     """
     loaded, row = details.loaded, details.loaded.row
     server = _server(row)
     if server is not None:
         server["addresses"] = row.address_list
-    view = {**views.detail(req, details, used), **_management(loaded), "server": server, "volume": None,
+    view = {**views.detail(req, details), **_management(loaded), "server": server, "volume": None,
             "guest_status": {"state_description": loaded.service.description}}
     if row.volume_size is not None:
-        view["volume"] = {"id": row.volume_id, "size": row.volume_size, "total": row.volume_size, "used": used,
-                          "attachments": [{"server_id": row.compute_instance_id}] if row.compute_instance_id else [],
-                          "availability_zone": None, "created_at": models.iso(row.created), "status": None}
+        view["volume"] = {"id": row.volume_id, "size": row.volume_size, "total": row.volume_size,
+                          "used": loaded.used_gb, "availability_zone": None, "created_at": models.iso(row.created),
+                          "status": None, "attachments": [{"server_id": row.compute_instance_id}]
+                          if row.compute_instance_id else []}
     if root is not None:
         view["root_enabled"] = models.iso(root.created)
         view["root_enabled_by"] = root.user
