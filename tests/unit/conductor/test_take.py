@@ -164,7 +164,8 @@ CASES = {
     "given up": (InstanceTasks.BUILDING_ERROR_TIMEOUT_GA, ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT,
                  [(1, "running")], {}),
     "late": (InstanceTasks.NONE, ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT, [(1, "running")], {}),
-    "failed": (InstanceTasks.BUILDING, ServiceStatuses.BUILDING, [(1, ServiceStatuses.FAILED.description)], {"cause": "no room"}),
+    "failed": (InstanceTasks.BUILDING, ServiceStatuses.BUILDING, [(1, ServiceStatuses.FAILED.description)],
+               {"cause": "no room"}),
     "first": (InstanceTasks.BUILDING, ServiceStatuses.NEW, [(None, "building")], {}),
     "gone": (None, ServiceStatuses.RUNNING, [(1, "running")], {}),
 }
