@@ -73,12 +73,13 @@ def run(settings, progress, arguments):
                 for side in sides:
                     side.fill(lister.get_project_id(), MORE - INSTANCES)
         requests("long list", f"list of 20, {MORE} instances", lister, "GET", "/instances?limit=20")
-    rows[0]["note"] = f"per second; the middle of {rounds} rounds by turns; SQL: statements of each at the server"
+    rows[0]["note"] = (f"per second; the middle of {rounds} rounds by turns; SQL: statements of each at the server; "
+                       "ms: CPU of the service for each")
     return rows, False
 
 
 def _row(what, sides, rounds, measure):
-    """One row of the table. measure: function of a _Side that returns (rate, statements of each)."""
+    """One row of the table. measure: function of a _Side that returns (rate, statements of each, CPU ms of each)."""
     found = {side.name: [] for side in sides}
     for number in range(rounds):
         for side in sides if number % 2 == 0 else sides[::-1]:
@@ -86,7 +87,8 @@ def _row(what, sides, rounds, measure):
     middle = {name: [statistics.median(values) for values in zip(*each, strict=True)] for name, each in found.items()}
     return {"work": what, "other": round(middle["other"][0], 1), "this": round(middle["this"][0], 1),
             "ratio": round(middle["this"][0] / middle["other"][0], 2), "other SQL": round(middle["other"][1], 2),
-            "this SQL": round(middle["this"][1], 3), "load": round(os.getloadavg()[0], 1)}
+            "this SQL": round(middle["this"][1], 3), "other ms": round(middle["other"][2], 2),
+            "this ms": round(middle["this"][2], 2), "load": round(os.getloadavg()[0], 1)}
 
 
 @contextlib.contextmanager
@@ -156,19 +158,22 @@ class _Side:
             raise SetupError(f"trove-api of {self._checkout} does not start; see {self._settings.logs}")
 
     def ask(self, session, method, path, body=None):
-        """Make requests for some seconds; returns (requests per second, statements of one)."""
+        """Make requests for some seconds; returns (requests per second, statements and CPU ms of one)."""
         content = json.dumps(body).encode() if body else b""
         request = load.Request(method, f"http://127.0.0.1:{self._port}/v1.0/{session.get_project_id()}"
                                f"{path.replace('{id}', self.ids[-1])}", {
             "X-Auth-Token": session.get_token(), "Content-Type": "application/json"}, content)
         for _ in range(CLIENTS):
             load.once(request)
-        before = self._statements()
+        before, cpu = self._statements(), self._cpu("api")
         rate, taken = load.closed(request, CLIENTS, SECONDS)
-        return rate, (self._statements() - before - 1) / len(taken)
+        return rate, (self._statements() - before - 1) / len(taken), (self._cpu("api") - cpu) / len(taken)
 
     def drain(self):
-        """Publish heartbeats, then let a conductor work on them; returns (heartbeats per second, statements of one)."""
+        """Publish heartbeats, then let a conductor work on them.
+
+        Returns (heartbeats per second, statements and CPU ms of one).
+        """
         sent = int(time.time()) - 60
         self._work("publish", str(EACH), str(sent))
         asked, samples = 0, []
@@ -180,7 +185,7 @@ class _Side:
                 [[done]] = self._query("SELECT COALESCE(SUM(GREATEST(0, sent - %s)), 0) FROM conductor_lastseen", sent)
                 asked += 2
                 if done:
-                    samples.append((time.monotonic(), float(done), self._statements() - asked))
+                    samples.append((time.monotonic(), float(done), self._statements() - asked, self._cpu("conductor")))
                 elif time.monotonic() > deadline:
                     raise SetupError(f"the conductor of {self._checkout} does nothing; see {self._settings.logs}")
                 if done > 0.97 * EACH * len(self.ids):
@@ -188,8 +193,8 @@ class _Side:
         finally:
             self.stop("conductor")
         first = next(sample for sample in samples if sample[0] >= min(samples[0][0] + SETTLE, samples[-2][0]))
-        seconds, count, statements = (last - begun for last, begun in zip(samples[-1], first, strict=True))
-        return count / seconds, statements / count
+        seconds, count, statements, cpu = (last - begun for last, begun in zip(samples[-1], first, strict=True))
+        return count / seconds, statements / count, cpu / count
 
     def stop(self, name):
         """End a program of this build."""
@@ -199,6 +204,14 @@ class _Side:
         processes.start(self._settings, f"{self.name}-{name}", [
             self._python, "-P", "-c", f"from trove.cmd.{name} import main; main()", "--config-file", str(self._file)],
             self._environment())
+
+    def _cpu(self, name):
+        """Milliseconds of CPU that a program of this build has used."""
+        ticks = 0
+        for pid in processes.running(self._settings, f"{self.name}-{name}"):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                ticks += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+        return 1000 * ticks / os.sysconf("SC_CLK_TCK")
 
     def _environment(self):
         return {"PYTHONPATH": os.pathsep.join(str(self._checkout / path) for path in ("", "tools/lib"))}
