@@ -164,7 +164,7 @@ def test_the_agent_bounds_its_own_connections(machine):
 
 def test_a_server_without_that_port_is_reached_by_its_socket(machine):
     app = machine.manager.app
-    [layer] = app.configuration._layers(service.configuration.SYSTEM_GROUP, service._OWN_WAY)
+    [layer] = app.layout.overrides.glob(f"{service.configuration.SYSTEM_GROUP}-*-{service._OWN_WAY}.cnf")
     layer.unlink()
     machine.call("restart")
     assert app.way() == [f"--socket={app.layout.socket}"]

@@ -66,6 +66,7 @@ class DirectService:
         self.name = name
         self.argv = list(argv)
         self.log_file = Path(log_file)
+        self._started = None  # subprocess.Popen, unless another agent started it
 
     @property
     def _pid_file(self):
@@ -81,6 +82,9 @@ class DirectService:
             descriptor = os.pidfd_open(pid)
         except ProcessLookupError:
             return None
+        # It need not have its own name yet: while a script makes way for the server it has none.
+        if self._started is not None and self._started.pid == pid and self._started.poll() is None:
+            return descriptor
         arguments = operating_system.read_file(f"/proc/{pid}/cmdline") or ""
         # Until a script has started the server its interpreter comes first.
         if self.argv[0] in arguments.split("\0")[:2]:
@@ -103,13 +107,13 @@ class DirectService:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self.log_file.open("ab") as log:
-                process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                           start_new_session=True)
+                self._started = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                                 start_new_session=True)
         except OSError as error:
             raise operating_system.ProcessError(command=self.argv[0], code="not started", stderr=error) from error
-        operating_system.write_file(self._pid_file, str(process.pid))
+        operating_system.write_file(self._pid_file, str(self._started.pid))
         # Somebody must wait for the process, or it stays a zombie when it ends.
-        threading.Thread(target=process.wait, name=f"wait-{self.name}", daemon=True).start()
+        threading.Thread(target=self._started.wait, name=f"wait-{self.name}", daemon=True).start()
 
     def stop(self):
         """Ask the process to end and wait until it is gone. Raises PollTimeOut."""
