@@ -121,8 +121,9 @@ def packaged_data(engine):
 
 
 @pytest.fixture
-def direct(monkeypatch):
-    """The agent drives servers itself, whatever is pid 1 here."""
+def direct(conf, monkeypatch):
+    """The agent drives servers itself, whatever is pid 1 here, and sees soon that they run."""
+    conf.set_override("state_change_poll_time", 0.1)
     monkeypatch.setattr(host_service, "runs_systemd", lambda: False)
 
 
