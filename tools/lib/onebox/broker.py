@@ -19,7 +19,7 @@ AMQP_PORT, MANAGEMENT_PORT = 5671, 15671
 ADMINISTRATOR, CONTROL_PLANE = "management", "trove"
 # Virtual hosts of the services, and of the guests: there services meet them.
 SERVICES_HOST, GUESTS_HOST = "/", "guests"
-START_TIMEOUT = 120
+START_TIMEOUT = 300  # seconds; it takes 5 on a quiet machine
 SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # the wrapper in /usr/sbin would insist on the packaged directories
 
 

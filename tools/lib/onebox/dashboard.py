@@ -18,7 +18,7 @@ RELEASES = {
 }
 SERVER = "Werkzeug==3.1.9"
 SOURCES, SETTINGS = CHECKOUT / "tools/dashboard", "local_settings.py"
-START_TIMEOUT = 60
+START_TIMEOUT = 300  # seconds
 
 
 def environment(cache, release):

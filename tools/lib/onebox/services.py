@@ -14,7 +14,7 @@ from onebox.settings import CHECKOUT, SetupError, write
 
 # In the order of their start. The API comes last: what it accepts is then worked on at once.
 NAMES = ("trove-conductor", "trove-taskmanager", "trove-api")
-START_TIMEOUT = 90
+START_TIMEOUT = 300  # seconds, many times what is needed: a service that ends is noticed at once
 STARTED, PREPARED = "services.json", "database"
 
 
