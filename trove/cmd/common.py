@@ -25,9 +25,14 @@ class Ending:
             signal.signal(number, lambda *_: self._asked.set())
 
     def wait(self):
-        """Return when the process is to end. From then on ``ps`` shows it as "stopping": it may take a while."""
+        """Return when the process is to end, which may take a while."""
         self._asked.wait()
-        Path("/proc/self/comm").write_text("stopping", encoding="ascii")
+        show_stopping()
+
+
+def show_stopping():
+    """Let ``ps`` show this process as "stopping": whoever looks does not take it for one that serves."""
+    Path("/proc/self/comm").write_text("stopping", encoding="ascii")
 
 
 def existing(*paths):

@@ -42,6 +42,7 @@ class _Service(cotyledon.Service):
         self._worker = Worker()
 
     def terminate(self):
+        common.show_stopping()
         self._worker.stop()
 
 
