@@ -29,7 +29,7 @@ def swift(system):
     keystone = Keystone(session=cloud.session(cloud.admin_environment(settings)), interface="public",
                         region_name=cloud.REGION)
     store = keystone.services.list(type="object-store")[0]
-    before = {endpoint: endpoint.url for endpoint in keystone.endpoints.list(service=store)}
+    before = {endpoint.id: endpoint.url for endpoint in keystone.endpoints.list(service=store)}
     try:
         made.start()
         rule = ["nft", "insert", "rule", "inet", "minicloud", "input", "tcp", "dport", made.url.rpartition(":")[2],
@@ -66,13 +66,13 @@ def returning(swift, name):
         swift.catch_up()  # as Swift's own updaters do by and by
 
 
-def take(openstack, swift, name, away, *more):
+def take(system, openstack, swift, name, away, *more):
     """Back m1 up while a server of Swift goes away as soon as the guest is at work; returns the backup's view."""
     made = openstack.json("database", "backup", "create", name, "--instance", "m1", *more)
 
     def shown():
-        return openstack.json("database", "backup", "show", made["id"])
-    wait_until(lambda: shown()["status"] not in ("NEW",), pause=0.1)
+        return system.api.get(f"/backups/{made['id']}").json()["backup"]
+    wait_until(lambda: shown()["status"] != "NEW", pause=0.05)
     with returning(swift, away):
         pass
     view = wait_until(lambda: (view := shown())["status"] in ENDED and view, 600, 1)
@@ -97,9 +97,9 @@ def data(system):
 @pytest.mark.parametrize("away", [*STORES, "proxy"])
 def test_a_life_of_backups(system, openstack, swift, data, leaves_nothing, away):
     before = swift.stored()
-    full = take(openstack, swift, "full", away)
+    full = take(system, openstack, swift, "full", away)
     data("INSERT INTO bulk (b) SELECT RANDOM_BYTES(1024) FROM seq_1_to_1000")
-    increment = take(openstack, swift, "increment", away, "--parent", full["id"])
+    increment = take(system, openstack, swift, "increment", away, "--parent", full["id"])
     assert increment["parent_id"] == full["id"]
     made = openstack.json("database", "instance", "create", "restored", "--flavor", system.smallest_flavor(),
                           "--size", "1", "--backup", increment["id"])
