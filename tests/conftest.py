@@ -2,7 +2,7 @@
 import pytest
 import sqlalchemy
 
-from tests import rabbitmq, servers
+from tests import rabbitmq, servers, waiting
 from trove.common import cfg, security
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
@@ -22,7 +22,9 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out the tests marked long unless they were asked for."""
+    """Leave out the tests marked long unless they were asked for, and give all more time on a busy machine."""
+    for item in items:
+        item.add_marker(pytest.mark.timeout(float(config.getini("timeout")) * waiting.slowness()))
     if not config.getoption("--long"):
         left_out = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=left_out)
