@@ -1,4 +1,5 @@
 """minicloud with its fake host, in this process and over real HTTP, with what the task manager needs in it."""
+import contextlib
 import uuid
 
 from keystoneauth1 import session
@@ -6,6 +7,7 @@ from keystoneauth1.identity import v3
 from minicloud.api.app import Server
 from minicloud.config import Config, ensure_secrets
 from minicloud.testing import free_port
+from novaclient import exceptions as nova_exceptions
 
 from tests import waiting
 from trove.common import remote
@@ -68,7 +70,8 @@ class Cloud:
         def cleared():
             found = self.leftovers()
             for server_id in found["servers"]:
-                remote.nova_client().servers.delete(server_id)
+                with contextlib.suppress(nova_exceptions.NotFound):  # one that was being deleted is gone meanwhile
+                    remote.nova_client().servers.delete(server_id)
             if not found["servers"]:
                 for volume_id in found["volumes"]:
                     remote.cinder_client().volumes.force_delete(volume_id)

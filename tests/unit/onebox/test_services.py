@@ -35,7 +35,7 @@ def setup(tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     made = Settings(tmp_path / "run", tmp_path / "cache", "tr0000", "10.90.0.0/16", 8779)
     monkeypatch.setattr(services, "script", lambda name: str(tmp_path / "program"))
-    monkeypatch.setattr(broker, "request", lambda *_: [{"queue": {"name": NAME}}])
+    monkeypatch.setattr(broker, "request", lambda *_: {"consumer_details": ["one"]})
     yield made
     processes.stop(made, timeout=1)
 
