@@ -4,6 +4,7 @@
 refused is rejected once, not requeued, and reported as one security event; a body that is too large is not even kept
 while it arrives.
 """
+import re
 import struct
 
 import kombu.transport
@@ -21,6 +22,8 @@ GUESTS_EXCHANGE = "trove-guests"
 _HEADER_FRAME, _BODY_FRAME = 2, 3
 # Bytes before the properties in a header frame: class, weight, size of the body.
 _BEFORE_PROPERTIES = 12
+
+_GUEST_ACCOUNT = re.compile(r"guest-(.+?)(\.[0-9]+)?")
 
 _unanswered = set()
 
@@ -40,6 +43,19 @@ def _is_answered(queue):
     return not any(queue == topic or queue.startswith((f"{topic}.", f"{topic}_fanout")) for topic in _unanswered)
 
 
+def guest_account(instance_id, generation=0):
+    """Return the name of a guest's account at the broker. Each generation of its secrets has one of its own, so that a
+    guest that is just being given new ones can come back with the old ones.
+    """
+    return f"guest-{instance_id}.{generation}" if generation else f"guest-{instance_id}"
+
+
+def guest_of(account):
+    """Return the id of the instance whose guest has that account at the broker, None if it is no guest's."""
+    found = _GUEST_ACCOUNT.fullmatch(account)
+    return found and found[1]
+
+
 def _sender(exchange, routing_key):
     """Return the account of the guest that published with this key, None if it need not be one.
 
@@ -47,7 +63,7 @@ def _sender(exchange, routing_key):
     """
     for begin in (f"{CONF.conductor_queue}.", "reply."):
         if exchange == GUESTS_EXCHANGE and routing_key.startswith(begin):
-            return f"guest-{routing_key.removeprefix(begin).partition('.')[0]}"
+            return guest_account(routing_key.removeprefix(begin).partition(".")[0])
     return None
 
 

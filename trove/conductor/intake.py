@@ -18,7 +18,7 @@ import time
 from oslo_log import log as logging
 
 from trove import rpc
-from trove.common import delivery, security
+from trove.common import delivery, security, transport
 from trove.common.cfg import CONF
 
 LOG = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Report:
     @property
     def account(self):
         """The user at the broker that sent it, or None where that is not known."""
-        return None if self.queue_of is None else f"guest-{self.queue_of}"
+        return None if self.queue_of is None else transport.guest_account(self.queue_of)
 
     @property
     def claimed(self):
@@ -344,7 +344,7 @@ class Intake:
 
     def _receive(self, guest, message):
         tag, now = message.delivery_info["delivery_tag"], time.monotonic()
-        account = None if guest is None else f"guest-{guest}"
+        account = None if guest is None else transport.guest_account(guest)
         try:
             report = read(message.properties, message.body, guest)
         except delivery.Refused as error:

@@ -7,7 +7,7 @@ import time
 from oslo_log import log as logging
 
 from trove import rpc
-from trove.common import security
+from trove.common import security, transport
 from trove.common.cfg import CONF
 from trove.conductor import models as conductor_models
 from trove.db import get_db_api
@@ -15,8 +15,6 @@ from trove.taskmanager.steps import bus
 
 LOG = logging.getLogger(__name__)
 
-# Names the instance and the generation of its secrets. While the secrets of a guest are replaced it has two accounts.
-_ACCOUNT = re.compile(r"guest-(.+?)(\.[0-9]+)?")
 # A look at all guests' channels takes at most this share of the time: with many guests there are fewer looks, but not
 # fewer than one in this many times watch_interval.
 _SHARE, _FEWEST = 0.05, 12
@@ -82,8 +80,9 @@ class _Seen:
             {each["user"]: {key: each[key] for key in keys} for each in broker.get(kind) if each["vhost"] == name}
             for kind, keys in (("permissions", ("configure", "write", "read")),
                                ("topic-permissions", ("exchange", "write", "read"))))
-        self.accounts = {match[0]: match[1] for each in broker.get("users", {"columns": "name"})
-                         if (match := _ACCOUNT.fullmatch(each["name"]))}
+        # While the secrets of a guest are replaced it has two accounts.
+        self.accounts = {each["name"]: instance_id for each in broker.get("users", {"columns": "name"})
+                         if (instance_id := transport.guest_of(each["name"]))}
 
     def is_old(self, user):
         """Return whether an account has the permissions of the previous release."""
@@ -154,8 +153,8 @@ def watch():
     options, totals = CONF.guest_bus, {}
     with bus.Broker() as broker:
         for channel in broker.get("channels", {"columns": "user,consumer_count,messages_uncommitted"}):
-            if match := _ACCOUNT.fullmatch(channel.get("user", "")):
-                total = totals.setdefault(match[1], [set(), 0, 0])
+            if instance_id := transport.guest_of(channel.get("user", "")):
+                total = totals.setdefault(instance_id, [set(), 0, 0])
                 total[0].add(channel["user"])
                 total[1] += channel.get("consumer_count", 0)
                 total[2] += channel.get("messages_uncommitted", 0)

@@ -20,7 +20,7 @@ import sqlalchemy
 from tests import rabbitmq, waiting
 from tests.functional.taskmanager.conftest import use_broker
 from trove import rpc
-from trove.common import crypto, envelope, exception
+from trove.common import crypto, envelope, exception, transport
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
 from trove.common.instance import ServiceStatuses
@@ -247,7 +247,7 @@ def programs(node, db, conf, tmp_path):
         conf.set_override(name, value, group="guest_bus")
     with bus.Broker() as broker:
         broker.put(f"users/guest-{INSTANCE}", {"password": "pw", "tags": ""})
-        bus.furnish(broker, INSTANCE, bus.user(INSTANCE))
+        bus.furnish(broker, INSTANCE, transport.guest_account(INSTANCE))
     with db.writer() as session:
         session.add(DBDatastore(id="d", name="mysql"))
         session.flush()

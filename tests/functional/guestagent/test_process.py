@@ -11,7 +11,7 @@ import requests
 from tests import rabbitmq, waiting
 from tests.functional.taskmanager.conftest import use_broker
 from trove import rpc
-from trove.common import crypto, exception
+from trove.common import crypto, exception, transport
 from trove.guestagent import api
 from trove.taskmanager.steps import bus
 
@@ -49,7 +49,7 @@ def control_plane(node, db, conf):
     conf.set_override("agent_call_low_timeout", 2)
     with bus.Broker() as broker:
         for instance_id in (INSTANCE, OTHER):
-            bus.furnish(broker, instance_id, bus.user(instance_id))
+            bus.furnish(broker, instance_id, transport.guest_account(instance_id))
     yield conf
     rpc.cleanup()
 

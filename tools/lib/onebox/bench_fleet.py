@@ -21,7 +21,7 @@ import sqlalchemy
 from onebox import bench, bench_guest, broker, certificates, cloud, config, down, figures, load, processes, services
 from onebox.command import run as run_command
 from onebox.settings import CHECKOUT, SetupError, choose, exclusive, locate, write
-from trove.common import cfg, crypto
+from trove.common import cfg, crypto, transport
 from trove.common.cfg import CONF
 from trove.db import get_db_api
 from trove.db.sqlalchemy import tables
@@ -194,10 +194,12 @@ class Fleet:
         host = broker.GUESTS_HOST
         queues = [(name, key) for each in ids for name, key in bus.queues(each).items()]
         definitions = {
-            "users": [{"name": bus.user(each), "password_hash": broker.password_hash(self.passwords[each]), "tags": [],
+            "users": [{"name": transport.guest_account(each), "tags": [],
+                       "password_hash": broker.password_hash(self.passwords[each]),
                        "hashing_algorithm": "rabbit_password_hashing_sha256", "limits": bus.limits()} for each in ids],
-            "permissions": [{"user": bus.user(each), "vhost": host, **bus.permissions(each)} for each in ids],
-            "topic_permissions": [{"user": bus.user(each), "vhost": host, **bus.topic_permissions(each)}
+            "permissions": [{"user": transport.guest_account(each), "vhost": host, **bus.permissions(each)}
+                            for each in ids],
+            "topic_permissions": [{"user": transport.guest_account(each), "vhost": host, **bus.topic_permissions(each)}
                                   for each in ids],
             "queues": [{"name": name, "vhost": host, **bus.QUEUE} for name, _key in queues],
             "bindings": [{"source": bus.rpc.GUESTS_EXCHANGE, "vhost": host, "destination": name,
@@ -211,7 +213,7 @@ class Fleet:
         for begin in range(0, len(self.ids), PER_PROCESS):
             facts = {"interval": self.interval, "host": address, "port": port, "virtual_host": broker.GUESTS_HOST,
                      "ca_file": str(certificates.ca_file(self.settings)), "own_file": own,
-                     "guests": [{"id": each, "key": crypto.guest_key(each), "account": bus.user(each),
+                     "guests": [{"id": each, "key": crypto.guest_key(each), "account": transport.guest_account(each),
                                  "password": self.passwords[each]} for each in self.ids[begin:begin + PER_PROCESS]]}
             self.agents.append(Agents(self.settings, facts))
         try:

@@ -16,7 +16,7 @@ import requests
 from oslo_log import log as logging
 
 from trove import rpc
-from trove.common import crypto, exception, tls
+from trove.common import crypto, exception, tls, transport
 from trove.common.cfg import CONF, PLACEHOLDERS
 from trove.db import guest_secrets, keys
 
@@ -47,7 +47,7 @@ def create_account(work):
         return
     password = secrets.token_urlsafe(24)
     with Broker() as broker:
-        _make_account(broker, work.resource_id, user(work.resource_id), password)
+        _make_account(broker, work.resource_id, transport.guest_account(work.resource_id), password)
     work.note(bus_password=crypto.encrypt(password))
 
 
@@ -57,7 +57,8 @@ def create_next_account(work):
         return
     instance_id, generation = work.resource_id, work.data["generation"]
     with Broker() as broker:
-        _make_account(broker, instance_id, user(instance_id, generation), _password(instance_id, generation))
+        account, password = transport.guest_account(instance_id, generation), _password(instance_id, generation)
+        _make_account(broker, instance_id, account, password)
 
 
 def delete_old_accounts(work):
@@ -67,7 +68,7 @@ def delete_old_accounts(work):
     if rpc.has_own_accounts():
         with Broker() as broker:
             for each in old:
-                broker.delete(f"users/{user(work.resource_id, each)}")
+                broker.delete(f"users/{transport.guest_account(work.resource_id, each)}")
     with work.writing() as session:
         guest_secrets.forget_accounts(session, work.resource_id, generation)
 
@@ -130,7 +131,7 @@ def delete_account(work):
         used, old = guest_secrets.accounts(session, instance_id)
     with Broker() as broker:
         for generation in (*used, *old):
-            broker.delete(f"users/{user(instance_id, generation)}")
+            broker.delete(f"users/{transport.guest_account(instance_id, generation)}")
         for queue in queues(instance_id):
             broker.delete(f"queues/{vhost}/{queue}")
         if CONF.guest_bus.old_agents or not rpc.has_own_accounts():
@@ -161,8 +162,9 @@ def guest_transport_url(work, generation=0):
     host, _, port = CONF.guest_bus.address.rpartition(":")
     password = (_password(work.resource_id, generation) if generation
                 else crypto.decrypt(work.data["bus_password"]))
-    account = rpc.messaging.TransportHost(hostname=host, port=int(port), username=user(work.resource_id, generation),
-                                      password=password)
+    account = rpc.messaging.TransportHost(
+        hostname=host, port=int(port), password=password,
+        username=transport.guest_account(work.resource_id, generation))
     return str(rpc.messaging.TransportURL(CONF, transport="rabbit", virtual_host=rpc.guests_url().virtual_host or "/",
                                       hosts=[account]))
 
@@ -223,13 +225,6 @@ def topic_permissions(instance_id):
 def _old_names(instance_id):
     """Return a pattern of the queue names that belong to one guest's account of the previous release."""
     return rf"guestagent\.{re.escape(instance_id)}(\..*|_fanout.*)?"
-
-
-def user(instance_id, generation=0):
-    """Return the name of a guest's account. Each generation of its secrets has one of its own, so that a guest that
-    is just being given new ones can come back with the old ones.
-    """
-    return f"guest-{instance_id}.{generation}" if generation else f"guest-{instance_id}"
 
 
 def virtual_host():

@@ -1,7 +1,7 @@
 """The files that a guest is given: who it is, how it reaches the bus, and its certificate."""
 from pathlib import Path, PurePosixPath
 
-from trove.common import exception, pki, tls
+from trove.common import exception, pki, tls, transport
 from trove.common.cfg import CONF
 from trove.db import keys
 from trove.taskmanager.steps import bus
@@ -59,7 +59,7 @@ def server_certificate(instance_id, addresses):
 
 
 def _certificate(instance_id):
-    return _issue(bus.user(instance_id), (pki.CLIENT,))
+    return _issue(transport.guest_account(instance_id), (pki.CLIENT,))
 
 
 def _issue(name, usages, addresses=()):
