@@ -5,7 +5,7 @@ were measured on guests (``doc/operators.rst``, "Memory of a guest").
 """
 from dataclasses import dataclass
 
-SMALL, MEDIUM = 1024, 2048
+SMALL, MEDIUM, LARGE = 1024, 2048, 8192
 SEGMENT = 16  # of a backup: the default of backup_segment_max_size
 # The agent without buffers; it has that as a service of a broker with TLS, after backups.
 _AGENT = 32
@@ -13,15 +13,10 @@ _OWN_BUFFERS = 4
 # Kernel, init system and journal; the kernel's tables grow with the memory.
 _SYSTEM, _SYSTEM_SHARE = 64, 64
 # The program that copies the data, for the strategies that have one; the others let the server do it.
-_COPIER, _SIMPLE_COPIER = 40, 16
-_SIMPLE = ("MySQLClone", "MySQLDump")
+_COPIER, _LEAN_COPIER = 40, 16
 # The compressor with one thread, and each of its threads where there are more.
 _COMPRESSOR, _COMPRESSOR_THREAD = 12, 36
 _MOST_THREADS = 4
-# A server with an empty buffer pool, without and with its performance schema.
-_SERVER = {"mariadb": (60, 60), "mysql": (160, 288), "percona": (160, 288)}
-# Most of the memory that the pool may take, of less than MEDIUM, of less than 8 GB, and above.
-_SHARES = {"mariadb": (0.4, 0.5, 0.65), "mysql": (0.35, 0.5, 0.65), "percona": (0.35, 0.5, 0.65)}
 # What the server needs beside the pool for each page in it.
 _POOL_OVERHEAD = 1.08
 _LEAST_POOL = 32
@@ -65,23 +60,22 @@ class Plan:
                 + int(self.pool * _POOL_OVERHEAD))
 
 
-def plan(ram, manager, strategy):
+def plan(ram, server, strategy):
     """Return the Plan of a guest.
 
-    ram: MB of its flavor; manager: name of the datastore manager; strategy: name of its backup strategy.
+    ram: MB of its flavor; server: traits.ServerMemory of its datastore; strategy: name of its backup strategy.
     Below 512 MB the pool has its least size, and the total may be more than there is.
     """
     threads = compressor_threads(ram)
-    server = _SERVER.get(manager, _SERVER["mysql"])[ram >= MEDIUM]
     parts = {
         "system": _SYSTEM + ram // _SYSTEM_SHARE,
         "agent": _AGENT + segments_in_memory(ram) * SEGMENT + _OWN_BUFFERS,
-        "copier": _SIMPLE_COPIER if strategy in _SIMPLE else _COPIER,
+        "copier": _LEAN_COPIER if strategy in server.lean_strategies else _COPIER,
         "compressor": threads * _COMPRESSOR_THREAD if threads else _COMPRESSOR,
         # With the buffers that the templates size: for keys and for the log.
-        "server": server + 2 * _clamp(ram // 64, 4, 64),
+        "server": server.empty[ram >= MEDIUM] + 2 * _clamp(ram // 64, 4, 64),
         "sessions": max(ram // 8, 48),
     }
-    share = _SHARES.get(manager, _SHARES["mysql"])[0 if ram < MEDIUM else 1 if ram < 8192 else 2]
+    share = server.pool_shares[(ram >= MEDIUM) + (ram >= LARGE)]
     left = (ram - sum(parts.values())) / _POOL_OVERHEAD
     return Plan(ram=ram, pool=max(_LEAST_POOL, int(min(ram * share, left))), **parts)

@@ -27,13 +27,13 @@ def render(manager, datastore_name, version_name, flavor, instance_id, name="con
     """The text of a configuration file.
 
     flavor: dict with ``ram`` in MB, empty for what must not depend on it; extra: further variables of the template.
-    With a flavor the template also has ``memory``, the ``trove.common.memory.Plan`` of such a guest. Raises
-    TroveError that names the template when none is found or it cannot be rendered.
+    With a flavor the template also has ``memory``, the ``trove.common.memory.Plan`` of such a guest, if the datastore's
+    card knows its server's memory. Raises TroveError that names the template when none is found or it cannot be
+    rendered.
     """
     directory, found = _find(name, manager, datastore_name, version_name)
-    if "ram" in flavor:
-        strategy = CONF[manager].backup_strategy if manager in CONF else None
-        extra["memory"] = memory.plan(int(flavor["ram"]), manager, strategy)
+    if "ram" in flavor and (server := cfg.traits(manager).memory):
+        extra["memory"] = memory.plan(int(flavor["ram"]), server, CONF[manager].backup_strategy)
     try:
         return _environment(directory).get_template(found).render(
             flavor=flavor, server_id=utils.stable_server_id(instance_id),

@@ -30,10 +30,25 @@ _MEANINGS = {
 
 
 @dataclass(frozen=True)
+class ServerMemory:
+    """What a plan of a guest's memory (``trove.common.memory``) must know of a server; sizes in MB.
+
+    empty: the server without its buffer pool, with less than 2 GB in the guest and with more; pool_shares: most of the
+    guest's memory that the pool may take, with less than 2 GB, less than 8 GB, and more; lean_strategies: names of the
+    backup strategies that let the server itself read its data.
+    """
+
+    empty: tuple
+    pool_shares: tuple
+    lean_strategies: tuple
+
+
+@dataclass(frozen=True)
 class Traits:
     """manager: dotted path of the class that manages the server in a guest; file_format: of the server's configuration
     files; client_port: TCP port at which clients and replicas connect; maturity: Maturity; users: whether the datastore
-    has databases and users; longest_user_name, longest_database_name: in characters, 0 without users.
+    has databases and users; longest_user_name, longest_database_name: in characters, 0 without users;
+    memory: ServerMemory for templates that compute with a plan of the guest's memory, None for others.
     """
 
     manager: str
@@ -43,3 +58,4 @@ class Traits:
     users: bool = True
     longest_user_name: int = 0
     longest_database_name: int = 0
+    memory: ServerMemory | None = None

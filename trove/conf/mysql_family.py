@@ -1,6 +1,6 @@
 """The traits that the datastores of the MySQL family share; each card states what differs."""
 from trove.common.files.ini import Ini
-from trove.common.traits import Traits
+from trove.common.traits import ServerMemory, Traits
 
 
 class OptionFile(Ini):
@@ -12,9 +12,13 @@ class OptionFile(Ini):
 
 
 OPTION_FILE = OptionFile("mysqld")
+_LEAN = ("MySQLClone", "MySQLDump")
+# Measured on guests. Above 2 GB MySQL's templates switch its performance schema on.
+MYSQL_MEMORY = ServerMemory(empty=(160, 288), pool_shares=(0.35, 0.5, 0.65), lean_strategies=_LEAN)
+MARIADB_MEMORY = ServerMemory(empty=(60, 60), pool_shares=(0.4, 0.5, 0.65), lean_strategies=_LEAN)
 
 
 def traits(**changes):
     """Return the Traits of a member of the family. changes: its fields that differ, or that have no common value."""
     return Traits(**{"file_format": OPTION_FILE, "client_port": 3306, "longest_user_name": 32,
-                     "longest_database_name": 64, **changes})
+                     "longest_database_name": 64, "memory": MYSQL_MEMORY, **changes})

@@ -24,4 +24,4 @@ opts = datastore.datastore_opts(
 # The path is the documents'; the class is what the tests show.
 TRAITS = mysql_family.traits(
     manager="trove.guestagent.datastore.experimental.mariadb.manager.Manager",
-    maturity=Maturity.STABLE, longest_user_name=128)
+    maturity=Maturity.STABLE, longest_user_name=128, memory=mysql_family.MARIADB_MEMORY)
