@@ -53,9 +53,11 @@ def reboot(context, instance_id):
 
 @in_transaction
 def _begin_stop(session, context, instance_id):
-    models.lock(session, instance_id, context)
+    row = models.lock(session, instance_id, context)
     if _live_delete(session, instance_id) is not None:
         raise exception.UnprocessableEntity(f"Instance {instance_id} is being deleted.")
+    if replicas.resized_with(session, row) is not None:
+        raise exception.UnprocessableEntity(f"Instance {instance_id} is being resized with its source.")
     return operations.begin(session, "instance.stop", "instance", instance_id, context).id
 
 
@@ -108,10 +110,7 @@ def _reset(session, context, instance_id, keep_report):
     if _live_delete(session, instance_id) is not None or replicas.in_failover(session, row):
         return False
     operations.request_cancel(session, "instance", instance_id)
-    resize = replicas.resized_with(session, row)
-    if resize is not None:
-        resize.cancel = True
-        models.compare_and_set_task(session, row.slave_of_id, [InstanceTasks.RESIZING], InstanceTasks.NONE)
+    replicas.leave_resize(session, row)
     models.fail_running_backups(session, instance_id)
     row.task = InstanceTasks.NONE
     service = models.service_status(session, instance_id)

@@ -68,18 +68,6 @@ def _check_revoke(guest, username, hostname, database):
         raise exception.NotFound(f"The user '{username}@{hostname}' has no access to the database '{database}'.")
 
 
-def _one_by_one(method, name):
-    """Return a function that sends a command for each item of its argument ``name`` alone.
-
-    The guest must answer in time, and a repeated command takes no time for what is done already; many at once might
-    take too long each time.
-    """
-    def send(guest, **arguments):
-        for item in arguments[name]:
-            getattr(guest, method)(**{name: [item]})
-    return send
-
-
 def _revoke(guest, **arguments):
     try:
         guest.revoke_access(**arguments)
@@ -93,22 +81,25 @@ class Change:
     """One kind of change. Both functions are called with the client of the guest and the arguments by name.
 
     check: raises BadRequest or NotFound when the databases and users as they are do not allow it; send: lets the guest
-    do it, and may be repeated.
+    do it, and may be repeated; each: name of the argument whose items are sent one at a time, as a guest must answer
+    in time.
     """
 
     check: Callable
     send: Callable
+    each: str | None = None
 
 
 CHANGES = {
-    DATABASE_CREATE: Change(_refuse_databases, _one_by_one("create_database", "databases")),
+    DATABASE_CREATE: Change(_refuse_databases, lambda guest, databases: guest.create_database(databases),
+                            each="databases"),
     # Whether it exists is not checked: the API's documents want it so.
     DATABASE_DELETE: Change(lambda guest, database: None,
                             lambda guest, **arguments: guest.delete_database(**arguments)),
-    USER_CREATE: Change(_refuse_users, _one_by_one("create_user", "users")),
+    USER_CREATE: Change(_refuse_users, lambda guest, users: guest.create_user(users), each="users"),
     USER_DELETE: Change(lambda guest, user: existing_user(guest, user["_name"], user["_host"]),
                         lambda guest, **arguments: guest.delete_user(**arguments)),
-    USER_PASSWORD: Change(_require_users, _one_by_one("change_passwords", "users")),
+    USER_PASSWORD: Change(_require_users, lambda guest, users: guest.change_passwords(users), each="users"),
     USER_UPDATE: Change(_check_update, lambda guest, **arguments: guest.update_attributes(**arguments)),
     USER_GRANT: Change(lambda guest, username, hostname, databases: existing_user(guest, username, hostname),
                        lambda guest, **arguments: guest.grant_access(**arguments)),

@@ -4,6 +4,7 @@ Called by ``instance.create`` and ``instance.actions``. Each function that chang
 or is one and then wakes the task manager.
 """
 import dataclasses
+import json
 
 from oslo_log import log as logging
 
@@ -104,6 +105,15 @@ def resized_with(session, row):
         return None
     live = operations.live_for(session, "instance", row.slave_of_id)
     return next((one for one in live if one.kind == KIND_RESIZE and row.id in one.args.get("replicas", ())), None)
+
+
+def leave_resize(session, row):
+    """Let the resize that a replica (row, locked) shares with its source go on without it, if there is one."""
+    resize = resized_with(session, row)
+    if resize is not None:
+        arguments = resize.args
+        del arguments["replicas"][row.id]
+        resize.arguments = json.dumps(arguments)
 
 
 def check_flavor(flavor, of_source):

@@ -8,10 +8,14 @@ import contextlib
 import threading
 import time
 
-from trove.common import exception, wsgi
+from oslo_log import log as logging
+
+from trove.common import exception, remote, wsgi
 from trove.common.cfg import CONF
 from trove.db import get_db_api
 from trove.operation import models
+
+LOG = logging.getLogger(__name__)
 
 ID_HEADER, STATE_HEADER = "X-Operation-Id", "X-Operation-State"
 # Ids in a header: a group may be attached to many instances.
@@ -48,8 +52,15 @@ def _wait(context, ids):
         while left and granted and (rest := deadline - time.monotonic()) > 0:
             time.sleep(min(pause, rest))
             pause = min(2 * pause, _LONGEST_PAUSE)
-            with get_db_api().reader() as session:
-                found = models.outcomes(session, left)
+            try:
+                with get_db_api().reader() as session:
+                    found = models.outcomes(session, left)
+            except Exception as error:
+                if not remote.is_passing(error):
+                    raise
+                # What was begun goes on, whatever this look meets.
+                LOG.warning("Cannot look how far operations are: %s", error)
+                continue
             ended += found
             left -= {outcome.id for outcome in found}
     return ended
@@ -66,7 +77,8 @@ def when_done(req, begun, status=202, replaceable=False):
         return wsgi.Result(None, status)
     instances = {operation_id: instance_id for instance_id, operation_id in begun}
     ended = {outcome.id: outcome for outcome in _wait(req.context, instances)}
-    replaced = {outcome.id for outcome in ended.values() if replaceable and outcome.cancelled}
+    replaced = {outcome.id for outcome in ended.values() if replaceable and outcome.cancelled
+                and outcome.state == models.FAILED}
     for outcome in ended.values():
         if outcome.state == models.FAILED and outcome.id not in replaced:
             raise _failure(instances[outcome.id], outcome)

@@ -53,7 +53,7 @@ class Manager:
     @rpc.expose
     def update_access(self, context, instance_id, operation_id):
         """Let other networks connect to an instance."""
-        self._runner.wake(operation_id)
+        self._wake(operation_id)
 
     @rpc.expose
     def administer(self, context, instance_id, operation_id):

@@ -47,6 +47,10 @@ def test_a_command_that_meets_a_lock_names_its_session_and_is_not_done_later(mac
     said = f"Session {number} of 'u1'@'127.0.0.1' holds a lock on the table db1.t by LOCK TABLES ... WRITE; it has been"
     assert said in str(caught.value)
     assert f"KILL {number} as root" in str(caught.value)
+    machine.call("make_read_only", True)
+    # MariaDB itself would let the agent's account write, which its replicas' source would then lack.
+    with pytest.raises(exception.GuestUnavailable, match="read-only"):
+        machine.call("create_database", [{"_name": "db3"}])
     machine.call("make_read_only", False)
     for statements, by in ((("BEGIN", "SELECT * FROM t"), "an open transaction that has read"),
                            (("BEGIN", "INSERT INTO t VALUES (1)"), "an open transaction that has written"),

@@ -238,9 +238,35 @@ def test_a_reset_frees_all_who_take_part(world, whose):
     operation_id = world.resize_volume(source_id, 3)
     actions.reset_status(world.context, {"replica": replica_id, "source": source_id}[whose])
     world.run(operation_id)
-    assert world.operation(operation_id).state == operations.FAILED
+    # A source is not given up with its replica.
+    assert world.operation(operation_id).state == {"replica": operations.DONE, "source": operations.FAILED}[whose]
     assert [world.instance(each).task for each in (source_id, replica_id)] == [InstanceTasks.NONE] * 2
     world.check_quota()
+
+
+def test_a_replica_that_was_reset_may_do_something_else(world):
+    source_id, [replica_id] = world.replicated(1)
+    operation_id = world.resize_volume(source_id, 3)
+    actions.reset_status(world.context, replica_id)
+    with world.db.writer() as session:
+        models.set_service_status(session, replica_id, ServiceStatuses.RUNNING)
+    world.report(replica_id)
+    other_id = world.resize_flavor(replica_id, "2")
+    world.run(operation_id)
+    assert world.instance(replica_id).task == InstanceTasks.RESIZING
+    assert world.instance(source_id).volume_size == 3 > world.instance(replica_id).volume_size
+    world.run(other_id)
+    assert world.operation(other_id).state == operations.DONE
+    world.check_quota()
+
+
+def test_a_replica_is_not_stopped_in_the_resize_of_its_source(world):
+    source_id, [replica_id] = world.replicated(1)
+    operation_id = world.resize_volume(source_id, 3)
+    with pytest.raises(exception.UnprocessableEntity, match="resized with its source"):
+        actions.stop(world.context, replica_id)
+    world.run(operation_id)
+    assert sizes(world, source_id, replica_id) == [(3, 3, 3)] * 2
 
 
 def test_a_replica_that_is_deleted_meanwhile_is_left_out(world):

@@ -21,6 +21,13 @@ def test_engines_and_versions(said, engine, version, can_clone):
     assert found.dump_options == (("--set-gtid-purged=OFF",) if engine == "mysql" else ())
 
 
+@pytest.mark.parametrize(("said", "words"), [
+    ("10.11.18-MariaDB", "DISABLE ON SLAVE"), ("8.0.36", "DISABLE ON SLAVE"), ("8.4.2", "DISABLE ON REPLICA"),
+    ("9.7.4-2", "DISABLE ON REPLICA")])
+def test_how_an_event_rests_on_a_replica(said, words):
+    assert dialect.of(said).event_off == words
+
+
 @pytest.mark.parametrize(("said", "can"), [
     ("10.11.18-MariaDB", True), ("9.7.4-2", True), ("8.0.26", True), ("8.0.25", False), ("5.7.44-48-log", False)])
 def test_who_can_replicate(said, can):

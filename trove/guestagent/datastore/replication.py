@@ -70,7 +70,8 @@ class ReplicationCommands:
     @rpc.expose
     def make_read_only(self, context, read_only):
         """Refuse writes, or take them."""
-        return self._replicate("make_read_only", read_only)
+        with self._administration:  # a change of databases or users ends before, or finds the server read-only
+            return self._replicate("make_read_only", read_only)
 
     @rpc.expose
     def list_events(self, context):

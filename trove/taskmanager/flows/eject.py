@@ -21,8 +21,6 @@ def done(session, work):
     models.record_fault(session, work.args["source"],
                         f"It was ejected and its server stopped; {failover.candidate_id(work)} is the source now.",
                         "eject", work.context.request_id)
-
-
     failover.tell_events(session, work)
     _tell_smaller(session, work)
 
@@ -57,6 +55,6 @@ FLOW = Flow("instance.eject", done=done, failed=failed, undone=undone, cancellab
     Step("accounts", failover.prepare_candidate, "replication_time_out", _LEFT),
     Step("open", failover.open_candidate, "switchover_time_out", _LEFT, undo=failover.close_candidate),
     Step("rows", failover.swap, "operation_cancel_time_out", _LEFT),
-    Step("events", failover.note_events, "replication_time_out", _LEFT),
     Step("replicas", failover.repoint, "replication_time_out", _LEFT),
+    Step("events", failover.note_events, "replication_time_out", _LEFT),
 ))

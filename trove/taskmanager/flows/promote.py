@@ -79,7 +79,7 @@ FLOW = Flow("instance.promote", done=done, failed=failed, undone=undone, cancell
     Step("free", failover.free_candidate, "switchover_time_out", _CLOSED, undo=failover.bind_candidate),
     Step("open", failover.open_candidate, "switchover_time_out", _CLOSED, undo=failover.close_candidate),
     Step("rows", failover.swap, "operation_cancel_time_out", _CLOSED),
-    Step("events", failover.enable_events, "replication_time_out", _CLOSED),
     Step("replicas", failover.repoint, "replication_time_out", _CLOSED),
     Step("old_source", failover.repoint_source, "replication_time_out", _CLOSED),
+    Step("events", failover.enable_events, "replication_time_out", _CLOSED),
 ))

@@ -13,7 +13,7 @@ from oslo_log import log as logging
 from trove.common import exception
 from trove.instance import models
 from trove.instance.tasks import InstanceTasks
-from trove.operation.models import UNDOING
+from trove.operation import models as operations
 from trove.taskmanager.flow import Flow, LeaseLost, Step, message_of
 from trove.taskmanager.steps import configuration, flavor, guest, volume
 
@@ -85,9 +85,14 @@ def volume_cancelled(session, work):
 
 
 def _live(session, work):
-    """Return the Work, and the Members whose instances are still there."""
-    return [work, *(each for each in work.members()
-                    if not session.get(models.DBInstance, each.resource_id).deleted)]
+    """Return the Work, and the Members whose instances are still there and were not reset."""
+    return [work, *(each for each in work.members() if _belongs(session, work, each))]
+
+
+def _belongs(session, work, member):
+    """Return whether a replica still takes part: it may have been deleted, or reset and begun something else."""
+    return (not session.get(models.DBInstance, member.resource_id).deleted
+            and member.resource_id in operations.load(session, work.operation.id).args.get("replicas", {}))
 
 
 def _unless_grown(function):
@@ -111,7 +116,7 @@ def _of_replicas(function):
     A replica that is being deleted is left out. An undo goes on with the others before it fails.
     """
     def step(work):
-        undoing = work.operation.state == UNDOING
+        undoing = work.operation.state == operations.UNDOING
         name = f"undo {work.operation.step}" if undoing else work.operation.step
         waits, errors = [], []
         for member in work.members():
@@ -138,8 +143,7 @@ def _of_replicas(function):
 
 def _takes_part(work, member):
     with work.reading() as session:
-        row = session.get(models.DBInstance, member.resource_id)
-        if not row.deleted and row.task in _BUSY:
+        if _belongs(session, work, member):
             return True
     LOG.info("instance %s: its replica %s does not take part any more", work.resource_id, member.resource_id)
     return False

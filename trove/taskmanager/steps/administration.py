@@ -3,6 +3,7 @@ import contextlib
 
 from trove.common import exception, remote
 from trove.instance import administration, loading
+from trove.taskmanager.work import Again
 
 
 def check(work):
@@ -19,9 +20,17 @@ def check(work):
 
 
 def carry_out(work):
-    """Let the guest do it; it is asked again until it has answered."""
+    """Let the guest do it, of many items one each time; it is asked again until it has answered."""
+    change, arguments, sent = _change(work), _arguments(work), work.data.get("sent", 0)
+    count = len(arguments[change.each]) if change.each else 1
+    if change.each:
+        arguments = {change.each: arguments[change.each][sent:sent + 1]}
     with _working_guest(work) as guest:
-        _change(work).send(guest, **_arguments(work))
+        change.send(guest, **arguments)
+    if sent + 1 >= count:
+        return None
+    work.note(sent=sent + 1)
+    return Again(0)
 
 
 def _change(work):

@@ -201,13 +201,13 @@ def close_candidate(work):
 @patient
 def enable_events(work):
     """Let those events run at the new source that ran at the old one. What cannot be is noted with its cure."""
-    if not work.data["events"]:
+    if not work.data.get("events"):  # a release before this one noted none
         return
     try:
         client(work, candidate_id(work)).switch_events(work.data["events"], True)
     except exception.GuestTimeout:
         raise
-    except exception.GuestError as error:
+    except exception.TroveError as error:
         LOG.error("instance %s: its events stay off: %s", candidate_id(work), error)
         work.data["events_off"] = f"{_names(work.data['events'])} could not be enabled. {error}"
 
@@ -220,7 +220,7 @@ def note_events(work):
         events = [event for event in client(work, candidate_id(work)).list_events() if event["state"] == "replica"]
     except exception.GuestTimeout:
         raise
-    except exception.GuestError as error:
+    except exception.TroveError as error:
         LOG.error("instance %s: does not tell its events: %s", candidate_id(work), error)
         return
     if events:
@@ -272,6 +272,11 @@ def _follow(work, instance_id, demote=False):
         return
     try:
         replica, source = load(work, instance_id), load(work, candidate_id(work))
+    except exception.NotFound:
+        LOG.info("instance %s: is gone and follows nobody", instance_id)
+        work.note()
+        return
+    try:
         guest = client(work, instance_id)
         if demote:
             guest.demote_replication_master()
@@ -281,8 +286,6 @@ def _follow(work, instance_id, demote=False):
         guest.attach_replica(replica_info(source, instance_id, log_position=work.data["begin"]),
                              config(replica, "replica"))
         ended[1].append(instance_id)
-    except exception.NotFound:
-        LOG.info("instance %s: is gone and follows nobody", instance_id)
     except exception.TroveError as error:
         LOG.error("instance %s: does not follow %s: %s", instance_id, candidate_id(work), error)
         ended[0][instance_id] = str(error)

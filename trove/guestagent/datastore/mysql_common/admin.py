@@ -40,12 +40,24 @@ class MySqlAdmin(Admin, Root):
                 raise exception.GuestUnavailable(str(self._explain(error))) from error
             raise
 
+    @contextlib.contextmanager
+    def _changing(self):
+        """A Session for a change. Raises GuestUnavailable for a lock, and while only the replication may write.
+
+        MariaDB lets the agent's account write to a read-only server, which would then differ from its source.
+        """
+        with self.open_session() as session:
+            if session.execute("SELECT @@GLOBAL.read_only")[0][0]:
+                raise exception.GuestUnavailable(
+                    "The database server is read-only: it is a replica, or is about to change its role.")
+            yield session
+
     # Databases
 
     def create_database(self, databases):
         """Make databases (dicts); those that exist are left alone. Raises BadValue for a reserved name."""
         wanted = [self._database(values) for values in databases]
-        with self.open_session() as session:
+        with self._changing() as session:
             for database in wanted:
                 # What is not said is the server's own, which a configuration group may have changed.
                 said = [(words, value) for words, value in ((" CHARACTER SET %s", database.character_set),
@@ -56,7 +68,7 @@ class MySqlAdmin(Admin, Root):
     def delete_database(self, database):
         """Drop a database (dict) and what was granted on it; none is fine."""
         name = self._database(database).name
-        with self.open_session() as session:
+        with self._changing() as session:
             session.execute("DROP DATABASE IF EXISTS {}", names=[name])
             for user, host, pattern in session.execute("SELECT User, Host, Db FROM mysql.db"):
                 if sql.from_pattern(pattern) == name:
@@ -85,7 +97,7 @@ class MySqlAdmin(Admin, Root):
         for user in wanted:
             if not user.password:
                 raise exception.BadValue(field="password", reason=f"the user '{user.name}' needs one.")
-        with self.open_session() as session:
+        with self._changing() as session:
             for user in wanted:
                 session.set_password(user.name, user.host, user.password)
                 self._grant(session, user.name, user.host, [database.name for database in user.databases])
@@ -93,7 +105,7 @@ class MySqlAdmin(Admin, Root):
     def delete_user(self, user):
         """Drop a user (dict); none is fine."""
         user = self._user(user)
-        with self.open_session() as session:
+        with self._changing() as session:
             session.execute("DROP USER IF EXISTS %s@%s", (user.name, user.host))
 
     def get_user(self, username, hostname):
@@ -118,7 +130,7 @@ class MySqlAdmin(Admin, Root):
         """Set passwords: list of {"name", "host", "password"}. NotFound for an unknown user, and nobody is changed."""
         wanted = [self._user({"_name": user.get("name"), "_host": user.get("host"), "_password": user.get("password")})
                   for user in users]
-        with self.open_session() as session:
+        with self._changing() as session:
             for user in wanted:
                 self._require_user(session, user.name, user.host)
             for user in wanted:
@@ -129,7 +141,7 @@ class MySqlAdmin(Admin, Root):
         self._refuse_hidden(username, hostname)
         new = self._user({"_name": user_attrs.get("name") or username, "_host": user_attrs.get("host") or hostname,
                           "_password": user_attrs.get("password")})
-        with self.open_session() as session:
+        with self._changing() as session:
             if (new.name, new.host) != (username, hostname) and (
                     session.user_exists(username, hostname) or not session.user_exists(new.name, new.host)):
                 self._require_user(session, username, hostname)
@@ -175,13 +187,13 @@ class MySqlAdmin(Admin, Root):
         """Let a user use databases (names). NotFound for an unknown user."""
         for name in databases:
             self._database({"_name": name})
-        with self.open_session() as session:
+        with self._changing() as session:
             self._require_user(session, username, hostname)
             self._grant(session, username, hostname, databases)
 
     def revoke_access(self, username, hostname, database):
         """Take a user's right to use a database (name). NotFound for an unknown user or a right that is not there."""
-        with self.open_session() as session:
+        with self._changing() as session:
             self._require_user(session, username, hostname)
             patterns = [pattern for (pattern,) in session.execute(
                 "SELECT Db FROM mysql.db WHERE User = %s AND Host = %s", (username, hostname))
@@ -206,7 +218,7 @@ class MySqlAdmin(Admin, Root):
         """Let root in over the network, with this or a fresh password: its dict with the password."""
         user = models.MySQLUser(ROOT, password=root_password or utils.generate_random_password())
         option = " WITH GRANT OPTION" if CONF.root_grant_option else ""
-        with self.open_session() as session:
+        with self._changing() as session:
             session.set_password(user.name, user.host, user.password)
             session.execute(f"GRANT {_privileges()} ON *.* TO %s@%s{option}", (user.name, user.host))
             # Not even root writes to a replica. MySQL has no such privilege: there nobody does.
@@ -216,7 +228,7 @@ class MySqlAdmin(Admin, Root):
 
     def disable_root(self):
         """Let root in from nowhere but the guest itself; not enabled is fine."""
-        with self.open_session() as session:
+        with self._changing() as session:
             for (host,) in session.execute("SELECT Host FROM mysql.user WHERE User = %s AND Host <> 'localhost'",
                                            (ROOT,)):
                 session.execute("DROP USER IF EXISTS %s@%s", (ROOT, host))

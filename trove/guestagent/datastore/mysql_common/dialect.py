@@ -38,6 +38,11 @@ class Dialect:
         return self.engine == MARIADB or self.version >= (8, 0, 26)
 
     @property
+    def event_off(self):
+        """How ALTER EVENT says that an event rests because its server is a replica."""
+        return "DISABLE ON REPLICA" if self.engine == MYSQL and self.version >= (8, 2) else "DISABLE ON SLAVE"
+
+    @property
     def dump_options(self):
         """Arguments of mysqldump that only this engine's program knows and needs."""
         # The set of transactions belongs to the server that was dumped; only a replica may begin with it.

@@ -209,15 +209,15 @@ class MysqlReplicationBase(Replication):
     def switch_events(self, events, on):
         """See the base."""
         wanted = {(event["database"], event["name"]) for event in events}
-        off = "DISABLE ON REPLICA" if self.words is MYSQL else "DISABLE ON SLAVE"
         with self.app.account_session() as session:
+            state = "ENABLE" if on else session.dialect.event_off
             for database, name, definer, status in session.execute(
                     "SELECT EVENT_SCHEMA, EVENT_NAME, DEFINER, STATUS FROM information_schema.EVENTS"):
                 changes = status not in ("ENABLED", "DISABLED") if on else status == "ENABLED"
                 if changes and (database, name) in wanted:
                     user, _, host = definer.rpartition("@")
                     # Who changes an event becomes its definer, unless another one is named.
-                    session.execute(f"ALTER DEFINER = %s@%s EVENT {{}}.{{}} {'ENABLE' if on else off}", (user, host),
+                    session.execute(f"ALTER DEFINER = %s@%s EVENT {{}}.{{}} {state}", (user, host),
                                     (database, name))
 
     # Following
