@@ -606,6 +606,8 @@ class GuestErrors:
     def __exit__(self, kind, error, trace):
         if not isinstance(error, Exception):
             return False
+        if isinstance(error, exception.Refused):  # its code would be the guest's choice
+            raise exception.GuestError(original=_said_by_guest(error)) from error
         if isinstance(error, exception.ServiceUnavailable) or (
                 isinstance(error, exception.TroveError) and error.code < 500):
             if type(error) in vars(exception).values():

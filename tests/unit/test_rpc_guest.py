@@ -39,6 +39,10 @@ class Endpoint:
         raise self.raised
 
     @rpc.expose
+    def reset_configuration(self, context, configuration):
+        raise exception.Refused(*configuration["arguments"])
+
+    @rpc.expose
     def get_hwinfo(self, context):
         raise OSError("no such disk")
 
@@ -90,6 +94,12 @@ def test_what_a_guest_refuses_keeps_its_class(endpoint, context):
         guest.list_access("nobody", "%")
     with pytest.raises(exception.DatastoreOperationNotSupported, match="'restart' operation is not supported"):
         guest.restart()
+
+
+@pytest.mark.parametrize("arguments", [("x", 400), ("x", 503), ("x", "y")])
+def test_a_guest_does_not_choose_a_code(endpoint, context, arguments):
+    with pytest.raises(exception.GuestError):
+        api.API(context, "i-1").reset_configuration({"arguments": arguments, "config_contents": ""})
 
 
 def test_what_a_guest_cannot_do_now_may_be_asked_again(endpoint, context):

@@ -7,6 +7,7 @@ def main():
     lean.return_freed_memory()
     lean.leave_out_libraries()
     from trove.cmd import guest  # after that
+    lean.let_in_formats()
     return guest.main()
 
 

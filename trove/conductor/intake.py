@@ -326,7 +326,7 @@ class Intake:
                 self._probe.queue_declare(_queue_of(guest), passive=True, nowait=True)
             self._probe.queue_declare(_queue_of(guests[-1]), passive=True)
         except rpc.NO_SUCH_QUEUE:
-            self._probe = self._connection.channel()
+            pass  # The library has opened the channel again. Another one would be one more each time.
         else:
             return guests
         if len(guests) == 1:

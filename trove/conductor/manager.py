@@ -201,8 +201,11 @@ class Manager:
         The heartbeats among them, which most reports are, are written in one transaction. Raises an error of
         SQLAlchemy while the database does not answer: then the same reports are to be given again.
         """
+        # A heartbeat that answers a command is joined to its request. Others of the same guest wait for it: a later one
+        # that was written first would make it an old one.
+        answering = {report.claimed for report in reports if report.method == "heartbeat" and report.origin is not None}
         beats = [report for report in reports if not report.done and report.method == "heartbeat"
-                 and report.origin is None]
+                 and report.claimed not in answering]
         if len(beats) > 1:
             self._take_heartbeats(beats)
         for report in reports:
@@ -211,6 +214,7 @@ class Manager:
 
     def _take_heartbeats(self, reports):
         """Write heartbeats at once. If that fails they are not marked, and ``take`` does them one by one."""
+        TroveContext(overwrite=False).update_store()  # nothing that is logged here belongs to a request
         writes, senders = [], {report.queue_of for report in reports if report.queue_of}
         with get_db_api().reader() as session:
             known = guest_secrets.generations_of(session, senders)

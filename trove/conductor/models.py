@@ -458,10 +458,3 @@ def backup_fields(backup_id, given):
             raise ValueError(f"state must be one of {', '.join(_BACKUP_STATES)}")
         fields["state"] = _BACKUP_STATES[state]
     return fields
-
-
-def forget(session, instance_id):
-    """Remove what the conductor keeps of an instance; called within the transaction that deletes it."""
-    session.execute(sqlalchemy.delete(_lastseen).where(_lastseen.c.instance_id == instance_id))
-    session.execute(sqlalchemy.update(_heartbeats).where(_heartbeats.c.instance_id == instance_id).values(
-        deleted=True, deleted_at=models.utcnow()))

@@ -41,8 +41,9 @@ guest_opts = [
     cfg.DictOpt("backup_runner_options", default={},
                 help="Name of a backup class -> further arguments for its program, separated by blanks."),
     cfg.IntOpt("backup_segment_max_size", default=16 * 1024 * 1024, min=1024 * 1024,
-               help="Bytes of one object in the store. Three segments are held in memory; an object store lists at "
-                    "most 10000 of them, which limits a compressed backup to 156 GB with the default."),
+               help="Bytes of one object in the store. Guests hold three segments in memory, those below 1 GB two; "
+                    "an object store lists at most 10000 of them, which limits a compressed backup to 156 GB with "
+                    "the default."),
     cfg.IntOpt("backup_request_patience", default=900, min=0,
                help="Seconds for which the agent repeats a request to the object store that failed in passing; they "
                     "begin again with each byte that a restore reads. A signature that is refused is also tried for "

@@ -127,6 +127,7 @@ class Channel:
         if not nowait:
             self._broker.waits += 1
             if self._failed:
+                self._failed = False  # the library opens the same channel again
                 raise rpc.NO_SUCH_QUEUE("no such queue")
 
     def basic_consume(self, name, **options):

@@ -73,6 +73,16 @@ def test_of_several_heartbeats_of_one_guest_in_a_batch_the_newest_counts(guests)
     assert len(rows(guests, tables.agent_heartbeats)) == 1
 
 
+def test_one_that_answers_a_command_is_not_overtaken_by_a_later_one(guests):
+    """The later one says nothing of the server, as that of a guest whose clock is behind."""
+    now = time.time()
+    answer = report(GUEST, sent=now - 2, payload={"service_status": "failed to spawn", "cause": "no room"})
+    answer.origin = {"request_id": "req-1"}
+    later = report(GUEST, sent=now - 1, payload={"agent_version": "2"})
+    manager.Manager().take([report(GUESTS[0]), answer, later, report(GUESTS[1])])
+    assert statuses(guests)[GUEST] == "failed to spawn"
+
+
 def test_the_first_heartbeat_with_a_new_key_ends_the_old_one_within_the_batch(guests, events):
     with guests.writer() as session:
         assert guest_secrets.renew(session, GUEST) == 1

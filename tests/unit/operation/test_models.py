@@ -1,5 +1,6 @@
 """Operations: one live one per lock, claimed by one, written only by who holds it, secrets encrypted and wiped."""
 import pytest
+import sqlalchemy
 
 from trove.common import exception
 from trove.db.sqlalchemy import tables
@@ -63,3 +64,17 @@ def test_secrets_that_the_column_does_not_take_are_refused(db, context):
         models.begin(session, "instance.create", "instance", "i-1", context, secrets={"users": ["x" * 50_000]})
     with db.reader() as session:
         assert models.live_for(session, "instance", "i-1") == []
+
+
+def test_the_newest_and_a_page_are_read_in_the_order_of_an_index(db):
+    """A resource may have thousands: each change of a database or user is one."""
+    with db.reader() as session:
+        plans = [row[3] for query in (
+            sqlalchemy.select(models.newest_id("instance", "i-1")),
+            sqlalchemy.select(tables.operations.c.id).where(
+                tables.operations.c.resource_type == "instance", tables.operations.c.resource_id == "i-1").order_by(
+                tables.operations.c.created_at.desc(), tables.operations.c.id.desc()).limit(21),
+        ) for row in session.connection().exec_driver_sql("EXPLAIN QUERY PLAN " + str(
+            query.compile(session.connection(), compile_kwargs={"literal_binds": True})))]
+    assert any("operations_resource" in line for line in plans)
+    assert not [line for line in plans if "TEMP B-TREE" in line]

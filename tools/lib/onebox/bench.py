@@ -7,6 +7,7 @@ import json
 import math
 import os
 import platform
+import signal
 import statistics
 import sys
 from pathlib import Path
@@ -30,6 +31,7 @@ from onebox.show import Progress
 def main():
     """Run one benchmark; returns the exit status."""
     arguments = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that "finally" runs
     progress = Progress()
     try:
         if arguments.benchmark == "fleet":

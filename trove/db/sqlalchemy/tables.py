@@ -409,7 +409,7 @@ operations = _table(
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
     Index("operations_state", "state", "run_after"),
-    Index("operations_resource", "resource_type", "resource_id"),
+    Index("operations_resource", "resource_type", "resource_id", "created_at", "id"),
 )
 
 # Ours: notifications that wait to be sent, in the order of their ids.

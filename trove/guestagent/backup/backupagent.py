@@ -51,7 +51,7 @@ class BackupAgent:
         """
         options = CONF[manager]
         increments = options.backup_incremental_strategy if options.backup_strategy else {}
-        for name in sorted({options.backup_strategy, *increments, *increments.values()} - {None}):
+        for name in sorted({options.backup_strategy, *increments, *increments.values()} - {None, ""}):
             _load(options.backup_namespace, name, BackupRunner, f"[{manager}] backup_strategy")
             _load(options.restore_namespace, name, RestoreRunner, f"[{manager}] restore_namespace")
         if options.backup_strategy:
@@ -182,7 +182,7 @@ class BackupAgent:
                 restorer.restore(stream)
             except operating_system.ProcessError as error:
                 raise exception.TroveError(
-                    f"The backup {link['id']} cannot be restored: {self.app.explain(error)}") from error
+                    f"The backup {link['id']} cannot be restored: {self.app.explain(error) or error}") from error
         restorer.finish()
 
     def _restorer(self, link):

@@ -131,6 +131,8 @@ class MergedLayers(Layers):
     def _merge(self):
         values = self.file_format.parse(operating_system.read_file(self._memory / "base") or "")
         for path in self._files.paths():
-            values.update(json.loads(path.read_text(encoding="utf-8")))
+            layer = json.loads(path.read_text(encoding="utf-8"))
+            # In the spelling of the base: names may be written in several.
+            values.update(self.file_format.parse(self.file_format.render(layer)))
         self.base.parent.mkdir(parents=True, exist_ok=True)
         operating_system.write_file(self.base, self.file_format.render(values))

@@ -14,7 +14,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGE = 256 * 1024
 
 # Formats of messages that the bus does not use. The library does without.
-_ABSENT = ("yaml", "msgpack", "eventlet")
+_FORMATS = ("yaml", "msgpack")
+# Looked for by a library at every lock.
+_ABSENT = (*_FORMATS, "eventlet")
 # Imported by libraries for functions that an agent never calls, or seldom.
 _AT_FIRST_USE = ("asyncio", "psutil", "rfc3986", "xmlrpc.client")
 
@@ -48,3 +50,10 @@ def leave_out_libraries():
     for name in _ABSENT:
         sys.modules.setdefault(name, None)
     sys.meta_path.insert(0, _AtFirstUse())
+
+
+def let_in_formats():
+    """Let an image's own modules import formats that the libraries were to do without."""
+    for name in _FORMATS:
+        if sys.modules.get(name, name) is None:
+            del sys.modules[name]

@@ -1,6 +1,5 @@
 """Delete an instance with all that belongs to it, whatever state it is in. Every step is content with absence."""
 from trove.common.instance import ServiceStatuses
-from trove.conductor import models as conductor_models
 from trove.db import guest_secrets
 from trove.instance import models
 from trove.instance.tasks import InstanceTasks
@@ -17,7 +16,6 @@ def done(session, work):
     if status is not None:
         status.status = ServiceStatuses.DELETED
     models.forget_guest(session, work.resource_id)
-    conductor_models.forget(session, work.resource_id)
     guest_secrets.forget(session, work.resource_id)
 
 

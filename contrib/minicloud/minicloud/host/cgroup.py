@@ -119,7 +119,7 @@ def set_weight(config: Config, guest_id: str, weight: int) -> None:
     with suppress(FileNotFoundError):
         if "cpu" in v1:
             (_guest(v1["cpu"], config.prefix, guest_id) / "cpu.shares").write_text(str(weight))
-        elif v2:
+        elif v2 and "cpu" in (v2 / "cgroup.controllers").read_text().split():
             # There 100 is the usual one, of 1 to 10000.
             (_guest(v2, config.prefix, guest_id) / "cpu.weight").write_text(str(max(1, weight * 100 // 1024)))
 

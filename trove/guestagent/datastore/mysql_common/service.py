@@ -128,11 +128,19 @@ class MySqlStatus(BaseDbStatus):
     def get_actual_db_status(self):
         """RUNNING when it answers, BLOCKED when only its process is there, else CRASHED or SHUTDOWN."""
         try:
-            with self.app.look() as session:
-                self._note_whether_full(session)
+            try:
+                self._look()
+            except pymysql.err.OperationalError as error:
+                if error.args[0] not in _GONE:
+                    raise
+                self._look()  # the heartbeat's connection ended with its server: a new one shows what there is
         except pymysql.err.MySQLError as error:
             return self._status_after(error.args[0] if error.args else None)
         return ServiceStatuses.RUNNING
+
+    def _look(self):
+        with self.app.look() as session:
+            self._note_whether_full(session)
 
     def _note_whether_full(self, session):
         """Log when the users' connections have reached max_connections, and when there is room again."""
@@ -140,6 +148,8 @@ class MySqlStatus(BaseDbStatus):
             most = int(session.execute("SELECT @@GLOBAL.max_connections")[0][0])
             connected = int(session.execute("SHOW GLOBAL STATUS LIKE 'Threads_connected'")[0][1])
         except pymysql.err.MySQLError as error:
+            if error.args and error.args[0] in _GONE:
+                raise
             LOG.warning("%s: could not count the server's connections: %s", CONF.guest_id, error)
             return
         if (connected >= most) != self._full:
@@ -249,7 +259,6 @@ class MySqlApp(server.Server):
             if error.args[0] != _NO_TLS or self._tls is _PLAIN:
                 raise
         # The driver encrypts the password with the server's RSA key instead.
-        self._tls = _PLAIN
         return pymysql.connect(host=OWN_ADDRESS, port=self.layout.own_port, **_PLAIN, **arguments)
 
     @functools.cached_property

@@ -17,7 +17,8 @@ class Storage(abc.ABC):
 
     @abc.abstractmethod
     def save(self, backup, blocks):
-        """Keep a stream. backup: backup_info of create_backup; blocks: iterator of bytes. Returns Saved.
+        """Keep a stream. backup: backup_info of create_backup; blocks: iterator of bytes-like parts of any size, each
+        valid only until the next one is asked for. Returns Saved.
 
         Whatever ``blocks`` raises goes through.
         """
