@@ -263,6 +263,10 @@ def programs(node, db, conf, tmp_path):
     finally:
         made.stop()
         rpc.cleanup()
+        with bus.Broker() as broker:  # other tests count the accounts of this broker
+            broker.delete(f"users/{transport.guest_account(INSTANCE)}")
+            for queue in bus.queues(INSTANCE):
+                broker.delete(f"queues/{bus.virtual_host()}/{queue}")
 
 
 def check_that_all_work(programs, patience=waiting.PATIENCE):

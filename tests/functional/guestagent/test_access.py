@@ -10,6 +10,7 @@ import pytest
 from tests.functional.guestagent.test_backup import Machine, container, machines, running_cloud  # noqa: F401 - fixtures
 from trove.common import exception, utils
 from trove.common.context import TroveContext
+from trove.guestagent import volume
 from trove.guestagent.datastore.mysql_common import access, service
 
 pytestmark = pytest.mark.slow
@@ -156,7 +157,7 @@ def test_a_command_under_way_is_not_cut_off_by_a_restart(tenant, reports):
 def test_nothing_is_repaired_while_the_volume_is_full(tenant, reports, monkeypatch):
     tenant.damage(["DROP USER {}"])
     with monkeypatch.context() as patch:
-        patch.setattr(service.volume, "is_full", lambda room: True)
+        patch.setattr(volume, "is_full", lambda room: True)
         tenant.manager.update_status()
         assert reports.payloads[-1]["facts"]["access"] is False
     assert tenant.works()

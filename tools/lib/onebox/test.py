@@ -21,7 +21,8 @@ PYTEST = [sys.executable, "-m", "pytest"]
 STAGES = {
     "lint": [[str(BIN / "ruff"), "check", "."], [str(BIN / "lint-imports")]],
     "quick": [[*PYTEST, "-m", "not slow and not scenario", "-n", "2"]],
-    "slow": [[*PYTEST, "-m", "slow and not scenario and not fuzz", "-n", "2"]],
+    # Some files take minutes: a process that has nothing left takes over what waits for the other one.
+    "slow": [[*PYTEST, "-m", "slow and not scenario and not fuzz", "-n", "2", "--dist", "worksteal"]],
     "fuzz": [[*PYTEST, "-m", "fuzz", "-n", "2"]],
     "scenario": [[*PYTEST, "-m", "scenario", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]],
 }
