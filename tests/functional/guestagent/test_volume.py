@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trove.guestagent import volume
-from trove.guestagent.common import operating_system
+from trove.guestagent.common import operating_system, waiting
 from trove.guestagent.volume import VolumeDevice, VolumeError
 
 pytestmark = pytest.mark.scenario
@@ -43,7 +43,7 @@ def disk(conf, tmp_path, monkeypatch):
     conf.set_override("volume_fstype", "ext4")
     conf.set_override("num_tries", 1)
     monkeypatch.setattr(volume, "FSTAB", str(tmp_path / "fstab"))
-    monkeypatch.setattr(volume.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(waiting.time, "sleep", lambda seconds: None)
     made = Disk(tmp_path / "disk")
     yield made
     for point in ("m", "other"):

@@ -169,11 +169,7 @@ class Manager(replication.ReplicationCommands):
     def _report(self):
         facts = {}
         if self.status.prepare_completed and not self.status.restart_mode:
-            facts = {"volume_full": volume.is_full(self._mount_point(None))}
-            try:
-                facts["used"] = self.get_filesystem_stats(None)["used"]
-            except OSError as error:
-                LOG.debug("%s: the use of the data volume cannot be asked for: %s", CONF.guest_id, error)
+            facts = self._volume_facts()
             # Its own account may be what a command that holds this is waiting for.
             if self._lifecycle.acquire(blocking=False):
                 try:
@@ -185,6 +181,14 @@ class Manager(replication.ReplicationCommands):
         if asked:
             facts["follows"] = replication is not None
         self.status.update(replication, self.seconds_behind(), facts)
+
+    def _volume_facts(self):
+        facts = {"volume_full": volume.is_full(self._mount_point(None))}
+        try:
+            facts["used"] = self.get_filesystem_stats(None)["used"]
+        except OSError as error:
+            LOG.debug("%s: the use of the data volume cannot be asked for: %s", CONF.guest_id, error)
+        return facts
 
     # Prepare
 
@@ -228,7 +232,7 @@ class Manager(replication.ReplicationCommands):
                 self._try_to(self.create_user, context, request.users)
             if request.root_password and not request.backup_info:
                 self._try_to(self.enable_root_with_password, context, request.root_password)
-        self.status.end_install(post_processing=bool(request.cluster_config))
+        self.status.end_install(post_processing=bool(request.cluster_config), facts=self._volume_facts())
         LOG.info("%s: %s is prepared", CONF.guest_id, self.manager)
         try:
             self.post_prepare(context, request)

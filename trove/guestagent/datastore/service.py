@@ -61,12 +61,14 @@ class BaseDbStatus(abc.ABC):
         self.forget()
         self.set_status(ServiceStatuses.BUILDING, force=True)
 
-    def end_install(self, error_occurred=False, post_processing=False, cause=None):
+    def end_install(self, error_occurred=False, post_processing=False, cause=None, facts=None):
         """Called when prepare is through: notes the end and reports the real status, or what it is instead.
 
         error_occurred: report FAILED, prepare may come again; cause: text for the user then;
-        post_processing: report INSTANCE_READY, the rest comes with ``cluster_complete``.
+        post_processing: report INSTANCE_READY, the rest comes with ``cluster_complete``; facts: as of ``update``, so
+        that whoever sees the instance active sees them too.
         """
+        self._facts = facts or {}
         if error_occurred:
             self.set_status(ServiceStatuses.FAILED, force=True, cause=cause)
         elif post_processing:

@@ -185,7 +185,9 @@ def _of_program(error, app):
     number = next((number for pattern, number in _IN_TEXT if pattern.search(said)), found and int(found[1]))
     if number in _BY_NUMBER:
         return _raised(number, said, (), app)
-    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
+    # The last line of systemctl says where to read more, which a user cannot.
+    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip() and not line.startswith("See ")),
+                "it said nothing")
     return exception.GuestConflict(f"The program {command.rpartition('/')[2]} failed ({error.kwargs.get('code')}): "
                                    f"{last[:200].rstrip('.')}.")
 
