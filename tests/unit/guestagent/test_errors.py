@@ -159,6 +159,9 @@ def test_a_server_that_shows_no_locks_shows_transactions():
     ("mysqldump: Got error: 1045: \"Access denied for user 'os_admin'\"", "os_admin", 503),
     ("ERROR 1049 (42000): Unknown database 'x'", "does not exist (error 1049)", 404),
     ("Failed to connect to MySQL server: Too many connections.", "no connection left", 503),
+    ("Job for mariadb.service failed because the control process exited with error code.\n"
+     "See \"systemctl status mariadb.service\" and \"journalctl -xeu mariadb.service\" for details.\n",
+     "Job for mariadb.service failed because the control process exited", 409),
     ("a\nTraceback: b\n\n  the last line.\n", "The program mysqldump failed (code 2): the last line.", 409),
     ("", "The program mysqldump failed (code 2): it said nothing.", 409)])
 def test_programs_say_one_sentence(said, text, code):
