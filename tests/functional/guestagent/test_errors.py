@@ -1,4 +1,4 @@
-"""Commands that meet a real server which cannot do them now: the error names who is in the way, and what to do."""
+"""A real server cannot carry out a command now: the error names the session in the way, and what the user can do."""
 import contextlib
 import shutil
 

@@ -33,7 +33,7 @@ def test_the_clients_file_has_the_path_in_quotes(tmp_path):
     assert f'ssl-ca="{path}"' in lines
 
 
-@pytest.mark.parametrize(("path", "word"), [("/work/.run/openrc", "/work/.run/openrc"), ("/a b/c", "'/a b/c'")])
+@pytest.mark.parametrize(("path", "word"), [("/srv/.run/openrc", "/srv/.run/openrc"), ("/a b/c", "'/a b/c'")])
 def test_commands_that_are_printed_can_be_pasted(path, word):
     """A checkout may lie anywhere."""
     assert quickstart.quoted({"openrc": path}) == {"openrc": word}

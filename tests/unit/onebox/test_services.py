@@ -13,7 +13,7 @@ from tests.waiting import wait_until
 from trove.cmd import common
 
 NAME = "trove-conductor"
-# Ends when it is told so, but only after a file is gone: as one that finishes its work.
+# Gets SIGTERM and ends once the file "busy" is removed, like a service that finishes its work first.
 PROGRAM = """
 import pathlib, time
 from trove.cmd import common
