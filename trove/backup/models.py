@@ -51,8 +51,11 @@ def page(session, limit, marker, tenant_id=None, instance_id=None, version_ids=N
         query = query.where(DBBackup.instance_id == instance_id)
     if version_ids is not None:
         query = query.where(DBBackup.datastore_version_id.in_(version_ids))
+    index = "backups_of_instance" if instance_id is not None else (
+        "backups_of_tenant" if tenant_id is not None else "backups_live")
     order = [column.desc() for column in models.oldest_first(DBBackup)]
-    return session.execute(query.order_by(*order).limit(limit), values).scalars().all()
+    query = models.along(query.order_by(*order).limit(limit), DBBackup, index)
+    return session.execute(query, values).scalars().all()
 
 
 def chain(session, backup):

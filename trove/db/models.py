@@ -130,6 +130,14 @@ def _two_ranges(element, compiler, **kwargs):
     return f"({first} > {third} OR ({first} = {third} AND {second} > {fourth}))"
 
 
+def along(query, row_class, index):
+    """Return ``query``, of one page, with the name of the index of ``row_class`` that has its order.
+
+    By its own estimates MariaDB takes an index that leads through the rows of other tenants; PostgreSQL does not.
+    """
+    return query.with_hint(row_class, f"FORCE INDEX ({index})", "mysql")
+
+
 def oldest_first(row_class):
     """Return the columns of the order of lists: time of creation, then id."""
     return row_class.created, row_class.id

@@ -161,9 +161,7 @@ def _select(deleted=False, by_id=False, by_tenant=False, unclustered=False, afte
     if not by_id:
         query = query.order_by(*db_models.oldest_first(DBInstance))
     if paged:
-        # By its own estimates MariaDB takes an index that leads through the rows of other tenants.
-        index = _INDEXES[by_tenant, unclustered, deleted is not None]
-        query = query.with_hint(DBInstance, f"FORCE INDEX ({index})", "mysql")
+        query = db_models.along(query, DBInstance, _INDEXES[by_tenant, unclustered, deleted is not None])
     return query.limit(sqlalchemy.bindparam("rows", type_=sqlalchemy.Integer)) if paged else query
 
 
