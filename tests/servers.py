@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import sqlalchemy
-from onebox import image
+from onebox import datastores, image
 from onebox.settings import locate, making
 
 from tests import waiting
@@ -61,7 +61,7 @@ def mysql_programs():
 
 def _unpacked_mysql():
     cache = locate()[1]
-    packed = image.root(cache, "mysql")
+    packed = image.root(cache, datastores.find("mysql"))
     digest = hashlib.sha256(repr((_MYSQL_FILES, _LOADER, _MYSQLD_OPTIONS)).encode()).hexdigest()[:8]
     root = cache / f"{packed.stem}-programs-{digest}"
     with making(root):

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from onebox import broker, cloud, instance, processes
+from onebox.probes import mysql_family
 from onebox.settings import CHECKOUT, load
 
 from tests import waiting
@@ -138,8 +139,9 @@ class System:
         wait_until(lambda: self.show(instance_id) is None)
 
     def sql(self, statement, host, user, password, database=None):
-        """The rows of a statement over TCP."""
-        return instance.query(host, user, password, database, statement)
+        """The rows of a statement of an engine of the MySQL family over TCP."""
+        with mysql_family.Probe(host, user, password, database, connect_timeout=10, answer_timeout=30) as probe:
+            return probe.query(statement)
 
     def guest(self, instance_id, *command):
         """Run a command inside the guest of an instance."""

@@ -2,15 +2,17 @@
 source ejected.
 """
 import contextlib
+import functools
 
 import pymysql
 import pytest
 from onebox import cloud, instance
-from onebox.writer import Writer, make_table
+from onebox.probes import mysql_family
+from onebox.writer import Writer
 
 from tests.scenarios.support import PASSWORD, CommandFailed, wait_until
 
-USER, DATABASE = instance.USER, instance.DATABASE
+probe = functools.partial(mysql_family.Probe, user=instance.USER, password=PASSWORD, database=instance.DATABASE)
 SILENCE = 90  # seconds after which a guest counts as dead, and some
 
 
@@ -21,7 +23,8 @@ def family(request, system, openstack, trove):
         request.getfixturevalue("mysql_version")
     source = system.create("source", datastore={"type": request.param})
     assert system.wait_ended(source)["status"] == "ACTIVE", system.show(source)
-    make_table(address(system, source), USER, PASSWORD)
+    with probe(address(system, source)) as first:
+        first.clear()
     before = backups(system)
     openstack("database", "instance", "create", "copy", "--replica-of", "source", "--replica-count", "2")
     ids = {"source": source}
@@ -58,15 +61,16 @@ def settled(system, *ids):
     return roles(system, *ids)
 
 
-def rows(system, instance_id, statement):
-    return system.sql(statement, address(system, instance_id), USER, PASSWORD, DATABASE)
+def has(system, instance_id, number):
+    """Return whether a number is on an instance."""
+    with probe(address(system, instance_id)) as client:
+        return client.get(number) is not None
 
 
 def write(system, instance_id, number):
-    """Insert a number and commit it."""
-    with pymysql.connect(host=address(system, instance_id), user=USER, password=PASSWORD.encode(), database=DATABASE,
-                         connect_timeout=10, autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.execute("INSERT INTO written VALUES (%s)", (number,))
+    """Store a number and commit it."""
+    with probe(address(system, instance_id)) as client:
+        client.put(number, "")
 
 
 def test_replicas_follow_and_are_read_only(system, openstack, trove, family):
@@ -78,7 +82,7 @@ def test_replicas_follow_and_are_read_only(system, openstack, trove, family):
     assert ids[0] in trove("show", "copy-1")
     write(system, ids[0], 1000000)
     for replica in ids[1:]:
-        wait_until(lambda replica=replica: rows(system, replica, "SELECT n FROM written WHERE n = 1000000"))
+        wait_until(lambda replica=replica: has(system, replica, 1000000))
         with pytest.raises(pymysql.err.MySQLError, match="read-only"):
             write(system, replica, 1000001)
     health = wait_until(lambda: system.admin.get(f"/instances/{ids[1]}").json()["instance"].get("replication"))
@@ -121,7 +125,7 @@ def test_root_takes_the_agent_s_account_and_stops_a_replica(system, openstack, f
 def test_a_switchover_loses_no_acknowledged_write(system, openstack, trove, family):
     source, first, second = family.values()
     hosts = [address(system, each) for each in family.values()]
-    with Writer(hosts, USER, PASSWORD, rate=200) as writer:
+    with Writer(hosts, probe, rate=200) as writer:
         openstack("database", "instance", "promote", "copy-1")
         assert settled(system, source, first, second) == [("ACTIVE", first), ("ACTIVE", None), ("ACTIVE", first)]
         writer.wait_more(100)
@@ -140,7 +144,7 @@ def test_detached_replicas_are_instances_of_their_own(system, trove, family):
     write(system, second, 2000000)
     write(system, source, 2000001)
     assert [entry["id"] for entry in system.show(source)["replicas"]] == [family["copy-1"]]
-    assert not rows(system, second, "SELECT n FROM written WHERE n = 2000001")
+    assert not has(system, second, 2000001)
     accounts = system.guest(source, "mysql", "--defaults-file=/var/lib/trove/my.cnf", "-N", "-e",
                             "SELECT User FROM mysql.user WHERE User LIKE 'os_replica%'").split()
     assert len(accounts) == 1
@@ -149,8 +153,9 @@ def test_detached_replicas_are_instances_of_their_own(system, trove, family):
 def test_a_dead_source_is_ejected(system, openstack, family):
     source, first, _ = family.values()
     hosts = [address(system, each) for each in (source, first)]
-    make_table(hosts[0], USER, PASSWORD)  # its numbers begin anew
-    with Writer(hosts, USER, PASSWORD, rate=50) as writer:
+    with probe(hosts[0]) as first:
+        first.clear()  # the writer's numbers begin anew
+    with Writer(hosts, probe, rate=50) as writer:
         system.kill_guest(source)
         # Refused while the last sign of life is fresh.
         with pytest.raises(CommandFailed, match="sign of life"):

@@ -52,6 +52,18 @@ def test_the_agent_imports_little():
     assert said.stdout.strip() == "[]"
 
 
+def test_an_agent_has_no_driver_but_its_engine_s():
+    """An image carries the drivers of its own datastore only: what all agents share must not import one."""
+    shared = ("trove.cmd.guest", "trove.guestagent.backup.backupagent", "trove.guestagent.dbaas",
+              "trove.guestagent.logs",
+              *(f"trove.guestagent.datastore.{name}" for name in
+                ("admin", "manager", "prepare", "replication", "server", "service")),
+              *(f"trove.guestagent.strategies.{kind}.base" for kind in ("backup", "replication", "restore")))
+    program = ("import sys; sys.modules.update(dict.fromkeys(('pymysql', 'pg8000', 'redis', 'psycopg2'))); "
+               f"import {', '.join(shared)}")
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=60)
+
+
 def test_guests_that_started_together_do_not_go_on_together():
     """Each pause is another one, and about as long as the interval."""
     pauses = [guest.pause(10) for _ in range(200)]

@@ -1,6 +1,7 @@
 """What tools/quickstart does with an instance that it finds: one that holds data is never deleted."""
 import pytest
 from onebox import certificates, instance, quickstart
+from onebox.probes import mysql_family
 from onebox.settings import Settings, SetupError
 
 
@@ -27,8 +28,8 @@ def test_the_clients_file_has_the_path_in_quotes(tmp_path):
     """Else it would end at a "#"."""
     state = tmp_path / 'a #b \\ "c"'
     settings = Settings(state, tmp_path / "cache", "tr0000", "10.90.0.0/16", 8779)
-    facts = {"host": "10.90.0.9", "port": 3306, "user": "alice", "password": "pw", "database": "app"}
-    lines = instance.write_client_file(settings, facts).read_text().splitlines()
+    probe = mysql_family.Probe("10.90.0.9", "alice", "pw", "app")
+    lines = instance.write_client_file(settings, probe).read_text().splitlines()
     path = str(certificates.ca_file(settings)).replace("\\", "\\\\").replace('"', '\\"')
     assert f'ssl-ca="{path}"' in lines
 

@@ -7,7 +7,7 @@ import subprocess
 import threading
 
 import pytest
-from onebox import image, settings
+from onebox import settings
 from onebox.settings import Settings, SetupError
 
 
@@ -60,15 +60,6 @@ def test_a_damaged_file_is_a_sentence(tmp_path):
     (tmp_path / settings.SAVED).write_text("{")
     with pytest.raises(SetupError, match="damaged"):
         settings.load(tmp_path)
-
-
-@pytest.mark.parametrize("name", settings.DATASTORES)
-def test_a_datastore_that_is_offered_can_be_made(name):
-    """Its guests' packages, what makes their data, and its rules are there."""
-    recipe = json.loads((image.RECIPES / f"{name}.json").read_text())
-    assert f"{name}-server" in recipe["packages"]
-    assert image.NEW_DATA[name]
-    assert (settings.CHECKOUT / "trove/templates" / name / "validation-rules.json").exists()
 
 
 @pytest.mark.parametrize("taken", [[], ["10.64.0.0/10"], ["default", "10.77.0.0/16"]])

@@ -1,11 +1,12 @@
 """Benchmark of replication: for how long nobody can write when a replica takes the place of its source."""
+import functools
 import time
 from pathlib import Path
 
-from onebox import bench, cloud, instance, processes
+from onebox import bench, cloud, instance, probes, processes
 from onebox.bench_guests import quota
 from onebox.settings import SetupError, secret
-from onebox.writer import Writer, make_table
+from onebox.writer import Writer
 
 _BUSY = ("BUILD", "BACKUP", "PROMOTE", "EJECT", "DETACH")
 _SILENCE = 120  # seconds within which a dead guest must be allowed to be ejected
@@ -64,14 +65,23 @@ def _row(what, gaps, lost, note=""):
     return {"what": what, "rounds": len(gaps), **bench.summary(gaps), "lost writes": lost, "note": note}
 
 
+def _clear(source, password):
+    """Empty the store of a source; returns what makes a probe of a host of its family."""
+    probe = functools.partial(probes.of(source["datastore"]["type"]), user=instance.USER, password=password,
+                              database=instance.DATABASE)
+    with probe(instance.address(source)) as first:
+        first.clear()
+    return probe
+
+
 def _switchovers(api, password, rounds, progress):
     """Promote to and fro under 200 writes/s."""
     [source] = _family(api)
     replica = api.get(f"/instances/{_replicate(api, source['id'])}").json()["instance"]
     hosts = [instance.address(source), instance.address(replica)]
-    make_table(hosts[0], instance.USER, password)
+    probe = _clear(source, password)
     gaps = []
-    with Writer(hosts, instance.USER, password) as writer:
+    with Writer(hosts, probe) as writer:
         for number in range(rounds):
             writer.wait_more(100)
             begun = time.monotonic()
@@ -94,8 +104,7 @@ def _ejections(settings, api, password, rounds, progress):
         source, *others = _settle(api)
         replica = others[0] if others else api.get(f"/instances/{_replicate(api, source['id'])}").json()["instance"]
         hosts = [instance.address(source), instance.address(replica)]
-        make_table(hosts[0], instance.USER, password)
-        with Writer(hosts, instance.USER, password) as writer:
+        with Writer(hosts, _clear(source, password)) as writer:
             writer.wait_more(100)
             _kill(settings, source)
             killed = time.monotonic()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from minicloud.host import cgroup
 
-from onebox import bench, bench_agent, cloud, instance, processes
+from onebox import bench, bench_agent, cloud, datastores, instance, processes
 from onebox.settings import SetupError, secret
 
 TOTAL = "create to first SELECT"
@@ -19,25 +19,27 @@ TOTAL = "create to first SELECT"
 def create(settings, progress, arguments):
     """Seconds from the request to ACTIVE to the first SELECT, one instance after the other, and where they go."""
     api, password, seconds = instance.client(settings), secret(settings, "bench_user"), defaultdict(list)
+    version = datastores.find(settings.datastores[0])
     with quota(settings, 5):
-        _one(api, "bench-warm-up", password)
+        _one(api, "bench-warm-up", password, version)
         for number in range(arguments.count):
-            measured = _one(api, f"bench-{number}", password)
+            measured = _one(api, f"bench-{number}", password, version)
             for name, value in measured.items():
                 seconds[name].append(value)
             progress.say(f"        {number + 1} of {arguments.count}: {measured[TOTAL]:.2f} s")
     return [{"seconds": name, **bench.summary(values)} for name, values in seconds.items()], False
 
 
-def _one(api, name, password):
+def _one(api, name, password, version):
     """Create, connect and delete one instance; returns what each part took."""
     begun = time.monotonic()
-    made = instance.create(api, name, password)
+    made = instance.create(api, name, password, version)
     accepted = time.monotonic()
     try:
         found = instance.wait_active(api, made["id"], pause=0.05)
         active = time.monotonic()
-        instance.select(instance.address(found), instance.USER, password, instance.DATABASE)
+        with instance.probe(api, found, password) as probe:
+            probe.wait()
         ended = time.monotonic()
         done = instance.newest_operation(api, made["id"])["steps"]
     finally:
@@ -75,13 +77,16 @@ def _burst(settings, progress, count):
     before, meter = _made(settings), _Meter(settings)
     with quota(settings, count + 5), ThreadPoolExecutor(count) as pool:
         begun = time.monotonic()
-        made = list(pool.map(lambda number: instance.create(api, f"burst-{number}", password)["id"], range(count)))
+        version = datastores.find(settings.datastores[0])
+        made = list(pool.map(lambda number: instance.create(api, f"burst-{number}", password, version)["id"],
+                             range(count)))
         accepted = time.monotonic() - begun
 
         def finish(instance_id):
             try:
                 found = instance.wait_active(api, instance_id, pause=0.5)
-                instance.select(instance.address(found), instance.USER, password, instance.DATABASE)
+                with instance.probe(api, found, password) as probe:
+                    probe.wait()
             except SetupError as error:
                 progress.say(str(error))
                 return None

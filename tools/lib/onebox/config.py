@@ -2,7 +2,7 @@
 import configparser
 import io
 
-from onebox import broker, certificates, cloud
+from onebox import broker, certificates, cloud, datastores
 from onebox.settings import CHECKOUT, secret, write
 
 CONTROL_PLANE, GUEST = "trove.conf", "trove-guestagent.conf"
@@ -39,7 +39,7 @@ def control_plane(settings, service):
             "swift_user": cloud.BACKUP_USER,
             "swift_password": secret(settings, cloud.BACKUP_USER),
             "swift_project_name": cloud.BACKUP_PROJECT,
-            "default_datastore": settings.datastores[0],
+            "default_datastore": datastores.find(settings.datastores[0]).datastore,
             "guest_config": settings.etc / GUEST,
             "cloudinit_location": settings.etc / "cloudinit",
             "template_path": settings.etc / "templates",

@@ -1,12 +1,11 @@
 """One database instance through the public API, as a tenant does it: create with progress, connect, delete."""
 import time
 
-import pymysql
 from keystoneauth1 import exceptions
 from keystoneauth1.adapter import Adapter
 
-from onebox import certificates, cloud, processes
-from onebox.settings import SetupError, secret, write
+from onebox import certificates, cloud, datastores, probes, processes
+from onebox.settings import SetupError, secret
 
 CREATE_TIMEOUT, DELETE_TIMEOUT = 600, 180
 RETURN_TIMEOUT = 120  # for an instance that was built once: its guest reports within seconds after a restart of the bus
@@ -26,17 +25,38 @@ def find(api, name):
     return api.get(f"/instances/{found[0]['id']}").json()["instance"] if found else None
 
 
-def body(name, flavor, password, size=1):
-    """The request that creates an instance with a volume, one database and one user."""
-    return {"instance": {"name": name, "flavorRef": flavor, "volume": {"size": size}, "databases": [{"name": DATABASE}],
-                         "users": [{"name": USER, "password": password, "databases": [{"name": DATABASE}]}]}}
+def body(name, flavor, password, size=1, has_users=True):
+    """The request that creates an instance with a volume and, if the datastore has them, one database and one user."""
+    request = {"name": name, "flavorRef": flavor, "volume": {"size": size}}
+    if has_users:
+        request |= {"databases": [{"name": DATABASE}],
+                    "users": [{"name": USER, "password": password, "databases": [{"name": DATABASE}]}]}
+    return {"instance": request}
 
 
-def create(api, name, password):
-    """Ask for an instance of the smallest flavor; returns its first view."""
+def create(api, name, password, version=None):
+    """Ask for an instance of the smallest flavor; returns its first view.
+
+    version: a ``datastores.Version``; None for the default datastore, which must have users.
+    """
     flavors = api.get("/flavors").json()["flavors"]
     smallest = min(flavors, key=lambda flavor: flavor["ram"])
-    return api.post("/instances", json=body(name, smallest["id"], password)).json()["instance"]
+    request = body(name, smallest["id"], password, has_users=version is None or probes.of(version.datastore).has_users)
+    if version:
+        request["instance"]["datastore"] = {"type": version.datastore, "version": version.name}
+    return api.post("/instances", json=request).json()["instance"]
+
+
+def probe(api, view, password, **options):
+    """Return the probe of an ACTIVE instance that ``create`` made.
+
+    Where a datastore has no users this lets root in with ``password``. options: of ``probes.base.Probe``.
+    """
+    kind = probes.of(view["datastore"]["type"])
+    if kind.has_users:
+        return kind(address(view), USER, password, DATABASE, **options)
+    root = api.post(f"/instances/{view['id']}/root", json={"password": password}).json()["user"]
+    return kind(address(view), None, root["password"], **options)
 
 
 def newest_operation(api, instance_id):
@@ -67,31 +87,6 @@ def wait_active(api, instance_id, progress=None, timeout=CREATE_TIMEOUT, pause=0
 def address(instance):
     """The first address of an instance."""
     return instance["ip"][0]
-
-
-def select(host, user, password, database, timeout=30):
-    """Run a SELECT over TCP as that user, trying for ``timeout`` s; returns (version, user, seconds it took)."""
-    begun = time.monotonic()
-    while True:
-        try:
-            with pymysql.connect(host=host, user=user, password=password.encode(), database=database, connect_timeout=5,
-                                 read_timeout=10) as connection, connection.cursor() as cursor:
-                cursor.execute("SELECT VERSION(), CURRENT_USER()")
-                return (*cursor.fetchone(), time.monotonic() - begun)
-        except pymysql.err.OperationalError as error:
-            if time.monotonic() - begun > timeout:
-                raise SetupError(f"No SELECT on {host} as {user} within {timeout} s: {error}. If the machine was "
-                                 "started again since, begin anew: tools/quickstart --down") from None
-            time.sleep(0.02)
-
-
-def query(host, user, password, database, statement):
-    """The rows of one statement over TCP. Raises pymysql.err.MySQLError."""
-    # PyMySQL would encode a text as Latin-1.
-    with pymysql.connect(host=host, user=user, password=password.encode(), database=database, connect_timeout=10,
-                         read_timeout=30, charset="utf8mb4") as connection, connection.cursor() as cursor:
-        cursor.execute(statement)
-        return cursor.fetchall()
 
 
 def delete(api, instance_id, timeout=DELETE_TIMEOUT):
@@ -134,7 +129,7 @@ def wait_back(api, instance_id, timeout=RETURN_TIMEOUT, pause=0.25):
 
 
 def ensure_m1(settings, progress):
-    """The instance of the tour, made anew if it could not be built; returns (view, facts to connect, whether created).
+    """The instance of the tour, made anew if it could not be built; returns (view, probe, whether created).
 
     One that holds data is waited for, never deleted.
     """
@@ -146,21 +141,13 @@ def ensure_m1(settings, progress):
         found = None
     created = found is None
     if created:
-        found = create(api, NAME, password)
+        found = create(api, NAME, password, datastores.find(settings.datastores[0]))
         progress.say(f"        creating instance {NAME}")
     found = wait_active(api, found["id"], progress.operation) if created or found["status"] == "BUILD" \
         else wait_back(api, found["id"])
-    facts = {"host": address(found), "port": 3306, "user": USER, "password": password, "database": DATABASE}
-    return found, facts, created
+    return found, probe(api, found, password), created
 
 
-def write_client_file(settings, facts):
-    """An option file of the mysql client, so that the password is on no command line; returns its path."""
-    path = settings.state / f"{NAME}.cnf"
-    lines = [f"{name}={facts[name]}\n" for name in ("host", "port", "user", "password", "database")]
-    # The client verifies the server. "loose": MySQL's has another option for that.
-    # Without quotes a value would end at a "#" in the path.
-    authority = str(certificates.ca_file(settings)).replace("\\", "\\\\").replace('"', '\\"')
-    secure = f'ssl-ca="{authority}"\nloose-ssl-verify-server-cert\n'
-    write(path, "[client]\n" + "".join(lines[:4]) + secure + "[mysql]\n" + lines[4], mode=0o600)
-    return path
+def write_client_file(settings, found):
+    """Write the file with which the engine's own client becomes the user of a probe; returns its path."""
+    return found.client_file(settings.state / NAME, certificates.ca_file(settings))

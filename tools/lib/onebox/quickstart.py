@@ -6,16 +6,16 @@ import shlex
 import sys
 import time
 
-from onebox import broker, certificates, cloud, config, down, image, instance, processes, services
+from onebox import broker, certificates, cloud, config, datastores, down, image, instance, processes, services
 from onebox.bootstrap import SECONDS
-from onebox.settings import AGENTS, DATASTORES, SetupError, choose, exclusive, load
+from onebox.settings import AGENTS, DATASTORE, SetupError, choose, exclusive, load
 from onebox.show import Progress
 
 SERVICES = ("rabbitmq", *services.NAMES)
 CLOSING = """
 {version} answered on {host} as {current}.
 
-  SQL:      mysql --defaults-extra-file={client_file}
+  {language:<9} {command}
             {ca_file} verifies it
   API:      source {openrc}        (the administrator: {admin_openrc})
             {api_url}
@@ -24,10 +24,13 @@ CLOSING = """
 Next, with the clients of the cloud (pip install python-openstackclient python-troveclient):
             openstack database instance list
             openstack database instance show m1
-            openstack database db create m1 shop
-            openstack database user create m1 bob SECRET --databases shop
-            tools/quickstart --status        what runs
+{more}            tools/quickstart --status        what runs
             tools/quickstart --down          remove all of it
+"""
+
+
+WITH_USERS = """            openstack database db create m1 shop
+            openstack database user create m1 bob SECRET --databases shop
 """
 
 
@@ -42,46 +45,49 @@ def main():
 
 
 def up(arguments):
-    """Start what is missing, make the instance m1 and prove that it answers SQL."""
+    """Start what is missing, make the instance m1 and prove that it answers its user."""
     begun, progress = time.monotonic(), Progress()
     progress.seconds.update(json.loads(os.environ.get(SECONDS, "{}")))
     settings = choose(agent=arguments.agent, datastore=arguments.datastore)
     with exclusive(settings.state):
         started = system(settings, progress)
-        found, facts, created = instance.ensure_m1(settings, progress)
-        with progress.step("SELECT over TCP"):
-            version, current, _ = instance.select(facts["host"], facts["user"], facts["password"], facts["database"])
-    client_file = instance.write_client_file(settings, facts)
+        found, probe, created = instance.ensure_m1(settings, progress)
+        with progress.step(f"{probe.language} over TCP"), probe:
+            version, current, _ = probe.wait()
+    client_file = instance.write_client_file(settings, probe)
+    facts = {"host": probe.host, "port": probe.port, "user": probe.user, "password": probe.password,
+             "database": probe.database, "datastore": found["datastore"]["type"]}
     report = {**_facts(settings), "instance": {**facts, "id": found["id"], "name": found["name"],
                                                "status": found["status"], "version": version},
               "created": created, "started": started, "seconds": progress.seconds,
               "total_seconds": round(time.monotonic() - begun, 2)}
-    paths = {"client_file": client_file, "logs": settings.logs, "ca_file": certificates.ca_file(settings),
+    paths = {"logs": settings.logs, "ca_file": certificates.ca_file(settings),
              "openrc": settings.state / "openrc", "admin_openrc": settings.state / "admin-openrc"}
     _print(arguments, report, CLOSING.format(
-        version=version, host=facts["host"], current=current, api_url=settings.api_url, **quoted(paths)))
+        version=version, host=probe.host, current=current, api_url=settings.api_url, language=f"{probe.language}:",
+        command=probe.command(client_file), more=WITH_USERS if probe.has_users else "", **quoted(paths)))
     return 0
 
 
 def system(settings, progress):
     """Cloud, bus and control plane, without any instance; returns the names of the services that were started."""
     settings.save()
-    with progress.step("guest system"):  # a minute for each engine at the first time
-        roots = {name: image.root(settings.cache, name) for name in settings.datastores}
+    offered = list(dict.fromkeys(datastores.find(text) for text in settings.datastores))
+    with progress.step("guest system"):  # a minute for each version at the first time
+        roots = image.roots(settings.cache, offered)
     with progress.step("guest agent"):
-        agents = {name: image.agent(settings, root, name) for name, root in roots.items()}
+        agents = {version: image.agent(settings, root, version) for version, root in roots.items()}
     with progress.step("minicloud"):
         cloud.up(settings)
         broker.begin(settings)
     with progress.step("accounts, catalog, images"):
         cloud.ensure_accounts(settings)
-        datastores = [(name, image.engine_version(root, name),
-                       cloud.ensure_image(settings, root, agents[name], image.binds(settings)))
-                      for name, root in roots.items()]
+        images = [(version, cloud.ensure_image(settings, root, agents[version], image.binds(settings)))
+                  for version, root in roots.items()]
         cloud.write_openrc(settings)
     with progress.step("infrastructure database, datastore"):
         config.write_all(settings)
-        services.ensure_database(settings, datastores)
+        services.ensure_database(settings, images)
     with progress.step("RabbitMQ"):
         broker.wait_ready(settings)
     with progress.step("trove-api, trove-taskmanager, trove-conductor"):
@@ -139,6 +145,13 @@ def _print(arguments, report, text):
     print(json.dumps(report, indent=2) if arguments.json else text)
 
 
+def _datastore(text):
+    try:
+        return str(datastores.find(text))
+    except SetupError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _parser():
     parser = argparse.ArgumentParser(prog="tools/quickstart", description=up.__doc__)
     action = parser.add_mutually_exclusive_group()
@@ -147,8 +160,9 @@ def _parser():
     parser.add_argument("--json", action="store_true", help="Print facts for scripts on standard output.")
     parser.add_argument("--agent", choices=AGENTS, help="Where guests get their agent from: part of their image "
                         "(default, as in production), or this checkout (development).")
-    parser.add_argument("--datastore", choices=DATASTORES, help="Offer this datastore too; the first one is what m1 "
-                        f"is made of (default: {DATASTORES[0]}).")
+    parser.add_argument("--datastore", type=_datastore, metavar="NAME[:VERSION]", help="Offer this datastore too, "
+                        f"in its default version or another; the first is what m1 is made of (default: {DATASTORE})."
+                        f" There are: {', '.join(map(str, datastores.every()))}.")
     parser.set_defaults(run=up)
     return parser
 

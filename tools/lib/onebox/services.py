@@ -31,19 +31,23 @@ def run_script(name, *arguments):
 def ensure_database(settings, datastores):
     """The infrastructure database at its newest schema, with datastores made from images.
 
-    datastores: list of (name, version, id of the image). Each has one active version, which is its default. Nothing is
-    done twice for the same code and image.
+    datastores: list of (datastores.Version, id of the image); the first version of a datastore is its default. Nothing
+    is done twice for the same code and images.
     """
-    path, wanted = settings.state / PREPARED, f"{_digest(settings)} {datastores}"
+    images = " ".join(f"{version} {image_id}" for version, image_id in datastores)
+    path, wanted = settings.state / PREPARED, f"{_digest(settings)} {images}"
     if path.exists() and path.read_text() == wanted:
         return
     manage(settings, "db_sync")
-    for name, version, image_id in datastores:
+    with_default = set()
+    for version, image_id in datastores:
+        name = version.datastore
         manage(settings, "datastore_update", name, "")
-        manage(settings, "datastore_version_update", name, version, name, image_id, "", "1")
-        manage(settings, "datastore_update", name, version)
-        manage(settings, "db_load_datastore_config_parameters", name, version,
-               str(CHECKOUT / "trove/templates" / name / "validation-rules.json"))
+        manage(settings, "datastore_version_update", name, version.name, name, image_id, "", "1")
+        if name not in with_default:
+            manage(settings, "datastore_update", name, version.name)
+            with_default.add(name)
+        manage(settings, "db_load_datastore_config_parameters", name, version.name, str(version.rules))
     write(path, wanted)
 
 

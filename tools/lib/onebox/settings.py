@@ -18,7 +18,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 SAVED, LOCK = "onebox.json", "lock"
 API_PORTS = range(8779, 8979)
 AGENTS = ("image", "checkout")
-DATASTORES = ("mariadb", "mysql")
+DATASTORE = "mariadb"  # offered when none is named
 
 
 class SetupError(Exception):
@@ -33,7 +33,8 @@ class Settings:
     (virtual environments, guest image); prefix: first part of the names of kernel objects, 1-6 characters a-z 0-9;
     subnet: network of the guests; api_port: port of trove-api on 127.0.0.1; agent: ``image`` (the agent is part of
     the guest image, as in production) or ``checkout`` (guests see the trove directory of this checkout);
-    datastores: those that are offered, the default first.
+    datastores: versions that are offered, as ``datastore:version`` or ``datastore`` for its default one; the first is
+    the default, and the first of each datastore is that datastore's.
     """
 
     state: Path
@@ -42,7 +43,7 @@ class Settings:
     subnet: str
     api_port: int
     agent: str = "image"
-    datastores: tuple = DATASTORES[:1]
+    datastores: tuple = (DATASTORE,)
 
     @property
     def gateway(self):
@@ -94,7 +95,7 @@ def load(state=None, cache=None):
     try:
         fields = json.loads((state / SAVED).read_text())
         return Settings(**fields | {"state": state, "cache": cache,
-                                    "datastores": tuple(fields.get("datastores", DATASTORES[:1]))})
+                                    "datastores": tuple(fields.get("datastores", (DATASTORE,)))})
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
@@ -114,7 +115,7 @@ def choose(state=None, cache=None, agent=None, datastore=None):
     if state.exists() and any(path.name != LOCK for path in state.iterdir()):
         raise SetupError(f"{state} holds other files; name an empty or a new directory with TROVE_STATE")
     return Settings(state, cache, derived_prefix(state), free_subnet(state), free_port(state), agent or "image",
-                    (datastore,) if datastore else DATASTORES[:1])
+                    (datastore or DATASTORE,))
 
 
 @contextmanager

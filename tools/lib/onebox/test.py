@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from onebox import down, image
-from onebox.settings import CHECKOUT, DATASTORES, SetupError, locate
+from onebox import datastores, down, image
+from onebox.settings import CHECKOUT, SetupError, locate
 from onebox.show import Progress
 
 STATE = CHECKOUT / ".run-test"
@@ -67,8 +67,7 @@ def main():
 def _prepare():
     """The systems of all guests: what takes minutes at the first time is not for one test's deadline."""
     with Progress().step("guest systems"):
-        for engine in DATASTORES:
-            image.root(locate()[1], engine)
+        image.roots(locate()[1], datastores.every())
 
 
 def _run(command):

@@ -2,9 +2,6 @@
 import threading
 import time
 
-import pymysql
-
-from onebox import instance
 from onebox.settings import SetupError
 
 # Seconds: an application gives up on a host that does not answer, and looks at the next one.
@@ -14,12 +11,13 @@ _CONNECT, _ANSWER, _PAUSE = 0.5, 2, 0.01
 class Writer(threading.Thread):
     """Inserts rising numbers at a rate and remembers which were acknowledged, and when.
 
-    hosts: addresses, replaced at will while it runs; acknowledged: [(number, time by the monotonic clock)].
+    hosts: addresses, replaced at will while it runs; probe: called with an address and options, makes a
+    ``probes.base.Probe``; rate: numbers a second; acknowledged: [(number, time by the monotonic clock)].
     """
 
-    def __init__(self, hosts, user, password, rate=200):
+    def __init__(self, hosts, probe, rate=200):
         super().__init__(name="writer", daemon=True)
-        self.hosts, self.user, self.password, self.rate = list(hosts), user, password, rate
+        self.hosts, self.probe, self.rate = list(hosts), probe, rate
         self.acknowledged = []
         self._ending = threading.Event()
 
@@ -48,8 +46,8 @@ class Writer(threading.Thread):
 
     def missing(self, host):
         """The numbers that were acknowledged and are not on a host."""
-        rows = instance.query(host, self.user, self.password, instance.DATABASE, "SELECT n FROM written")
-        return sorted({number for number, _ in self.acknowledged} - {row[0] for row in rows})
+        with self.probe(host) as probe:
+            return sorted({number for number, _ in self.acknowledged} - probe.keys())
 
     def run(self):
         """See the class."""
@@ -61,23 +59,15 @@ class Writer(threading.Thread):
 
     def _write(self, host, number, next_at):
         """Write to one host until it refuses."""
-        try:
-            with pymysql.connect(host=host, user=self.user, password=self.password.encode(), autocommit=True,
-                                 database=instance.DATABASE, connect_timeout=_CONNECT, read_timeout=_ANSWER,
-                                 write_timeout=_ANSWER) as connection, connection.cursor() as cursor:
+        with self.probe(host, connect_timeout=_CONNECT, answer_timeout=_ANSWER) as probe:
+            try:
                 while not self._ending.is_set():
                     # What was not acknowledged may be there: no number is used twice.
                     number += 1
-                    cursor.execute("INSERT INTO written VALUES (%s)", (number,))
+                    probe.put(number, "")
                     self.acknowledged.append((number, time.monotonic()))
                     next_at = max(next_at + 1 / self.rate, time.monotonic() - 1)
                     time.sleep(max(0.0, next_at - time.monotonic()))
-        except pymysql.err.MySQLError:
-            return number, time.monotonic()
+            except probe.errors:
+                return number, time.monotonic()
         return number, next_at
-
-
-def make_table(host, user, password):
-    """The empty table of writers."""
-    for statement in ("DROP TABLE IF EXISTS written", "CREATE TABLE written (n INT PRIMARY KEY) ENGINE=InnoDB"):
-        instance.query(host, user, password, instance.DATABASE, statement)

@@ -18,6 +18,9 @@ from trove.guestagent.common import operating_system
 
 LOG = logging.getLogger(__name__)
 
+# Where an image may bring a data directory that guests copy.
+TEMPLATE = Path("/opt/trove/data")
+
 
 @dataclass(frozen=True)
 class Layout:

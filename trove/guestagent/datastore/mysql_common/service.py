@@ -88,7 +88,7 @@ class Layout(server.Layout):
 
     config_file: Path = Path("/etc/mysql/my.cnf")
     run_dir: Path = Path("/run/mysqld")
-    template: Path = Path("/var/lib/mysql.template")
+    template: Path = server.TEMPLATE
     log_file: Path = Path("/var/log/mysql/error.log")
     user: str = "mysql"
     overrides: Path = Path("/etc/mysql/conf.d")
