@@ -5,7 +5,7 @@ Reached through the option ``remote_guest_client`` = tests.fakes.guest.client. `
 import functools
 
 from trove.common import exception
-from trove.guestagent.db.models import MySQLDatabase, MySQLUser
+from trove.guestagent.db.models import Database, User
 
 GUESTS = {}
 
@@ -88,7 +88,7 @@ class Client:
     @_answered
     def create_database(self, databases):
         for values in databases:
-            database = MySQLDatabase.deserialize(values)
+            database = Database.deserialize(values)
             self._guest("create_database").databases.setdefault(database.name, database)
 
     @_answered
@@ -103,7 +103,7 @@ class Client:
     @_answered
     def create_user(self, users):
         for values in users:
-            user = MySQLUser.deserialize(values)
+            user = User.deserialize(values)
             self._guest("create_user").users[user.name, user.host] = user.serialize()
 
     @_answered
@@ -139,7 +139,7 @@ class Client:
     def grant_access(self, username, hostname, databases):
         user = self._user("grant_access", username, hostname)
         known = {database["_name"] for database in user["_databases"]}
-        user["_databases"].extend(MySQLDatabase(name).serialize() for name in databases if name not in known)
+        user["_databases"].extend(Database(name).serialize() for name in databases if name not in known)
 
     @_answered
     def revoke_access(self, username, hostname, database):

@@ -15,7 +15,7 @@ from tests.functional.world import UNKNOWN, create_active
 from trove.common.api import ROUTES
 from trove.common.instance import ServiceStatuses
 from trove.db.sqlalchemy import tables
-from trove.guestagent.db.models import MySQLUser
+from trove.guestagent.db.models import User
 from trove.instance.tasks import InstanceTasks
 
 # A POST on a backup is nothing: there is no body that fits.
@@ -160,7 +160,7 @@ def test_any_body(world, cloud, options, alice, admin, method, path):
         guest.users.clear()
         if method == "PUT":
             for host in ("%", USER["host"]):
-                guest.users["bob", host] = MySQLUser("bob", host, "old").serialize()
+                guest.users["bob", host] = User("bob", host, "old").serialize()
         with world.db.writer() as session:
             session.execute(tables.modules.delete().where(tables.modules.c.id != module_id))
             session.execute(tables.datastore_versions.delete().where(tables.datastore_versions.c.name == "9"))

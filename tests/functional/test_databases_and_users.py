@@ -8,6 +8,7 @@ from tests.functional.world import UNKNOWN, create, create_active, create_body
 from trove.common import cfg, exception
 from trove.common.instance import ServiceStatuses
 from trove.db.sqlalchemy import tables
+from trove.guestagent.db.models import User
 from trove.instance.tasks import InstanceTasks
 
 
@@ -107,6 +108,44 @@ class TestADatastoreWithoutUsers:
         assert "The datastore mysql has no databases and no users." in answer.text
         assert alice.get("/instances").json["instances"] == []
         assert world.casts == []
+
+
+class TestUsersWithoutHosts:
+    """A datastore whose users have no host, and whose databases have neither character set nor collation."""
+
+    @pytest.fixture(autouse=True)
+    def without(self, monkeypatch):
+        card = cfg.CARDS["mysql"]
+        monkeypatch.setattr(card, "TRAITS", dataclasses.replace(
+            card.TRAITS, models="trove.guestagent.db.base.Names", longest_user_name=63, longest_database_name=63))
+
+    @pytest.mark.parametrize(("more", "says"), [
+        ({"users": [{**user(), "host": "10.0.0.1"}]}, "users[0].host: users of this datastore have no host"),
+        ({"users": [{**user(), "name": "bob@10.0.0.1"}]}, "users[0].name: must not contain @"),
+        ({"databases": [{"name": "db1", "character_set": "utf8"}]}, "databases[0].character_set: databases of this"),
+        ({"databases": [{"name": "db1", "collate": "utf8_bin"}]}, "databases[0].collate: databases of this"),
+    ])
+    def test_400_of_what_they_cannot_have(self, world, alice, guest, instance, more, says):
+        assert says in alice.post("/instances", create_body(**more), status=400).json["badRequest"]["message"]
+        assert len(alice.get("/instances").json["instances"]) == 1
+        kind, = more
+        assert says in alice.post(f"{instance}/{kind}", more, status=400).json["badRequest"]["message"]
+        assert guest.calls == []
+
+    @pytest.mark.parametrize(("method", "path", "body"), [
+        ("PUT", "/users", {"users": [{"name": "bob", "password": "p", "host": "10.0.0.1"}]}),
+        ("PUT", "/users/bob", {"user": {"host": "10.0.0.1"}}),
+    ])
+    def test_400_of_a_change_with_a_host(self, alice, guest, instance, method, path, body):
+        assert "users of this datastore have no host" in alice(method, f"{instance}{path}", body, status=400).text
+        assert guest.calls == []
+
+    def test_a_user_goes_by_its_name_with_and_without_any_host(self, alice, guest, instance):
+        guest.users["bob", "%"] = User("bob").serialize()
+        for name in ("bob", "bob%40%25"):
+            shown = alice.get(f"{instance}/users/{name}").json["user"]
+            assert shown == {"name": "bob", "host": "%", "databases": []}
+        alice.get(f"{instance}/users/bob@10.0.0.1", status=404)
 
 
 class TestDatabases:

@@ -11,6 +11,7 @@ from trove.common import cfg, tls
 from trove.common.cfg import CONF
 from trove.common.strategies import strategy
 from trove.db import get_db_api
+from trove.guestagent.db import models
 
 # Read by every process of the control plane, before the file of its own.
 SHARED_FILE = "/etc/trove/trove.conf"
@@ -88,8 +89,9 @@ def check_paths(*checks):
 def check_cards():
     """Check that every module of this package exists that the card or the options of a datastore name.
 
-    Modules of the operator's own may be in images alone. The classes are a guest's, and its agent checks them. Raises
-    SystemExit with a sentence for each that is missing.
+    Modules of the operator's own may be in images alone. The classes are a guest's, and its agent checks them, but for
+    the rules for databases and users, which are read on both sides. Raises SystemExit with a sentence for each that is
+    missing.
     """
     found = []
     for name, card in cfg.CARDS.items():
@@ -99,6 +101,10 @@ def check_cards():
             paths |= {option: options[option] for option in ("backup_namespace", "restore_namespace")}
         if options.replication_strategy:
             paths["replication_namespace"] = options.replication_namespace
+        try:
+            models.load(card.TRAITS.models, f"[{name}] models (in its card)")
+        except ValueError as error:
+            found.append(str(error))
         for option, path in paths.items():
             if path and not path.startswith("trove."):
                 continue

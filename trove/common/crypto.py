@@ -104,13 +104,13 @@ def seals(text):
     return [_made(key, text) for key in CONF.operation_key]
 
 
-def replication_password(instance_id, made_from=None):
-    """With what a replica logs in at its source: made of its id and an operation_key, hexadecimal.
+def replication_password(instance_id, length, made_from=None):
+    """Return the password with which a replica logs in at its source, made of its id and an operation_key.
 
-    made_from: name of that key (``key_id``); None when it was not kept: then it was the oldest. HMAC-SHA256, of which
-    128 bits are used: MySQL takes no more than 32 characters for a replica's password.
+    length: hexadecimal digits, at most 64 (HMAC-SHA256); made_from: name of that key (``key_id``); None when it was not
+    kept: then it was the oldest.
     """
-    return _made(_operation_key(made_from), f"replication:{instance_id}")[:32]
+    return _made(_operation_key(made_from), f"replication:{instance_id}")[:length]
 
 
 def backup_key(backup_id, made_from=None):

@@ -44,11 +44,30 @@ class ServerMemory:
 
 
 @dataclass(frozen=True)
+class ReplicaAccount:
+    """The form of the account with which a replica logs in at its source.
+
+    prefix: begins its name, which is reserved; id_length: hexadecimal digits of the replica's id that follow it, at
+    most 32; password_length: hexadecimal digits of its password, at most 64.
+    """
+
+    prefix: str = "os_replica_"
+    id_length: int = 32
+    password_length: int = 64
+
+    def user(self, instance_id):
+        """Return the name of the account of a replica."""
+        return self.prefix + instance_id.replace("-", "")[:self.id_length]
+
+
+@dataclass(frozen=True)
 class Traits:
     """manager: dotted path of the class that manages the server in a guest; file_format: of the server's configuration
     files; client_port: TCP port at which clients and replicas connect; maturity: Maturity; users: whether the datastore
-    has databases and users; longest_user_name, longest_database_name: in characters, 0 without users;
-    memory: ServerMemory for templates that compute with a plan of the guest's memory, None for others.
+    has databases and users; longest_user_name, longest_database_name: in the unit of ``models``, 0 without users;
+    models: dotted path of the class with the rules for databases, users and passwords, a ``guestagent.db.base.Names``,
+    which is right for an engine without users; replica_account: ReplicaAccount; memory: ServerMemory for templates that
+    compute with a plan of the guest's memory, None for others.
     """
 
     manager: str
@@ -58,4 +77,6 @@ class Traits:
     users: bool = True
     longest_user_name: int = 0
     longest_database_name: int = 0
+    models: str = "trove.guestagent.db.base.Names"
+    replica_account: ReplicaAccount = ReplicaAccount()
     memory: ServerMemory | None = None

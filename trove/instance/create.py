@@ -9,7 +9,7 @@ from oslo_log import log as logging
 
 from trove.backup import actions as backup_actions
 from trove.backup import store
-from trove.common import cfg, crypto, exception, utils
+from trove.common import cfg, crypto, exception
 from trove.common.apischema import last_segment, one_of
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
@@ -17,7 +17,7 @@ from trove.configuration import models as configuration_models
 from trove.datastore import models as datastore_models
 from trove.db import get_db_api, in_transaction, models
 from trove.flavor import models as flavor_models
-from trove.guestagent.db.models import MySQLDatabase, MySQLUser
+from trove.guestagent.db import models as guest_models
 from trove.instance import placement, replicas
 from trove.instance.models import DBInstance, InstanceServiceStatus
 from trove.instance.tasks import InstanceTasks
@@ -36,7 +36,8 @@ class Spec:
     flavor_id: None for that of the source of a replica;
     volume_size: GB or None; nics: ``network.requested.Nic``s, and in what ``_check`` returns those for Nova, dicts of
     {"net-id", "port-id", "v4-fixed-ip", "v6-fixed-ip"}; access: the object of the request, and in what ``_check``
-    returns the CIDRs that may connect, None for the default; databases, users: value objects, not yet checked.
+    returns the CIDRs that may connect, None for the default; databases, users: value objects of
+    ``guestagent.db.models``, not yet checked.
     """
 
     name: str
@@ -97,11 +98,8 @@ def parse(given):
         availability_zone=given.get("availability_zone"),
         nics=nics,
         access=given.get("access"),
-        databases=tuple(MySQLDatabase(item["name"], item.get("character_set"), item.get("collate"))
-                        for item in given.get("databases") or ()),
-        users=tuple(MySQLUser(item["name"], item.get("host"), item["password"],
-                              tuple(database["name"] for database in item.get("databases") or ()))
-                    for item in given.get("users") or ()),
+        databases=tuple(map(guest_models.Database.from_request, given.get("databases") or ())),
+        users=tuple(map(guest_models.User.from_request, given.get("users") or ())),
         backup_id=last_segment(restore["backupRef"]) if restore else None,
         configuration_id=last_segment(configuration) if configuration else None,
         module_ids=tuple(module["id"] for module in given.get("modules") or ()),
@@ -134,21 +132,13 @@ def check_users_and_databases(spec, manager, datastore):
 
     datastore: its name. Raises BadValue naming the element, NotImplementedHere for a datastore without users.
     """
-    if spec.users or spec.databases:
-        datastore_models.require_users(manager, datastore)
-    names = set()
-    for number, database in enumerate(spec.databases):
-        database.validate(manager, f"databases[{number}]")
-        if database.name in names:
-            raise exception.BadValue(field=f"databases[{number}].name", reason=f"'{database.name}' is named twice.")
-        names.add(database.name)
-    ids = set()
-    for number, user in enumerate(spec.users):
-        user.validate(manager, f"users[{number}]")
-        if user.id in ids:
-            raise exception.BadValue(field=f"users[{number}].name", reason=f"'{user.id}' is named twice.")
-        ids.add(user.id)
-        unknown = sorted({database.name for database in user.databases} - names)
+    if not spec.users and not spec.databases:
+        return
+    datastore_models.require_users(manager, datastore)
+    names = guest_models.of(manager)
+    known = {database.name for database in names.check_databases(spec.databases)}
+    for number, user in enumerate(names.check_users(spec.users)):
+        unknown = sorted({database.name for database in user.databases} - known)
         if unknown:
             raise exception.BadValue(field=f"users[{number}].databases",
                                      reason=f"'{unknown[0]}' is not among the databases of the request.")
@@ -259,7 +249,9 @@ def create(context, token, spec):
     spec, datastore, version, settings, flavor = _check(context, token, spec)
     # A server that was restored or follows another has the root of that.
     keeps_root = spec.backup_id or spec.source_id
-    root_password = utils.generate_random_password() if settings.root_on_create and not keeps_root else None
+    root_password = None
+    if settings.root_on_create and not keeps_root:
+        root_password = guest_models.of(version.manager).generate_password()
     begun, instance_id = _insert(context, spec, datastore, version, flavor, root_password)
     for method, arguments in begun:
         LOG.info("instance %s: %s is begun (%s %s, flavor %s, operation %s)", arguments[0], method, datastore.name,

@@ -14,7 +14,7 @@ from trove.guestagent.common import host_service
 from trove.guestagent.datastore.mysql_common.admin import MySqlAdmin
 from trove.guestagent.datastore.mysql_common.service import MySqlApp
 from trove.guestagent.db import models
-from trove.guestagent.db.charsets import charset_of
+from trove.guestagent.db.mysql_charsets import charset_of
 
 pytestmark = pytest.mark.slow
 
@@ -193,7 +193,7 @@ def test_the_collations_are_those_of_the_server(admin, server):
 
 @pytest.mark.parametrize("name", ["名" * 51, "é" * 64, "x" * 64, "a", "$", "Ж" * 64, "ệ" * 64, "a-b" * 17 + "-" * 13])
 def test_names_that_are_taken_by_the_rules_can_be_made(admin, server, name):
-    models.check_database_name(name, server.guest.engine)
+    models.of(server.guest.engine).check_database_name(name)
     admin.create_database([{"_name": name}])
     assert names(admin.list_databases()) == [name]
 
@@ -201,7 +201,7 @@ def test_names_that_are_taken_by_the_rules_can_be_made(admin, server, name):
 @pytest.mark.parametrize("name", ["名" * 52, "x" * 65, "#mysql50#a", "a "])
 def test_names_that_are_not_cannot(admin, server, name):
     with pytest.raises(exception.BadValue):
-        models.check_database_name(name, server.guest.engine)
+        models.of(server.guest.engine).check_database_name(name)
     if server.guest.engine == "mariadb" or not name.startswith("#"):
         with pytest.raises(pymysql.err.MySQLError):
             admin.create_database([{"_name": name}])
@@ -216,7 +216,7 @@ def test_hosts_let_in_whom_they_mean(admin, server, host, inside, outside):
         inside = server.guest.engine == "mysql"  # MariaDB stores it, and nobody matches
         outside = not inside
     else:
-        models.check_host(host, server.guest.engine)
+        models.of(server.guest.engine).check_host(host)
     admin.create_user([user("visitor", "pw", host=host)])
     assert [u["_host"] for u in admin.list_users()[0]] == [host]
     if inside:

@@ -17,11 +17,11 @@ from tests.fakes import guest
 from tests.fakes.agent import GUESTS
 from tests.functional.taskmanager.conftest import NOTHING, ONE
 from trove.backup import store
-from trove.common import crypto, exception, remote, sealing
+from trove.common import cfg, crypto, exception, remote, sealing
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.db import get_db_api, guest_secrets
-from trove.guestagent.db.models import REPLICATION_USERS, MySQLDatabase
+from trove.guestagent.db.models import Database
 from trove.instance import models, rotation
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
@@ -200,7 +200,7 @@ def follows(world, replica_id, source_id):
     assert world.instance(replica_id).slave_of_id == source_id
     assert server.follows == world.instance(source_id).address_list[0]["address"]
     assert server.read_only
-    assert REPLICATION_USERS + replica_id.replace("-", "")[:20] in GUESTS.servers[source_id].accounts
+    assert cfg.traits("mysql").replica_account.user(replica_id) in GUESTS.servers[source_id].accounts
     return True
 
 
@@ -633,7 +633,7 @@ def change_scenario(kind):
         instance_id = world.built()
         world.report(instance_id)
         there = guest.guest(instance_id)
-        there.databases["old"] = MySQLDatabase("old")
+        there.databases["old"] = Database("old")
         there.users["bob", "%"] = {"_name": "bob", "_host": "%", "_password": "o", "_databases": [{"_name": "old"}]}
         there.lost = 1
         return instance_id, world.change(instance_id, kind, arguments)

@@ -36,7 +36,26 @@ configuration.description: kept and shown
 configuration.values: written into the servers of the instances
 configuration.datastore.type: the datastore of the group
 configuration.datastore.version: the version of the group""",
-    "extensions.common": "password: the password of root",
+    "extensions.common": """
+password: the password of root
+databases[].name: the database
+databases[].character_set: of the database
+databases[].collate: of the database
+database.name: the same, for one
+database.character_set: the same
+database.collate: the same
+database.instance_id: refused unless the address says the same
+users[].name: the user
+users[].host: where the user connects from
+users[].password: of the user
+users[].databases[].name: what is granted
+users.name: the same, for one
+users.host: the same
+users.password: the same
+users.databases[].name: the same
+user.name: the new name
+user.host: the new host
+user.password: the new password""",
     "extensions.log": """
 name: the log
 enable: the server writes it
@@ -80,25 +99,6 @@ rebuild.image_id: refused, 501
 upgrade.instance_version: refused, 501
 upgrade.location: refused, 501""",
     "extensions.mgmt.quota": "quotas: each limit by its resource; others are refused",
-    "extensions.mysql": """
-databases[].name: the database
-databases[].character_set: of the database
-databases[].collate: of the database
-database.name: the same, for one
-database.character_set: the same
-database.collate: the same
-database.instance_id: refused unless the address says the same
-users[].name: the user
-users[].host: where the user connects from
-users[].password: of the user
-users[].databases[].name: what is granted
-users.name: the same, for one
-users.host: the same
-users.password: the same
-users.databases[].name: the same
-user.name: the new name
-user.host: the new host
-user.password: the new password""",
     "extensions.security_group": """
 security_group_rule.group_id: the group
 security_group_rule.cidr: who may connect""",

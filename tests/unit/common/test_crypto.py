@@ -12,14 +12,14 @@ ONE, OTHER = "0a0a0a0a-0000-4000-8000-00000000000a", "0b0b0b0b-0000-4000-8000-00
 
 def test_the_account_of_a_replica_fits_the_servers(conf):
     conf.set_override("operation_key", ["k" * 43])
-    one, other = replication.account(ONE), replication.account(OTHER)
-    assert one == replication.account(ONE)
+    one, other = replication.account("mysql", ONE), replication.account("mysql", OTHER)
+    assert one == replication.account("mysql", ONE)
     assert one["user"] != other["user"]
     assert one["password"] != other["password"]
     assert len(one["user"]) <= 32  # MySQL's limit for both
     assert len(one["password"]) == 32
     conf.set_override("operation_key", ["l" * 43])
-    assert replication.account(ONE)["password"] != one["password"]
+    assert replication.account("mysql", ONE)["password"] != one["password"]
 
 
 OLD, NEW, THIRD = "o" * 40, "n" * 40, "t" * 40

@@ -20,13 +20,13 @@ def test_the_newest_wins_and_of_equals_the_first(counts, best):
 def test_accounts_differ_by_replica_and_by_deployment(conf):
     conf.set_override("operation_key", [KEY])
     ids = ("11111111-1111-4111-8111-111111111111", "11111111-1111-4111-8111-211111111111")
-    first, second = map(replication.account, ids)
+    first, second = (replication.account("mysql", one) for one in ids)
     assert len(first["user"]) <= 32
     assert first["user"].startswith("os_replica_11111111")
     assert first["password"] != second["password"]
     assert first["password"] != crypto.guest_key(ids[0])
     conf.set_override("operation_key", ["of another deployment, and as long as it must be"])
-    assert replication.account(ids[0])["password"] != first["password"]
+    assert replication.account("mysql", ids[0])["password"] != first["password"]
 
 
 def source(addresses):

@@ -2,10 +2,14 @@
 from trove.common import exception
 from trove.datastore import models as datastore_models
 from trove.db import get_db_api
-from trove.instance import loading
+from trove.instance import administration, loading
 from trove.instance.guests import client
+from trove.operation import answer
 
-__all__ = ["client", "load_running", "load_writable"]
+__all__ = ["ACCEPTED", "change", "client", "load_running", "load_writable"]
+
+# The contract of a method that changes databases or users.
+ACCEPTED = {"status": 202, "errors": (501,), "waits": True}
 
 
 def load_running(context, instance_id, users=True):
@@ -34,3 +38,12 @@ def load_writable(context, instance_id, users=True):
                                             f"of its source {loaded.row.slave_of_id}; change them there.")
     return loaded
 
+
+
+def change(req, loaded, kind, arguments, **facts):
+    """Change databases or users of an instance (Loaded); see ``administration.begin``. Returns the answer.
+
+    facts: what is notified of it.
+    """
+    begun = administration.begin(req.context, client(req.context, loaded), loaded.id, kind, arguments, **facts)
+    return answer.when_done(req, begun)

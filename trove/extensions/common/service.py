@@ -9,7 +9,7 @@ from trove.common.apischema import contract
 from trove.common.strategies import strategy
 from trove.db import get_db_api, in_transaction
 from trove.extensions.common import guest, schema, views
-from trove.guestagent.db.models import check_password
+from trove.guestagent.db import models as guest_models
 from trove.instance import models
 
 LOG = logging.getLogger(__name__)
@@ -63,10 +63,10 @@ class RootController(wsgi.Controller):
     @contract(body=schema.enable_root, answer=views.ROOT_USER, errors=(409, 422, 501, 503))
     def create(self, req, instance_id, body):
         """Enable root; a body may name the password."""
+        loaded, root = self._load(req, instance_id, guest.load_writable)
         password = body.get("password")
         if password is not None:
-            check_password(password)
-        loaded, root = self._load(req, instance_id, guest.load_writable)
+            guest_models.of(loaded.manager).check_password(password)
         return {"user": root.enable(req.context, loaded, password)}
 
     @contract(status=204, errors=(409, 422, 501, 503))

@@ -1,1 +1,1 @@
-"""Databases, users and grants of an instance."""
+"""A class under the name that option files of deployments have for it."""

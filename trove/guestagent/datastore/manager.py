@@ -26,6 +26,7 @@ from trove.guestagent.datastore import prepare, replication
 from trove.guestagent.datastore.admin import Admin, Root
 from trove.guestagent.datastore.prepare import PrepareRequest
 from trove.guestagent.datastore.server import Server
+from trove.guestagent.db import models
 
 LOG = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class Manager(replication.ReplicationCommands):
         if name not in CARDS:
             return
         traits = CARDS[name].TRAITS
+        models.load(traits.models, f"[{name}] models (in its card)")
         if traits.users != (cls.admin_class is not None):
             raise ValueError(f"the card of the datastore '{name}' says users={traits.users}, and admin_class of "
                              f"{cls.__module__}.{cls.__qualname__} is {cls.admin_class}")

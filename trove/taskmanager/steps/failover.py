@@ -164,8 +164,9 @@ def bind_candidate(work):
 def prepare_candidate(work):
     """Let the others follow it later on; it goes on as a replica until then."""
     everyone = [*others(work), work.args["source"]]
-    client(work, candidate_id(work)).enable_as_master(
-        config(load(work, candidate_id(work)), "replica_source"), [account(instance_id) for instance_id in everyone])
+    candidate = load(work, candidate_id(work))
+    client(work, candidate.id).enable_as_master(
+        config(candidate, "replica_source"), [account(candidate.manager, instance_id) for instance_id in everyone])
 
 
 @patient

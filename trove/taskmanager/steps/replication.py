@@ -11,7 +11,6 @@ from trove.backup import models as backup_models
 from trove.common import cfg, crypto, exception, remote, template
 from trove.common.cfg import CONF
 from trove.db import keys
-from trove.guestagent.db.models import REPLICATION_USERS
 from trove.instance import loading
 from trove.instance.models import DBInstance, replica_ids
 from trove.instance.tasks import InstanceTasks
@@ -33,14 +32,15 @@ def patient(step):
     return attempt
 
 
-def account(instance_id):
-    """Return the account of a replica at its source: {"user", "password"}.
+def account(manager, instance_id):
+    """Return the account of a replica at its source: {"user", "password"}, in the form that the datastore's card has.
 
-    The password is derived from the same operation_key as the guest's key, so it is stored nowhere.
+    manager: name of the datastore manager of both. The password is derived from the same operation_key as the guest's
+    key, so it is stored nowhere.
     """
-    # As much of the id as a name of a user has room for.
-    return {"user": REPLICATION_USERS + instance_id.replace("-", "")[:20],
-            "password": crypto.replication_password(instance_id, keys.of_guest(instance_id))}
+    form = cfg.traits(manager).replica_account
+    return {"user": form.user(instance_id),
+            "password": crypto.replication_password(instance_id, form.password_length, keys.of_guest(instance_id))}
 
 
 def load(work, instance_id):
@@ -73,8 +73,8 @@ def replica_info(source, replica_id, **more):
         raise exception.TroveError(f"The source {source.id} has no address.")
     private = next((entry for entry in addresses if entry["type"] == "private"), addresses[0])
     port = cfg.traits(source.manager).client_port
-    return {"master": {"host": private["address"], "port": port, **account(replica_id)}, "log_position": None,
-            "must_connect": True, **more}
+    return {"master": {"host": private["address"], "port": port, **account(source.manager, replica_id)},
+            "log_position": None, "must_connect": True, **more}
 
 
 # The snapshot of a source, and a replica made from it
@@ -86,7 +86,8 @@ def prepare_source(work):
     with work.reading() as session:
         everyone = sorted({*replica_ids(session, source.id), *work.args["replica_ids"]})
     snapshot = client(work, source.id).get_replication_snapshot(
-        {"accounts": [account(instance_id) for instance_id in everyone]}, config(source, "replica_source"))
+        {"accounts": [account(source.manager, instance_id) for instance_id in everyone]},
+        config(source, "replica_source"))
     used, room = snapshot["dataset"]["dataset_size"], work.args["volume_size"]
     if room is not None and used > room:
         raise exception.TroveError(f"The source has {used:g} GB of data, more than the {room} GB of its replicas.")
@@ -154,7 +155,7 @@ def remove_account(work, source, replica_id):
         return
     guest = client(work, source.id)
     try:
-        guest.cleanup_source_on_replica_detach({"user": account(replica_id)["user"]})
+        guest.cleanup_source_on_replica_detach({"user": cfg.traits(source.manager).replica_account.user(replica_id)})
         if source.row.slave_of_id is None and source.row.task not in (InstanceTasks.PROMOTING, InstanceTasks.EJECTING):
             guest.make_read_only(False)  # a promotion that could be neither finished nor undone has left it so
     except exception.GuestError as error:

@@ -8,7 +8,7 @@ import re
 
 import pymysql
 
-from trove.common import exception, utils
+from trove.common import exception
 from trove.common.cfg import CONF
 from trove.guestagent.common import paging
 from trove.guestagent.datastore.admin import Admin, Root
@@ -27,7 +27,7 @@ class MySqlAdmin(Admin, Root):
 
     def __init__(self, app, manager):
         self._open_session, self._explain = app.session, app.explain
-        self.manager = manager
+        self._names = models.of(manager)
 
     @contextlib.contextmanager
     def open_session(self):
@@ -79,13 +79,13 @@ class MySqlAdmin(Admin, Root):
         with self.open_session() as session:
             rows = session.execute("SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME "
                                    "FROM information_schema.SCHEMATA")
-        rows = {row[0]: row for row in rows if not models.is_ignored_database(row[0], self.manager)}
+        rows = {row[0]: row for row in rows if not self._names.is_ignored_database(row[0])}
         names, following = paging.page(rows, limit, marker, include_marker)
-        return [models.MySQLDatabase(*rows[name]).serialize() for name in names], following
+        return [models.Database(*rows[name]).serialize() for name in names], following
 
     def _database(self, values):
-        database = models.MySQLDatabase.deserialize(values)
-        if models.is_ignored_database(database.name, self.manager):
+        database = models.Database.deserialize(values)
+        if self._names.is_ignored_database(database.name):
             raise exception.BadValue(field="database", reason=f"'{database.name}' is reserved.")
         return database
 
@@ -151,13 +151,13 @@ class MySqlAdmin(Admin, Root):
                 session.execute("ALTER USER %s@%s IDENTIFIED BY %s", (new.name, new.host, new.password))
 
     def _user(self, values):
-        user = models.MySQLUser.deserialize(values)
+        user = models.User.deserialize(values)
         self._refuse_hidden(user.name, user.host)
         return user
 
     def _is_hidden(self, name, host):
         return (not name or not host  # anonymous accounts and MariaDB's roles
-                or models.is_ignored_user(name, self.manager) or (host == "localhost" and name in _SYSTEM_USERS))
+                or self._names.is_ignored_user(name) or (host == "localhost" and name in _SYSTEM_USERS))
 
     def _refuse_hidden(self, name, host):
         if self._is_hidden(name, host):
@@ -172,8 +172,8 @@ class MySqlAdmin(Admin, Root):
         if accounts:
             for user, host, pattern in session.execute(
                     "SELECT User, Host, Db FROM mysql.db WHERE (User, Host) IN %s ORDER BY Db", [accounts]):
-                granted.setdefault((user, host), []).append(models.MySQLDatabase(sql.from_pattern(pattern)))
-        return [models.MySQLUser(user, host, databases=granted[user, host]).serialize() for user, host in accounts]
+                granted.setdefault((user, host), []).append(models.Database(sql.from_pattern(pattern)))
+        return [models.User(user, host, databases=granted[user, host]).serialize() for user, host in accounts]
 
     # Grants
 
@@ -216,7 +216,7 @@ class MySqlAdmin(Admin, Root):
 
     def enable_root(self, root_password=None):
         """Let root in over the network, with this or a fresh password: its dict with the password."""
-        user = models.MySQLUser(ROOT, password=root_password or utils.generate_random_password())
+        user = models.User(ROOT, password=root_password or self._names.generate_password())
         option = " WITH GRANT OPTION" if CONF.root_grant_option else ""
         with self._changing() as session:
             session.set_password(user.name, user.host, user.password)

@@ -12,8 +12,8 @@ from oslo_log import log as logging
 
 from trove.common import utils
 from trove.common.cfg import CONF
+from trove.conf import mysql_family
 from trove.guestagent.datastore.mysql_common import dialect
-from trove.guestagent.db.models import REPLICATION_USERS
 
 LOG = logging.getLogger(__name__)
 
@@ -189,8 +189,9 @@ class Session:
 
     def replica_accounts(self):
         """Return the names of the accounts that replicas have here."""
+        prefix = mysql_family.REPLICA_ACCOUNT.prefix
         return [name for (name,) in self.execute(
-            "SELECT User FROM mysql.user WHERE LEFT(User, %s) = %s", (len(REPLICATION_USERS), REPLICATION_USERS))]
+            "SELECT User FROM mysql.user WHERE LEFT(User, %s) = %s", (len(prefix), prefix))]
 
     def make_replica_account(self, name, password):
         """Make the account of a replica, or repair it."""
