@@ -5,6 +5,7 @@ import re
 import pytest
 
 from trove.common import cfg, exception, template
+from trove.common.files.ini import Ini
 
 
 @pytest.fixture
@@ -57,9 +58,14 @@ def test_names_do_not_lead_out_of_the_directory(operators):
     assert render(datastore_name="..", version_name="..") == "fine"
 
 
-@pytest.mark.parametrize("manager", sorted(cfg.CARDS))
+def test_packaged_templates_can_be_read(conf):
+    for manager in cfg.CARDS:
+        assert template.defaults(manager, "x", "1", {"ram": 1024}, "i-1")
+
+
+@pytest.mark.parametrize("manager", sorted(name for name in cfg.CARDS if isinstance(cfg.traits(name).file_format, Ini)))
 @pytest.mark.parametrize("ram", [128, 512, 1024, 2048, 8192, 65536])
-def test_packaged_templates_fit_every_flavor(conf, manager, ram):
+def test_option_files_fit_every_flavor(conf, manager, ram):
     text = render(manager=manager, datastore_name="x", flavor={"ram": ram})
     parser = configparser.ConfigParser(interpolation=None, allow_no_value=True)
     parser.read_string(text.replace("!includedir /etc/mysql/conf.d/", ""))

@@ -24,6 +24,8 @@ DIFFERENT_IN_GROUPS = {
     ("mariadb", "backup_strategy"): ("MariaBackup", "XtraBackup cannot read MariaDB's files any more"),
     ("mariadb", "backup_incremental_strategy"): (
         {"MariaBackup": "MariaBackupIncremental", "InnoBackupEx": "InnoBackupExIncremental"}, "the same"),
+    **{("postgresql", name): (None, "this version takes no backups of PostgreSQL")
+       for name in ("backup_strategy", "backup_namespace", "restore_namespace")},
 }
 
 

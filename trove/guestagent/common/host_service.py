@@ -4,6 +4,7 @@ A server is never enabled in the init system: at boot the agent mounts the volum
 so that it cannot come up on an empty directory below the mount point.
 """
 import os
+import pwd
 import signal
 import subprocess
 import threading
@@ -23,11 +24,12 @@ def runs_systemd():
     return Path("/run/systemd/system").is_dir()
 
 
-def get_service(unit, argv, log_file):
-    """The way to drive a server here. unit: its systemd unit; argv: its command line where there is no systemd;
-    log_file: where it writes in that case.
+def get_service(unit, argv, log_file, user=None, stop_signal=signal.SIGTERM):
+    """The way to drive a server here. unit: its systemd unit; where there is no systemd: argv: its command line;
+    log_file: where it writes; user: of the system, for a server that does not change its user itself; stop_signal: that
+    asks it to end.
     """
-    return SystemdService(unit) if runs_systemd() else DirectService(unit, argv, log_file)
+    return SystemdService(unit) if runs_systemd() else DirectService(unit, argv, log_file, user, stop_signal)
 
 
 class SystemdService:
@@ -62,10 +64,12 @@ class SystemdService:
 class DirectService:
     """A server that is a process started by the agent; it outlives the agent and is found again by its pid file."""
 
-    def __init__(self, name, argv, log_file):
+    def __init__(self, name, argv, log_file, user=None, stop_signal=signal.SIGTERM):
         self.name = name
         self.argv = list(argv)
         self.log_file = Path(log_file)
+        self.user = user
+        self.stop_signal = stop_signal
         self._started = None  # subprocess.Popen, unless another agent started it
 
     @property
@@ -108,12 +112,19 @@ class DirectService:
         try:
             with self.log_file.open("ab") as log:
                 self._started = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                                 start_new_session=True)
+                                                 start_new_session=True, **self._as_user())
         except OSError as error:
             raise operating_system.ProcessError(command=self.argv[0], code="not started", stderr=error) from error
         operating_system.write_file(self._pid_file, str(self._started.pid))
         # Somebody must wait for the process, or it stays a zombie when it ends.
         threading.Thread(target=self._started.wait, name=f"wait-{self.name}", daemon=True).start()
+
+    def _as_user(self):
+        """Return the arguments of Popen that change the user."""
+        if self.user is None:
+            return {}
+        group = pwd.getpwnam(self.user).pw_gid
+        return {"user": self.user, "group": group, "extra_groups": os.getgrouplist(self.user, group)}
 
     def stop(self):
         """Ask the process to end and wait until it is gone. Raises PollTimeOut."""
@@ -121,7 +132,7 @@ class DirectService:
         if descriptor is None:
             return
         try:
-            signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+            signal.pidfd_send_signal(descriptor, self.stop_signal)
         except ProcessLookupError:
             return
         finally:

@@ -107,6 +107,9 @@ class Server(abc.ABC):
     def complete(self):  # noqa: B027 - a server may be complete as it is
         """Give the running server what users expect of it and what is not worth a failure of prepare."""
 
+    def become_another(self, directory):  # noqa: B027 - leaving out what ``identity`` names may be enough
+        """Make a copy of the image's data directory differ from the original, before it gets its name."""
+
     def held_back(self, overrides):
         """Return the names among ``overrides`` with which restored data may not start before ``complete``."""
         return set()
@@ -183,6 +186,7 @@ class Server(abc.ABC):
             fill(new)
         elif template:
             operating_system.copy_tree(template, new, without=("data", "data.new", "lost+found", *self.identity))
+            self.become_another(new)
         else:
             self.initialise(new)
         operating_system.change_owner(new, layout.user)
