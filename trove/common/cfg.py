@@ -8,7 +8,7 @@ from oslo_log import log as logging
 from trove import version
 from trove.common import exception, log
 from trove.conf import api, backup, cloud, database, guest, services
-from trove.conf.datastores import CARDS
+from trove.conf.datastores import CARDS, PACKAGED
 
 CONF = cfg.CONF
 
@@ -113,11 +113,11 @@ _GUEST_TOO = ("host", "region", "conductor_queue", "report_interval", "message_m
 
 
 def _grouped(opts, *more):
-    return [(None, list(opts)), *more, *((name, card.opts) for name, card in CARDS.items())]
+    return [(None, list(opts)), *more, *((name, card.opts) for name, card in PACKAGED.items())]
 
 
 def list_opts():
-    """Every option with its group, for oslo-config-generator (entry point ``oslo.config.opts``)."""
+    """Every option of this package with its group, for oslo-config-generator (entry point ``oslo.config.opts``)."""
     return _grouped((*(opt for area in _AREAS for opt in area.opts), *backup.control_opts, *backup.guest_opts),
                     ("database", database.opts),
                     ("upgrade_levels", services.upgrade_opts), ("guest_bus", services.guest_bus_opts),

@@ -11,6 +11,7 @@ import jinja2
 from trove.common import cfg, exception, memory, utils
 from trove.common.cfg import CONF
 
+# Of this package; a datastore's card that comes from another one brings a directory of its own.
 PACKAGED = Path(__file__).resolve().parent.parent / "templates"
 
 
@@ -42,9 +43,15 @@ def render(manager, datastore_name, version_name, flavor, instance_id, name="con
         raise exception.TroveError(f"The template {directory / found} cannot be rendered: {error}") from error
 
 
+def _packaged(manager):
+    """Return the directories of templates in packages: this one's, and that of a card from another package."""
+    own = getattr(cfg.CARDS.get(manager), "TEMPLATES", None)
+    return (PACKAGED, own) if own else (PACKAGED,)
+
+
 def _find(name, manager, datastore_name, version_name):
     """(directory, path below it) of the template. An operator's of a manager wins over a packaged one of a version."""
-    directories = (Path(CONF.template_path), PACKAGED)
+    directories = (Path(CONF.template_path), *_packaged(manager))
     candidates = (f"{datastore_name}/{version_name}/{name}", f"{datastore_name}/{name}", f"{manager}/{name}")
     for directory in directories:
         for candidate in candidates:
