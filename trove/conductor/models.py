@@ -309,15 +309,15 @@ def facts_text(instance_id, news, before_text, replication=None, clock=0, now=No
 def checked_facts(given):
     """Return the facts of a guest's report as ``instance.health`` takes them; other names are left out.
 
-    given: {"access": bool, "repairs": number, "binary_log": word, "follows": bool, "volume_full": bool, "used": GB},
-    each may be missing; None for none. Raises ValueError naming what is wrong.
+    given: {"access": bool, "repairs": number, "binary_log": word, "follows": bool, "volume_full": bool, "saves": bool,
+    "used": GB}, each may be missing; None for none. Raises ValueError naming what is wrong.
     """
     if given is None:
         return {}
     if not isinstance(given, dict):
         raise ValueError("facts must be an object")
     facts = {}
-    for name in ("access", "follows", "volume_full"):
+    for name in ("access", "follows", "saves", "volume_full"):
         if name in given:
             if not isinstance(given[name], bool):
                 raise ValueError(f"facts.{name} must be true or false")

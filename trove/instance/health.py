@@ -27,9 +27,9 @@ class Verdict:
 def problems(facts, replication=None, is_replica=False):
     """Return {kind: sentence with the cure}, the most important one first.
 
-    facts: dict with any of "access" (bool), "volume_full" (bool), "binary_log" (of BINARY_LOG), "clock" (seconds that
-    the guest's clock is ahead, negative behind), "follows" (bool: whether the server follows a source); replication:
-    {"running", "lag", "error"} of a replica, or None.
+    facts: dict with any of "access" (bool), "volume_full" (bool), "saves" (bool: whether the server can save its data),
+    "binary_log" (of BINARY_LOG), "clock" (seconds that the guest's clock is ahead, negative behind), "follows" (bool:
+    whether the server follows a source); replication: {"running", "lag", "error"} of a replica, or None.
     """
     found = {}
     if facts.get("access") is False:
@@ -37,6 +37,9 @@ def problems(facts, replication=None, is_replica=False):
                            "The guest repairs it by itself; if this message stays, restart the instance.")
     if facts.get("volume_full"):
         found["volume"] = ("The volume is full, and statements that write wait. Resize the volume to make room.")
+    if facts.get("saves") is False:
+        found["saves"] = ("The database server cannot save its data, and may refuse writes. If the volume has room, a "
+                          "restart of the instance helps.")
     if facts.get("binary_log") == "failed":
         found["binary_log"] = ("The database server has switched off its binary log after it could not write it. Make "
                                "room on the volume, restart the instance and create its replicas again.")

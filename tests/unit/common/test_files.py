@@ -24,7 +24,7 @@ TEXTS = {"ini": ANY.map(str.strip), "pairs": ANY, "directives": ANY}
 def test_what_is_written_is_read_again(name, data):
     values = data.draw(st.dictionaries(NAMES, TEXTS[name] | st.integers() | st.booleans(), max_size=5))
     read = FORMATS[name].parse(FORMATS[name].render(values))
-    assert read == {key: str(int(value)) if isinstance(value, bool) else str(value) for key, value in values.items()}
+    assert read == {key: FORMATS[name].text(value) for key, value in values.items()}
 
 
 @pytest.mark.parametrize("name", FORMATS)

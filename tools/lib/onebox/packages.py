@@ -12,8 +12,8 @@ CLOUD = ("iproute2", "nftables", "util-linux", "e2fsprogs", "mmdebstrap", "squas
          "zstd", "procps", "rabbitmq-server", "python3-venv", "mariadb-client")
 # The engines on which the infrastructure database is tested, a browser for the dashboard, a file system that grows
 # mounted.
-TESTS = ("mariadb-server", "mariadb-backup", "postgresql", "git", "chromium", "chromium-driver", "fonts-dejavu-core",
-         "xfsprogs")
+TESTS = ("mariadb-server", "mariadb-backup", "postgresql", "redis-server", "git", "chromium", "chromium-driver",
+         "fonts-dejavu-core", "xfsprogs")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 

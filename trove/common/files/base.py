@@ -10,7 +10,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 class FileFormat(abc.ABC):
     """A form of file. ``parse(render(values))`` gives the same settings, with their values as text.
 
-    Settings are {name: value}; a value is a text of one line, a number or a boolean, which is written as 1 or 0.
+    Settings are {name: value}; a value is a text of one line, a number or a boolean.
     """
 
     @abc.abstractmethod
@@ -22,7 +22,20 @@ class FileFormat(abc.ABC):
 
         Raises BadValue for a name or a value that would break out of its line.
         """
-        return "".join(f"{self.line(name, text)}\n" for name, text in _checked(values))
+        return "".join(f"{self.line(name, text)}\n" for name, text in self._checked(values))
+
+    def text(self, value):
+        """Return a value as a text for the server; a boolean is 1 or 0 where a form has no words of its own."""
+        return str(int(value)) if isinstance(value, bool) else str(value)
+
+    def _checked(self, values):
+        for name, value in sorted(values.items()):
+            if not _NAME.fullmatch(name):
+                raise exception.BadValue(field=name, reason="is no name of an option.")
+            text = self.text(value)
+            if any(ord(character) < 32 for character in text):
+                raise exception.BadValue(field=name, reason="its value must be one line.")
+            yield name, text
 
     @abc.abstractmethod
     def line(self, name, text):
@@ -35,16 +48,6 @@ class FileFormat(abc.ABC):
     def variables(self, text):
         """Return the settings of a file under the server's own names, as {variable: text}."""
         return {self.variable(name): value for name, value in self.parse(text).items()}
-
-
-def _checked(values):
-    for name, value in sorted(values.items()):
-        if not _NAME.fullmatch(name):
-            raise exception.BadValue(field=name, reason="is no name of an option.")
-        text = str(int(value)) if isinstance(value, bool) else str(value)
-        if any(ord(character) < 32 for character in text):
-            raise exception.BadValue(field=name, reason="its value must be one line.")
-        yield name, text
 
 
 def lines(text):

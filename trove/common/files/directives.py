@@ -26,6 +26,10 @@ class Directives(FileFormat):
             found[name] = f"{found[name]} {value}" if name in self.repeated and name in found else value
         return found
 
+    def text(self, value):
+        """See the base; a boolean is yes or no."""
+        return ("yes" if value else "no") if isinstance(value, bool) else super().text(value)
+
     def line(self, name, text):
         """See the base."""
         if _PLAIN.fullmatch(text):

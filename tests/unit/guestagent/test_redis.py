@@ -1,0 +1,53 @@
+"""Redis: positions, sentences for users, what its settings leave of a guest's memory."""
+import pytest
+import redis
+
+from trove.common import template
+from trove.guestagent.datastore.experimental.redis import access, errors
+from trove.guestagent.strategies.replication.experimental.redis_sync import reached
+
+REPLICA = {"role": "slave", "master_replid": "a", "slave_repl_offset": 100, "master_repl_offset": 100,
+           "master_replid2": "0", "second_repl_offset": -1}
+PROMOTED = {"role": "master", "master_replid": "b", "master_repl_offset": 120, "master_replid2": "a",
+            "second_repl_offset": 101}
+
+
+@pytest.mark.parametrize(("info", "history", "offset", "expected"), [
+    (REPLICA, "a", 100, True), (REPLICA, "a", 101, False), (REPLICA, "x", 1, False),
+    (PROMOTED, "b", 120, True), (PROMOTED, "b", 121, False), (PROMOTED, "a", 100, True), (PROMOTED, "a", 101, False)])
+def test_how_far_a_server_is(info, history, offset, expected):
+    assert reached(info, history, offset) is expected
+
+
+@pytest.mark.parametrize(("error", "words"), [
+    (redis.exceptions.ConnectionError("max number of clients reached"), "maxclients"),
+    (redis.exceptions.BusyLoadingError("Redis is loading"), "loading its data"),
+    (redis.exceptions.ResponseError("MISCONF Redis is configured to save"), "Resize the volume"),
+    (redis.exceptions.ResponseError("OOM command not allowed"), "maxmemory"),
+    (redis.exceptions.OutOfMemoryError("command not allowed"), "maxmemory"),
+    (redis.exceptions.ReadOnlyError("You can't write against a read only replica."), "replica"),
+    (redis.exceptions.ConnectionError("Connection refused"), "does not answer")])
+def test_errors_have_a_sentence(error, words):
+    assert words in str(errors.explain(error))
+
+
+def test_other_errors_stay_as_they_are():
+    assert errors.explain(redis.exceptions.ResponseError("ERR unknown")) is None
+    assert errors.explain(ValueError("x")) is None
+
+
+@pytest.mark.parametrize("ram", [1024, 2048, 4096, 8192, 65536])
+def test_a_snapshot_of_a_busy_server_has_memory(ram):
+    settings = template.defaults("redis", "redis", "7.0", {"ram": ram}, "i-1")
+    assert 0.3 * ram < int(settings["maxmemory"]) / 2**20 <= ram / 2
+
+
+def test_a_source_gives_nothing_but_a_hash(reports, tmp_path):
+    class Client:
+        @staticmethod
+        def execute_command(*_words):
+            return ["flags", ["on"], "passwords", ["x resetkeys +@all"]]
+
+    kept = access.Access(app=None)
+    kept.take_over(Client)
+    assert kept._load() == {}
