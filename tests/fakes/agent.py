@@ -41,7 +41,7 @@ class Guests:
     those that do not let themselves be opened for writes; contents: {instance id: text} of base configurations written
     after prepare; mounted: ids of instances whose volume was mounted by a command; filesystems: {instance id: GB} of
     those that were grown; grows_mounted: whether they do that while they are mounted; unfit: servers do not start with
-    settings that contain this text.
+    settings that contain this text; archives: {instance id: [id of its archive of logs, pieces]}.
     """
 
     def __init__(self):
@@ -66,6 +66,7 @@ class Guests:
         self.filesystems = {}
         self.grows_mounted = True
         self.unfit = None
+        self.archives = {}
         guest.GUESTS.clear()
 
     def called(self, method):
@@ -172,6 +173,16 @@ class FakeAgent(guest.Client):
             conductor_models.record_backup(session, self.instance_id, backup_info["id"], columns)
             if "FAILED" in columns.values():
                 conductor_models.record_backup_cause(session, backup_info["id"], "the disk of the test is full")
+
+    def begin_archive(self, archive, backup_type):
+        """Fill it from now on."""
+        self._take("begin_archive", archive=archive, backup_type=backup_type)
+        GUESTS.archives.setdefault(self.instance_id, [archive["id"], 0])[0] = archive["id"]
+        return {"id": archive["id"], "next": GUESTS.archives[self.instance_id][1]}
+
+    def renew_archive(self, archive_id, archive):
+        """Have new signatures, or stop."""
+        self._take("renew_archive", archive_id=archive_id, archive=archive)
 
     def update_overrides(self, overrides, remove=False):
         """Write the values of the group."""

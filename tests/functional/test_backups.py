@@ -6,6 +6,7 @@ import pytest
 from tests.fakes import swift
 from tests.functional.conftest import check_fault
 from tests.functional.world import UNKNOWN, create, create_active, create_body
+from trove.backup import archive_store, archives
 from trove.backup.models import DBBackup
 from trove.common.instance import ServiceStatuses
 from trove.db.sqlalchemy import tables
@@ -245,6 +246,82 @@ class TestRestore:
         assert "another datastore" in check_fault(self.restore(alice, backup_id, 400, datastore={"type": "mariadb"}))
         alice.delete(f"/backups/{backup_id}")
         assert "being deleted" in check_fault(self.restore(alice, backup_id, 409))
+
+
+class TestPoint:
+    """POST /instances with a point in time, and what a show says of it."""
+
+    SINCE, COVERS = 1795726800, 1795728600.9  # 2026-11-26T21:00:00Z, 21:30:00.9
+
+    @pytest.fixture
+    def archived(self, world, options, alice, instance_id, monkeypatch):
+        """A backup with an archive of five pieces, of which replay begins with the third."""
+        options.set_override("archive_strategy", "Any", group="mysql")
+        self.missing = None
+        monkeypatch.setattr(archive_store, "find_missing", lambda *args: self.missing)
+        backup_id = take(world, alice, instance_id)
+        with world.db.writer() as session:
+            archive = archives.add(session, instance_id, None)
+            archive.pieces, archive.covers = 5, self.COVERS
+            row = session.get(DBBackup, backup_id)
+            row.archive_id, row.archive_piece, row.archive_since = archive.id, 2, self.SINCE
+            self.archive_id = archive.id
+        return backup_id
+
+    def restore(self, caller, status=200, **point):
+        return caller.post("/instances", create_body(restorePoint=point), status=status)
+
+    @pytest.mark.parametrize("by", ["backupRef", "instanceRef"])
+    @pytest.mark.parametrize("time", ["2026-11-26T21:00:00Z", "2026-11-26T21:30:00"])
+    def test_goes_into_the_operation(self, world, alice, instance_id, archived, by, time):
+        made = self.restore(alice, time=time, **{by: {"backupRef": archived, "instanceRef": instance_id}[by]})
+        args = world.operations(made.json["instance"]["id"])[0].args
+        assert args["backup_id"] == archived
+        assert args["point"] == {"time": archives.seconds(time), "archive_id": self.archive_id, "first": 2, "count": 5}
+
+    @pytest.mark.parametrize(("time", "words"), [
+        ("2026-11-26T20:59:59Z", "from 2026-11-26T21:00:00Z to 2026-11-26T21:30:00Z"),
+        ("2026-11-26T21:30:01Z", "from 2026-11-26T21:00:00Z to 2026-11-26T21:30:00Z"),
+        ("2026-11-26 21:10:00", "such as 2026-11-27T21:03:04Z"), ("now", "such as"),
+        ("2026-11-26T21:10:00+01:00", "such as"), ("99999-01-01T00:00:00Z", "such as")])
+    def test_6_times(self, world, alice, archived, time, words):
+        before = world.counts()
+        fault = check_fault(self.restore(alice, 400, backupRef=archived, time=time))
+        assert "restorePoint.time" in fault
+        assert words in fault
+        assert world.counts() == before
+
+    def test_6_others(self, world, options, alice, bob, instance_id, archived):
+        time = "2026-11-26T21:10:00Z"
+        self.restore(bob, 404, backupRef=archived, time=time)
+        self.restore(bob, 404, instanceRef=instance_id, time=time)
+        assert "either" in check_fault(self.restore(alice, 400, backupRef=archived, instanceRef=instance_id, time=time))
+        assert "either" in check_fault(self.restore(alice, 400, time=time))
+        assert "required with" in check_fault(self.restore(alice, 400, instanceRef=instance_id))
+        assert "earliest possible time is 2026-11-26T21:00:00Z" in check_fault(
+            self.restore(alice, 400, instanceRef=instance_id, time="2026-11-26T20:00:00Z"))
+        self.missing = 3
+        assert f"piece 3 of the archive of logs {self.archive_id}" in check_fault(
+            self.restore(alice, 409, backupRef=archived, time=time))
+        other = take(world, alice, instance_id)
+        assert "Leave it out" in check_fault(self.restore(alice, 400, backupRef=other, time=time))
+        with world.db.writer() as session:
+            session.get(archives.DBArchive, self.archive_id).covers = self.SINCE - 1
+        assert "cannot be given yet" in check_fault(self.restore(alice, 400, backupRef=archived, time=time))
+        options.set_override("archive_strategy", None, group="mysql")
+        self.restore(alice, 501, backupRef=archived, time=time)
+
+    def test_a_show_names_the_times(self, world, alice, instance_id, archived):
+        assert "restorable" not in alice.get(f"/instances/{instance_id}").json["instance"]
+        with world.db.writer() as session:
+            session.execute(tables.agent_heartbeats.update().where(
+                tables.agent_heartbeats.c.instance_id == instance_id).values(facts='{"archive": "on", "since": {}}'))
+        assert alice.get(f"/instances/{instance_id}").json["instance"]["restorable"] == {
+            "earliest": "2026-11-26T21:00:00", "latest": "2026-11-26T21:30:00"}
+        alice.delete(f"/backups/{archived}")
+        with world.db.writer() as session:
+            session.get(DBBackup, archived).soft_delete()
+        assert "restorable" not in alice.get(f"/instances/{instance_id}").json["instance"]
 
 
 def test_a_reset_fails_the_running_backup(world, alice, instance_id):

@@ -48,8 +48,8 @@ class TestReply:
             "volume_size": 2, "volume_type": "fast", "availability_zone": "nova", "nics": [{"net-id": OWN}],
             "allowed_cidrs": None,
             "databases": [{"_name": "db1", "_character_set": None, "_collate": None}],
-            "overrides": {}, "user_names": ["bob"], "configuration_id": None, "backup_id": None, "replica_of": None,
-            "root": False,
+            "overrides": {}, "user_names": ["bob"], "configuration_id": None, "backup_id": None, "point": None,
+            "replica_of": None, "root": False,
         }
         assert operation.load_secrets() == {"root_password": None, "users": [
             {"_name": "bob", "_host": "%", "_password": "p%",

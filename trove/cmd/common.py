@@ -105,6 +105,8 @@ def check_cards():
             models.load(card.TRAITS.models, f"[{name}] models (in its card)")
         except ValueError as error:
             found.append(str(error))
+        if options.archive_strategy:
+            paths["archive_namespace"] = options.archive_namespace
         for option, path in paths.items():
             if path and not path.startswith("trove."):
                 continue

@@ -83,7 +83,7 @@ class Agent:
         """Serve until told to stop. Returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._end())
-        for work in (self._serve, self._beat):
+        for work in (self._serve, self._beat, self._archive):
             threading.Thread(target=work, name=work.__name__.strip("_"), daemon=True).start()
         self.stopping.wait()
         if self.failure:
@@ -135,6 +135,10 @@ class Agent:
                 LOG.exception("%s: a heartbeat failed", CONF.guest_id)
             if self.stopping.wait(pause(CONF.report_interval)):
                 return
+
+    def _archive(self):
+        self.brought_up.wait()
+        self.manager.fill_archive(self.stopping)
 
     def _stop(self):
         self.server.stop()

@@ -12,7 +12,7 @@ from trove.network import base as network
 from trove.notification import models as notifications
 from trove.notification import sender
 from trove.security_event import store as security_events
-from trove.taskmanager import audit, bus_audit, flows, reconcile, revival, rotation
+from trove.taskmanager import archiving, audit, bus_audit, flows, reconcile, revival, rotation
 from trove.taskmanager.runner import Periodic, Runner
 from trove.taskmanager.steps import bus
 
@@ -36,6 +36,7 @@ def main():
     periodic = [Periodic("servers", lambda: _look_at_servers(runner), lambda: CONF.reconcile_interval),
                 Periodic("volumes", reconcile.look_at_volumes, lambda: CONF.reconcile_interval),
                 Periodic("containers of backups", reconcile.look_at_backups, lambda: CONF.backup_audit_interval),
+                Periodic("archives of logs", archiving.look_at_archives, lambda: CONF.archive_audit_interval),
                 Periodic("old operations", reconcile.forget_old_operations, lambda: CONF.reconcile_interval),
                 Periodic("guests' secrets", lambda: rotation.rotate_due(runner.wake),
                          lambda: CONF.tls.rotation_interval),

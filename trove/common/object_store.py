@@ -286,15 +286,16 @@ class Account:
         limit = self.limits().listing
         return [entry["name"] for entry in self._client.get_account(prefix=prefix, marker=marker, limit=limit)[1]]
 
-    def list(self, container, prefix=None):
-        """Return the Objects whose names begin with ``prefix``, by name: one page, at most ``limits().listing``.
+    def list(self, container, prefix=None, marker=None):
+        """Return the Objects whose names begin with ``prefix``, by name, those after ``marker``: one page, at most
+        ``limits().listing``.
 
         Listings lag: an object that is not listed may be there, and one that is listed may be gone. Their names may
         come from a guest: match them against an exact pattern before use.
         """
         path(container)
-        entries = self._sure_of(container, self._client.get_container, prefix=prefix,
-                             limit=self.limits().listing)[1]
+        entries = self._sure_of(container, self._client.get_container, prefix=prefix, marker=marker,
+                                limit=self.limits().listing)[1]
         return [Object(entry["name"], entry["bytes"], entry["hash"]) for entry in entries if "name" in entry]
 
     def put(self, container, name, headers):

@@ -142,7 +142,8 @@ def _read_heartbeat(account, instance_id, payload, sent):
         given = payload or {}
         return models.Heartbeat(
             instance_id, sent, status, version, models.replication_health(given.get("replication")),
-            models.checked_facts(given.get("facts")), round(_clock_difference(payload, sent)), given.get("cause"))
+            models.checked_facts(given.get("facts")), round(_clock_difference(payload, sent)), given.get("cause"),
+            models.checked_archive(given.get("facts")))
     except ValueError as error:
         _report(account, "message.malformed", models.HEARTBEAT, instance_id, error)
         return None

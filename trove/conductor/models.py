@@ -51,6 +51,7 @@ _BACKUP_STATES = {**{state: state for state in (*RUNNING_BACKUP_STATES, "FAILED"
 _OPEN_BACKUP_STATES = [state for state in RUNNING_BACKUP_STATES if state != "SAVING"]
 _CHECKSUM = re.compile(r"[0-9a-f]{32}")
 _BACKUP_ID = re.compile(r"[0-9a-f-]{36}")
+_MOST_PIECES = 10 ** 8
 # Bounds of the numbers that a guest reports of a backup.
 _MOST_SEGMENTS, _MOST_BYTES, _MOST_GB = 10000, 2 ** 53, 2 ** 20
 # Seconds. A clock further ahead than this is not believed for the order of later reports: when it is set right, the
@@ -69,6 +70,7 @@ HEARTBEAT = "heartbeat"
 _FIXED = (ServiceStatuses.DELETED.code, ServiceStatuses.FAILED_TIMEOUT_GUESTAGENT.code)
 
 _instances, _statuses, _lastseen = tables.instances, tables.service_statuses, tables.conductor_lastseen
+_archives = tables.archives
 _heartbeats, _backups, _operations = tables.agent_heartbeats, tables.backups, tables.operations
 _faults = tables.instance_faults
 
@@ -77,7 +79,8 @@ _faults = tables.instance_faults
 class Heartbeat:
     """A genuine heartbeat. sent: seconds since the epoch by the guest's clock, or None; status: ServiceStatus or None;
     version: of the agent, or None; replication: of ``replication_health``; facts: of ``checked_facts``; clock: seconds
-    by which the guest's clock is ahead, negative behind, 0 when it is right; cause: of a failure, any value.
+    by which the guest's clock is ahead, negative behind, 0 when it is right; cause: of a failure, any value; archive:
+    of ``checked_archive``.
     """
 
     instance_id: str
@@ -88,6 +91,7 @@ class Heartbeat:
     facts: dict = dataclasses.field(default_factory=dict)
     clock: int = 0
     cause: object = None
+    archive: dict | None = None
 
 
 def all_guests(session):
@@ -186,8 +190,30 @@ def record_heartbeat(session, beat):
     if after != tuple(before):
         session.execute(sqlalchemy.update(_heartbeats).where(
             _heartbeats.c.instance_id == beat.instance_id).values(replication=after[0], facts=after[1]))
+    record_archives(session, [beat])
     if beat.status == ServiceStatuses.FAILED:
         record_cause(session, beat.instance_id, beat.cause)
+
+
+def record_archives(session, beats):
+    """Write what Heartbeats say of the archives of logs that these guests fill; neither number ever goes back.
+
+    A guest that has given its archive up ends it.
+    """
+    table, now = _archives, time.time()
+    for beat in beats:
+        told = beat.archive
+        if told is None:
+            continue
+        own = sqlalchemy.update(table).where(
+            table.c.id == told["id"], table.c.instance_id == beat.instance_id, table.c.ended.is_(False))
+        # No time that has not been yet can be covered; the numbers of an unfinished report do not fit together.
+        covers = min(told["covers"], now)
+        session.execute(own.where(
+            table.c.pieces <= told["pieces"], sqlalchemy.or_(table.c.covers.is_(None), table.c.covers < covers),
+        ).values(pieces=told["pieces"], covers=covers))
+        if beat.facts.get("archive") in health.ARCHIVE_ENDED:
+            session.execute(own.values(ended=True))
 
 
 def rounds(beats):
@@ -243,6 +269,7 @@ def _write_heartbeats(session, pairs):
             beating.append(beat.instance_id)
         else:
             changed.append({"id": row.id, "instance_id": beat.instance_id, "updated_at": moment, **columns})
+    record_archives(session, [beat for beat, _row in pairs])
     for status, ids in statuses.items():
         values = {} if status is None else {"status_id": status.code, "status_description": status.description}
         session.execute(sqlalchemy.update(_statuses).where(
@@ -310,7 +337,8 @@ def checked_facts(given):
     """Return the facts of a guest's report as ``instance.health`` takes them; other names are left out.
 
     given: {"access": bool, "repairs": number, "binary_log": word, "follows": bool, "volume_full": bool, "saves": bool,
-    "used": GB}, each may be missing; None for none. Raises ValueError naming what is wrong.
+    "used": GB, "archive": {"state": word, and what ``checked_archive`` reads}}, each may be missing; None for none.
+    Raises ValueError naming what is wrong.
     """
     if given is None:
         return {}
@@ -336,7 +364,29 @@ def checked_facts(given):
         if given["binary_log"] not in health.BINARY_LOG:
             raise ValueError(f"facts.binary_log must be one of {', '.join(health.BINARY_LOG)}")
         facts["binary_log"] = given["binary_log"]
+    if "archive" in given:
+        state = given["archive"].get("state") if isinstance(given["archive"], dict) else None
+        if state not in health.ARCHIVE:
+            raise ValueError(f"facts.archive must be an object whose state is one of {', '.join(health.ARCHIVE)}")
+        facts["archive"] = state
     return facts
+
+
+def checked_archive(given):
+    """Return what the facts of a guest's report say of its archive of logs: {"id", "pieces", "covers": seconds since
+    the epoch}; None for none. given: facts that ``checked_facts`` has accepted. Raises ValueError naming what is wrong.
+    """
+    told = (given or {}).get("archive")
+    if told is None:
+        return None
+    archive_id, pieces, covers = told.get("id"), told.get("pieces"), told.get("covers")
+    if not isinstance(archive_id, str) or not _BACKUP_ID.fullmatch(archive_id):
+        raise ValueError("facts.archive.id must be a UUID")
+    if isinstance(pieces, bool) or not isinstance(pieces, int) or not 0 <= pieces <= _MOST_PIECES:
+        raise ValueError(f"facts.archive.pieces must be a whole number from 0 to {_MOST_PIECES}")
+    if isinstance(covers, bool) or not isinstance(covers, (int, float)) or not 0 <= covers < 2 ** 33:
+        raise ValueError("facts.archive.covers must be a time in seconds since the epoch")
+    return {"id": archive_id, "pieces": pieces, "covers": covers}
 
 
 def replication_health(given):

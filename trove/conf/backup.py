@@ -27,6 +27,12 @@ control_opts = [
     cfg.FloatOpt("backup_audit_interval", default=3600.0, min=1,
                  help="Seconds between two looks of a task manager for containers of backups that failed or were "
                       "deleted: what came late or could not be deleted then is deleted."),
+    cfg.IntOpt("archive_signature_validity", default=86400, min=60,
+               help="Seconds for which a guest may write to its archive of logs without hearing of the control plane; "
+                    "its signatures are renewed when half of them have passed."),
+    cfg.FloatOpt("archive_audit_interval", default=60.0, min=1,
+                 help="Seconds between two looks of a task manager at archives of logs: which guests need new "
+                      "signatures, and which pieces no backup needs any more."),
 ]
 
 guest_opts = [
@@ -52,6 +58,19 @@ guest_opts = [
                help="Seconds of silence after which a request of the agent to the object store has failed."),
     cfg.IntOpt("backup_prepare_timeout", default=7200, min=1,
                help="Seconds for making the files of one restored backup consistent."),
+    cfg.FloatOpt("archive_interval", default=10.0, min=1,
+                 help="Seconds between two pieces of an archive of logs while users write. The newest point in time to "
+                      "which an instance can be restored is so old, and some seconds more for the upload and the "
+                      "heartbeat (report_interval)."),
+    cfg.IntOpt("archive_late", default=300, min=30,
+               help="Seconds without a stored piece of an archive of logs, while there is something to store, after "
+                    "which the instance shows that archiving lags."),
+    cfg.IntOpt("archive_least_free", default=10, min=1, max=90,
+               help="Percent of the data volume that must be free for logs to be kept that cannot be archived now. "
+                    "With less the archive ends, the server deletes its logs, and the next backup begins another."),
+    cfg.IntOpt("archive_piece_size", default=64 * 1024 * 1024, min=1024 * 1024,
+               help="Bytes of log files after which no further file is added to a piece of an archive; one file is "
+                    "never divided."),
     cfg.IntOpt("backup_idle_timeout", default=600, min=1,
                help="Seconds after which a program of a backup or restore that moves no data counts as hanging."),
 ]

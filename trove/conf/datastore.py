@@ -4,13 +4,15 @@ from oslo_config import cfg
 BACKUP = "trove.guestagent.strategies.backup"
 RESTORE = "trove.guestagent.strategies.restore"
 REPLICATION = "trove.guestagent.strategies.replication"
+ARCHIVE = "trove.guestagent.strategies.archive"
 
 
 def datastore_opts(*, tcp_ports, mount_point, usage_timeout, udp_ports=(), volume_support=True,
                    device_path="/dev/vdb", root_on_create=False, root_controller=None, ignore_users=(),
                    ignore_dbs=(), backup_strategy=None, backup_incremental_strategy=None, backup_namespace=None,
                    restore_namespace=None, replication_strategy=None, replication_namespace=None,
-                   guest_log_exposed_logs="", guest_log_long_query_time=None):
+                   archive_strategy=None, archive_namespace=None, guest_log_exposed_logs="",
+                   guest_log_long_query_time=None):
     """The option list of one datastore group; the arguments are the defaults of the options of the same names."""
     return [
         cfg.ListOpt("tcp_ports", default=list(tcp_ports), help="TCP ports opened to users: numbers or ranges a-b."),
@@ -31,6 +33,11 @@ def datastore_opts(*, tcp_ports, mount_point, usage_timeout, udp_ports=(), volum
         cfg.StrOpt("restore_namespace", default=restore_namespace, help="Module of the restore classes."),
         cfg.StrOpt("replication_strategy", default=replication_strategy, help="Name of the replication class."),
         cfg.StrOpt("replication_namespace", default=replication_namespace, help="Module of the replication class."),
+        cfg.StrOpt("archive_strategy", default=archive_strategy,
+                   help="Name of the class that archives the server's logs, so that backups can be restored to a point "
+                        "in time. Empty: logs are not archived. Archives that there are stay as long as their "
+                        "backups."),
+        cfg.StrOpt("archive_namespace", default=archive_namespace, help="Module of the class that archives logs."),
         cfg.StrOpt("guest_log_exposed_logs", default=guest_log_exposed_logs,
                    help="Logs that users may see, separated by commas."),
         *([] if guest_log_long_query_time is None else [cfg.IntOpt(

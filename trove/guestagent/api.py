@@ -12,6 +12,8 @@ LOW = "agent_call_low_timeout"
 HIGH = "agent_call_high_timeout"
 # Characters of a text that a guest tells of itself.
 _LONGEST_TEXT = 65536
+# Bound of the number of pieces of an archive of logs.
+_MOST_PIECES = 10 ** 8
 # Bound of the numbers in an answer.
 _LARGEST_NUMBER = 2 ** 100
 # Seconds after the time that a command may take in which its guest's reports still count as part of the request.
@@ -124,6 +126,11 @@ def _are_reasons(value, names):
     return isinstance(value, dict) and all(name in names and _is_short_text(value[name]) for name in value)
 
 
+def _is_archive(value):
+    return (_has_numbers(value, "next") and isinstance(value["next"], int) and 0 <= value["next"] <= _MOST_PIECES
+            and (value.get("id") is None or _is_short_text(value["id"])))
+
+
 def _is_truth(value):
     return isinstance(value, bool)
 
@@ -179,7 +186,8 @@ class API:
         packages: list of names; databases, users: dicts of ``guestagent.db.models``; memory_mb: RAM of the flavor;
         device_path: data volume or None; backup_info: of the backup to restore or None: {"id", "instance_id",
         "location", "type", "checksum", "chain": [of each backup, the full one first: {"id", "type", "location",
-        "checksum", "segments": [[name, size, MD5]], "key", "storage"}]};
+        "checksum", "segments": [[name, size, MD5]], "key", "storage"}]}; for a point in time also "archive": {"id",
+        "key", "storage", "first", "count": the numbers of its pieces, "point": seconds since the epoch};
         config_contents: text of the configuration file; overrides: dict; snapshot: for a replica, what
         ``attach_replica`` is given, with "config".
         """
@@ -327,6 +335,19 @@ class API:
         ``backup.store.signatures``}.
         """
         self._send(CAST, "create_backup", backup_info=backup_info)
+
+    def begin_archive(self, archive, backup_type):
+        """Archive logs from now on, if backups of that type can be brought to later times; one that it fills goes on.
+
+        archive: {"id", "pieces": how many it is known to have, "key": hexadecimal or None, "storage": see
+        ``backup.store.signatures``}. Returns {"id": of the archive that it fills or None, "next": number of the piece
+        with which replay begins after a backup that is taken now}.
+        """
+        return self._send(HIGH, "begin_archive", _is_archive, archive=archive, backup_type=backup_type)
+
+    def renew_archive(self, archive_id, archive):
+        """Give new signatures for an archive. archive: as for ``begin_archive``; None: nobody needs it any more."""
+        self._send(CAST, "renew_archive", archive_id=archive_id, archive=archive)
 
     def get_filesystem_stats(self, fs_path=None):
         """Sizes of the data file system: block_size, total_blocks, free_blocks; total, free, used in GB."""

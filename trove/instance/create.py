@@ -8,7 +8,7 @@ import dataclasses
 from oslo_log import log as logging
 
 from trove.backup import actions as backup_actions
-from trove.backup import store
+from trove.backup import archives, store
 from trove.common import cfg, crypto, exception
 from trove.common.apischema import last_segment, one_of
 from trove.common.cfg import CONF
@@ -35,9 +35,11 @@ class Spec:
 
     flavor_id: None for that of the source of a replica;
     volume_size: GB or None; nics: ``network.requested.Nic``s, and in what ``_check`` returns those for Nova, dicts of
-    {"net-id", "port-id", "v4-fixed-ip", "v6-fixed-ip"}; access: the object of the request, and in what ``_check``
-    returns the CIDRs that may connect, None for the default; databases, users: value objects of
-    ``guestagent.db.models``, not yet checked.
+    {"net-id", "port-id", "v4-fixed-ip", "v6-fixed-ip"}; point: the time to which a backup is to be brought, in seconds
+    since the epoch, and in what ``_check`` returns the "point" of the operation's arguments; restored_id: the instance
+    of which one is to be found for that time; access: the object of the request, and in what ``_check`` returns the
+    CIDRs that may connect, None for the default; databases, users: value objects of ``guestagent.db.models``, not yet
+    checked.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Spec:
     databases: tuple = ()
     users: tuple = ()
     backup_id: str | None = None
+    point: int | dict | None = None
+    restored_id: str | None = None
     configuration_id: str | None = None
     module_ids: tuple = ()
     source_id: str | None = None
@@ -85,6 +89,12 @@ def parse(given):
             raise exception.BadValue(field="locality", reason="can only be given for replicas.")
         raise exception.NotImplementedHere("locality: where the servers of replicas run cannot be chosen here.")
     restore = given.get("restorePoint") or {}
+    backup_ref, instance_ref = restore.get("backupRef"), restore.get("instanceRef")
+    if restore and bool(backup_ref) == bool(instance_ref):
+        raise exception.BadValue(field="restorePoint", reason="needs either backupRef or instanceRef.")
+    if instance_ref and not restore.get("time"):
+        raise exception.BadValue(field="restorePoint.time", reason="is required with instanceRef.")
+    point = archives.parse(restore["time"]) if restore.get("time") else None
     configuration = given.get("configuration")
     nics = requested.parse(given.get("nics") or ())
     requested.check_count(nics, count)
@@ -100,7 +110,9 @@ def parse(given):
         access=given.get("access"),
         databases=tuple(map(guest_models.Database.from_request, given.get("databases") or ())),
         users=tuple(map(guest_models.User.from_request, given.get("users") or ())),
-        backup_id=last_segment(restore["backupRef"]) if restore else None,
+        backup_id=last_segment(backup_ref) if backup_ref else None,
+        point=point,
+        restored_id=last_segment(instance_ref) if instance_ref else None,
         configuration_id=last_segment(configuration) if configuration else None,
         module_ids=tuple(module["id"] for module in given.get("modules") or ()),
         source_id=last_segment(source) if source else None,
@@ -200,6 +212,7 @@ def _insert(session, context, spec, datastore, version, flavor, root_password):
             "overrides": overrides,
             "configuration_id": spec.configuration_id,
             "backup_id": backup_id,
+            "point": spec.point,
             "replica_of": spec.source_id,
             "root": bool(root_password),
         }
@@ -231,10 +244,23 @@ def _check(context, token, spec):
     if spec.source_id:
         replicas.check_flavor(flavor, flavor_models.get_flavor(source.row.flavor_id))
         store.check_service()
-    if spec.backup_id:
+    if spec.backup_id or spec.restored_id:
         with get_db_api().reader() as session:
+            if spec.restored_id:
+                found = archives.find_base(session, spec.restored_id, spec.point, context)
+                spec = dataclasses.replace(spec, backup_id=found)
             backup = backup_actions.restorable(session, context, spec.backup_id, version, spec.volume_size, flavor.disk)
+            archive = None
+            if spec.point is not None:
+                if not settings.archive_strategy:
+                    raise exception.NotImplementedHere(
+                        f"restorePoint.time: logs are not archived for the datastore {datastore.name}.")
+                archive = archives.check_point(session, backup, spec.point)
         store.check(backup)
+        if archive is not None:
+            archives.check_pieces(archive, backup.archive_piece)
+            spec = dataclasses.replace(spec, point={"time": spec.point, "archive_id": archive.id,
+                                                    "first": backup.archive_piece, "count": archive.pieces})
     spec = dataclasses.replace(spec, nics=tuple(placement.check(context, token, spec)), access=allowed_cidrs)
     return spec, datastore, version, settings, flavor
 

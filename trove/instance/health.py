@@ -9,6 +9,18 @@ from trove.instance import states
 
 # The kinds of facts a guest may report, and their values.
 BINARY_LOG = ("on", "off", "failed")
+# Of the archive of a server's logs: it is filled; it lags; it was given up since the volume was short of room while the
+# object store did not take the logs, or since logs were removed that it lacks.
+ARCHIVE_ENDED = ("no_room", "gap")
+ARCHIVE = ("on", "late", *ARCHIVE_ENDED)
+_ARCHIVE_PROBLEMS = {
+    "late": ("Archiving of the server's logs lags, and the newest point in time to which it can be restored gets old. "
+             "The guest goes on by itself when the object store takes the logs again."),
+    "no_room": ("Archiving of the server's logs has ended, since the volume was short of room for logs that the object "
+                "store did not take. Take a backup to begin again."),
+    "gap": ("Archiving of the server's logs has ended, since logs that were not archived are gone. Take a backup to "
+            "begin again."),
+}
 # Words of states in which a database works, so that its problems are no part of what is being done to it.
 _WORKING = ("ACTIVE", "BACKUP", "RESTART_REQUIRED", "BLOCKED")
 
@@ -28,8 +40,9 @@ def problems(facts, replication=None, is_replica=False):
     """Return {kind: sentence with the cure}, the most important one first.
 
     facts: dict with any of "access" (bool), "volume_full" (bool), "saves" (bool: whether the server can save its data),
-    "binary_log" (of BINARY_LOG), "clock" (seconds that the guest's clock is ahead, negative behind), "follows" (bool:
-    whether the server follows a source); replication: {"running", "lag", "error"} of a replica, or None.
+    "binary_log" (of BINARY_LOG), "archive" (of ARCHIVE), "clock" (seconds that the guest's clock is ahead, negative
+    behind), "follows" (bool: whether the server follows a source); replication: {"running", "lag", "error"} of a
+    replica, or None.
     """
     found = {}
     if facts.get("access") is False:
@@ -43,6 +56,8 @@ def problems(facts, replication=None, is_replica=False):
     if facts.get("binary_log") == "failed":
         found["binary_log"] = ("The database server has switched off its binary log after it could not write it. Make "
                                "room on the volume, restart the instance and create its replicas again.")
+    if sentence := _ARCHIVE_PROBLEMS.get(facts.get("archive")):
+        found["archive"] = sentence
     if is_replica and facts.get("follows") is False:
         found["replication"] = ("The replica follows no source: its replication settings were removed. Delete it and "
                                 "create a new replica.")

@@ -10,6 +10,7 @@ import typing
 
 import sqlalchemy
 
+from trove.backup import archives
 from trove.common import exception
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatus, ServiceStatuses
@@ -243,7 +244,8 @@ def _page(session, query, tenant_id, limit, values):
 class Details:
     """What the view of one instance shows beyond a list's: replicas, fault, progress of the newest operation, group.
 
-    operation: the newest one, live or ended, or None; configuration: the group or None.
+    operation: the newest one, live or ended, or None; configuration: the group or None; window: the times to which it
+    can be restored (archives.Window) or None.
     """
 
     loaded: Loaded
@@ -251,6 +253,7 @@ class Details:
     fault: _Fault | models.InstanceFault | None
     operation: operations.Current | None
     configuration: _Group | DBConfiguration | None = None
+    window: archives.Window | None = None
 
 
 def load_details(session, instance_id, context, deleted=False):
@@ -264,7 +267,10 @@ def load_details(session, instance_id, context, deleted=False):
     [loaded], found = _all_loaded([found[:_LOADED]]), found[_LOADED:]
     has_replicas = found.pop(0)
     fault, operation, group = take(_Fault), take(operations.Current), take(_Group)
-    return Details(loaded, models.replica_ids(session, instance_id) if has_replicas else [], fault, operation, group)
+    # Those that have never archived need no further statement.
+    window = archives.window(session, instance_id) if "archive" in loaded.facts else None
+    return Details(loaded, models.replica_ids(session, instance_id) if has_replicas else [], fault, operation, group,
+                   window)
 
 
 def with_details(session, page):

@@ -42,7 +42,8 @@ create = compiled(wrapped("instance", {
         "volume": _volume,
         "databases": or_null(databases_def),
         "users": or_null(users_def),
-        "restorePoint": or_null(wrapped("backupRef", apischema.uuid_ref)),
+        "restorePoint": or_null({"type": "object", "minProperties": 1, "properties": {
+            "backupRef": apischema.uuid_ref, "instanceRef": apischema.uuid_ref, "time": _text}}),
         "availability_zone": _text,
         "datastore": or_null({"type": "object", "properties": {
             "type": _text, "version": _text, "version_number": _text}}),

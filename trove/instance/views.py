@@ -38,6 +38,7 @@ DETAIL = ({**_ITEM, "service_status_updated": apischema.or_null(_time)}, {
         "ConfigurationOfInstance", {"id": _string, "name": _string, "links": apischema.links}),
     "replication": apischema.view("Replication", {
         "running": apischema.boolean, "lag": apischema.or_null(_integer), "error": apischema.or_null(_string)}),
+    "restorable": apischema.view("Restorable", {"earliest": _time, "latest": _time}),
     "operation": operation_views.CURRENT, "tenant_id": _string, "server_id": apischema.or_null(_string),
     "volume_id": apischema.or_null(_string), "password": _string})
 LIST = apischema.page("instances", apischema.view("InstanceInList", *ITEM))
@@ -60,6 +61,11 @@ def visible_addresses(addresses):
             if _pattern(label).search(entry.get("network") or "")
             and (not wanted or _pattern(wanted).search(entry["address"]))
             and (not unwanted or not _pattern(unwanted).search(entry["address"]))]
+
+
+def _naive(seconds):
+    """Seconds since the epoch as rows keep times: naive, in UTC."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).replace(tzinfo=None)
 
 
 def _reference(req, instance_id):
@@ -118,14 +124,17 @@ def detail(req, details, password=None):
         view["shard_id"] = row.shard_id
     if loaded.health.fault and not row.task.is_error:
         since = loaded.health.since
-        began = loaded.last_seen if since is None else datetime.datetime.fromtimestamp(since, datetime.UTC).replace(
-            tzinfo=None)
+        began = loaded.last_seen if since is None else _naive(since)
         view["fault"] = {"message": loaded.health.fault, "created": models.iso(began), "details": None}
     elif details.fault is not None:
         view["fault"] = {"message": details.fault.message, "created": models.iso(details.fault.created),
                          "details": details.fault.details}
     if row.slave_of_id and loaded.replication is not None:
         view["replication"] = loaded.replication
+    if details.window is not None:
+        window = details.window
+        view["restorable"] = {"earliest": models.iso(_naive(window.earliest)),
+                              "latest": models.iso(_naive(window.latest))}
     if details.operation is not None:
         view["operation"] = operation_views.current(details.operation)
     if req.context.is_admin:

@@ -116,6 +116,8 @@ instance.users[].host: where the user connects from
 instance.users[].password: of the user
 instance.users[].databases[].name: granted
 instance.restorePoint.backupRef: the backup that is restored
+instance.restorePoint.instanceRef: the instance of which the newest backup before the time is restored
+instance.restorePoint.time: the time to which logs are replayed into it
 instance.availability_zone: where the server is made
 instance.datastore.type: the datastore
 instance.datastore.version: the version

@@ -491,13 +491,28 @@ def test_what_guests_may_say_of_their_health(given, kept):
 
 @pytest.mark.parametrize("given", [
     "well", [], {"access": 1}, {"access": None}, {"follows": "yes"}, {"volume_full": 0}, {"repairs": True},
-    {"repairs": -1}, {"repairs": 2 ** 31}, {"repairs": 1.5}, {"binary_log": "maybe"}, {"binary_log": []}])
+    {"repairs": -1}, {"repairs": 2 ** 31}, {"repairs": 1.5}, {"binary_log": "maybe"}, {"binary_log": []},
+    {"archive": "on"}, {"archive": {}}, {"archive": {"state": "fine"}}])
 def test_what_they_may_not_say_of_it(given, db_populated, caplog):
     with pytest.raises(ValueError, match="facts"):
         models.checked_facts(given)
     send("heartbeat", payload={"facts": given})
     assert not rows(db_populated, tables.agent_heartbeats)
     assert "ropped heartbeat" in caplog.text
+
+
+@pytest.mark.parametrize("changes", [
+    {"id": "x" * 36}, {"id": None}, {"pieces": -1}, {"pieces": 10 ** 8 + 1}, {"pieces": 1.0}, {"pieces": True},
+    {"covers": -1}, {"covers": "now"}, {"covers": 2 ** 33}, {"covers": None}])
+def test_what_they_may_not_say_of_their_archives(changes, db_populated):
+    given = {"id": db_models.new_id(), "state": "on", "pieces": 1, "covers": 5.5}
+    assert models.checked_archive({"archive": given}) == {key: given[key] for key in ("id", "pieces", "covers")}
+    with pytest.raises(ValueError, match="facts.archive"):
+        models.checked_archive({"archive": {**given, **changes}})
+    with pytest.raises(ValueError, match="covers"):
+        models.checked_archive({"archive": {**given, "covers": float("nan")}})
+    send("heartbeat", payload={"facts": {"archive": {**given, **changes}}})
+    assert not rows(db_populated, tables.agent_heartbeats)
 
 
 def test_of_the_faults_that_a_guest_tells_the_newest_is_kept(db_each):

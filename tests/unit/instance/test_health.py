@@ -15,6 +15,7 @@ CURES = {
     "access": "no access to the database server.*restart the instance",
     "volume": "volume is full.*Resize the volume",
     "binary_log": "switched off its binary log.*restart the instance",
+    "archive": "goes on by itself|Take a backup",
     "clock": "clock of the guest is",
     "replication": "START REPLICA|create a new",
 }
@@ -27,6 +28,9 @@ CURES = {
     ("ACTIVE", {**GOOD, "access": False}, None, False, "ACTIVE", ["access"]),
     ("ACTIVE", {**GOOD, "volume_full": True}, None, False, "ACTIVE", ["volume"]),
     ("ACTIVE", {**GOOD, "binary_log": "failed"}, None, False, "ACTIVE", ["binary_log"]),
+    ("ACTIVE", {**GOOD, "archive": "on"}, None, False, "HEALTHY", []),
+    ("ACTIVE", {**GOOD, "archive": "late"}, None, False, "ACTIVE", ["archive"]),
+    ("SHUTDOWN", {**GOOD, "archive": "late"}, None, False, "ACTIVE", []),
     ("ACTIVE", {**GOOD, "clock": -500}, None, False, "ACTIVE", ["clock"]),
     ("ACTIVE", FOLLOWS, WELL, True, "HEALTHY", []),
     ("ACTIVE", FOLLOWS, STOPPED, True, "ACTIVE", ["replication"]),
@@ -57,7 +61,9 @@ def test_the_health_word_and_the_fault(word, facts, replication, is_replica, hea
 
 @pytest.mark.parametrize(("facts", "replication", "kind"), [
     ({"access": False}, None, "access"), ({"volume_full": True}, None, "volume"),
-    ({"binary_log": "failed"}, None, "binary_log"), ({"clock": 1}, None, "clock"), ({}, STOPPED, "replication"),
+    ({"binary_log": "failed"}, None, "binary_log"), ({"archive": "late"}, None, "archive"),
+    ({"archive": "no_room"}, None, "archive"), ({"archive": "gap"}, None, "archive"),
+    ({"clock": 1}, None, "clock"), ({}, STOPPED, "replication"),
     ({}, BROKEN, "replication"), ({"follows": False}, None, "replication")])
 def test_each_problem_has_its_cure(facts, replication, kind):
     [(found, sentence)] = health.problems(facts, replication, is_replica=True).items()

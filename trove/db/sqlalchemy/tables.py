@@ -242,6 +242,11 @@ backups = _table(
     Column("uploaded", BigInteger),
     # Ours: the name of the backup_encryption_key that it is encrypted with; NULL: taken before that was kept.
     Column("key_id", String(16)),
+    # Ours: the archive of logs with which it can be brought to a later time, the number of the piece with which replay
+    # begins, and the first such time (seconds since the epoch).
+    Column("archive_id", String(36)),
+    Column("archive_piece", Integer),
+    Column("archive_since", Double),
     Index("backups_instance_id", "instance_id"),
     Index("backups_deleted", "deleted"),
     Index("backups_running", "instance_id", "deleted", "state"),  # ours: lists ask it for each instance
@@ -249,6 +254,24 @@ backups = _table(
     Index("backups_of_tenant", "deleted", "tenant_id", "created", "id"),
     Index("backups_of_instance", "deleted", "instance_id", "created", "id"),
     Index("backups_of_parent", "deleted", "parent_id", "id"),
+    Index("backups_of_archive", "archive_id", "deleted"),
+)
+
+# Ours: the logs of an instance in the object store. pieces, covers: how many there are and the newest time that they
+# cover (seconds since the epoch), as the guest reports; oldest: number of the first that was not deleted; ended: no
+# further ones come; signed: when the guest was last given signatures.
+archives = _table(
+    "archives", _id(),
+    Column("instance_id", String(36), nullable=False),
+    Column("key_id", String(16)),
+    Column("pieces", Integer, nullable=False, default=0),
+    Column("covers", Double),
+    Column("oldest", Integer, nullable=False, default=0),
+    Column("ended", Boolean, nullable=False, default=False),
+    Column("signed", Double, nullable=False, default=0.0),
+    Column("deleted", Boolean, nullable=False, default=False),
+    Index("archives_of_instance", "instance_id", "deleted"),
+    Index("archives_signed", "deleted", "ended", "signed"),
 )
 
 capabilities = _table(

@@ -19,6 +19,10 @@ COMPRESSORS = {".zst": (["zstd", "-q", "-c"], ["zstd", "-q", "-d", "-c"]),
                ".gz": (["gzip", "-c"], ["gzip", "-d", "-c"])}
 # Extension -> the word for it that the control plane knows.
 COMPRESSIONS = {"": "none", ".zst": "zstd", ".gz": "gzip"}
+# Of the blocks of ``outgoing``.
+BLOCK = cipher.BLOCK
+# The first bytes of what these programs write.
+_COMPRESSED = {b"\x28\xb5\x2f\xfd": ".zst", b"\x1f\x8b": ".gz"}
 # Of streams that this agent encrypts, and of those that openssl did.
 SEALED, OPENSSL = ".gcm", ".enc"
 # What the first clear bytes of an old stream can be: gzip, xbstream, SQL.
@@ -88,6 +92,16 @@ def incoming(blocks, location, key, name):
     if suffix:
         commands.append(COMPRESSORS[suffix][1])
     return Incoming(blocks, tuple(commands), env)
+
+
+def recognised(blocks, key, name):
+    """The Incoming of a stream of ``outgoing`` whose name does not tell how it was compressed. Arguments: of
+    ``incoming``; with a key only an encrypted stream is taken. Raises TroveError.
+    """
+    reader = cipher.Reader(cipher.decrypt(blocks, key, name) if key else blocks)
+    head = reader.take(4)
+    suffix = next((suffix for magic, suffix in _COMPRESSED.items() if head.startswith(magic)), None)
+    return Incoming(itertools.chain([head], reader.rest()), (COMPRESSORS[suffix][1],) if suffix else ())
 
 
 def _openssl_environment(name):

@@ -16,10 +16,11 @@ from oslo_log import log as logging
 from trove import rpc, version
 from trove.common import exception
 from trove.common.cfg import CARDS, CONF
+from trove.common.instance import ServiceStatuses
 from trove.common.strategies import strategy
 from trove.common.traits import Maturity
 from trove.conductor import api as conductor_api
-from trove.guestagent import logs, secrets, volume
+from trove.guestagent import archive, logs, secrets, volume
 from trove.guestagent.backup.backupagent import BackupAgent
 from trove.guestagent.common import spans
 from trove.guestagent.datastore import prepare, replication
@@ -63,6 +64,7 @@ class Manager(replication.ReplicationCommands):
         self.root = self.admin if self.root_class is self.admin_class else self._make(self.root_class)
         self.logs = logs.LogKeeper(self._make(self.logs_class))
         self.backups = BackupAgent(self.manager, self.app) if CONF[self.manager].backup_strategy else None
+        self.archiver = archive.load(self.manager, self.app)
         self.replication = replication.load(self.manager, self.app)
 
     def _make(self, kind):
@@ -86,6 +88,7 @@ class Manager(replication.ReplicationCommands):
             raise ValueError(f"the card of the datastore '{name}' says users={traits.users}, and admin_class of "
                              f"{cls.__module__}.{cls.__qualname__} is {cls.admin_class}")
         BackupAgent.check(name)
+        archive.find(name)
         replication.find(name)
         if traits.maturity == Maturity.EXPERIMENTAL:
             LOG.warning("The datastore %s is %s: %s", name, traits.maturity.value, traits.maturity.meaning)
@@ -168,6 +171,12 @@ class Manager(replication.ReplicationCommands):
         if self.backups is not None:
             self.backups.report_unsent()
 
+    def fill_archive(self, stopping):
+        """Archive the server's logs until ``stopping`` (Event) is set; called in a thread of its own."""
+        if self.archiver is not None:
+            self.archiver.run(lambda: (self.status.prepare_completed and not self.status.restart_mode
+                                       and self.status.status == ServiceStatuses.RUNNING), stopping)
+
     def _report(self):
         facts = {}
         if self.status.prepare_completed and not self.status.restart_mode:
@@ -179,6 +188,8 @@ class Manager(replication.ReplicationCommands):
                     facts.update(self.app.facts())
                 finally:
                     self._lifecycle.release()
+            if self.archiver is not None:
+                facts.update(self.archiver.facts())
         asked, replication = self._replication_health()
         if asked:
             facts["follows"] = replication is not None
@@ -460,6 +471,16 @@ class Manager(replication.ReplicationCommands):
     def create_backup(self, context, backup_info):
         """Take a backup and report how it went."""
         return self._call(self.backups, "create_backup", context, backup_info)
+
+    @rpc.expose
+    def begin_archive(self, context, archive, backup_type):
+        """Archive logs from now on."""
+        return self._call(self.archiver, "begin_archive", archive, backup_type)
+
+    @rpc.expose
+    def renew_archive(self, context, archive_id, archive):
+        """Give new signatures for the archive of logs, or end it."""
+        return self._call(self.archiver, "renew_archive", archive_id, archive)
 
     # Logs
 

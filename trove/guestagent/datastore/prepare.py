@@ -32,6 +32,7 @@ def check(request, manager):
     wanted = {
         "prepare with cluster_config": request.cluster_config and not manager.joins_clusters,
         "restore": request.backup_info and manager.backups is None,
+        "restore to a point in time": (request.backup_info or {}).get("archive") and manager.archiver is None,
         "attach_replica": request.snapshot and manager.replication is None,
     }
     for operation, is_missing in wanted.items():
@@ -48,6 +49,9 @@ def carry_out(request, manager):
     app, backups, replication = manager.app, manager.backups, manager.replication
     snapshot, info = request.snapshot, request.backup_info
     from_dump = bool(info) and backups.needs_server(info)
+    archive = (info or {}).get("archive")
+    if archive and from_dump:
+        raise exception.TroveError("A dump cannot be brought to a later point in time.")
     if snapshot and from_dump:
         raise exception.TroveError("A replica cannot be made from a dump, which does not tell where to go on: "
                                    f"set [{manager.manager}] backup_strategy to one that copies files.")
@@ -59,6 +63,8 @@ def carry_out(request, manager):
     held = app.held_back(request.overrides) if info else set()
     app.write_configuration(request.config_contents, {
         name: value for name, value in request.overrides.items() if name not in held})
+    if manager.archiver:
+        manager.archiver.strategy.configure()
     certificate = secrets.first_server_certificate()
     if certificate:
         app.write_certificate(certificate)
@@ -69,7 +75,7 @@ def carry_out(request, manager):
     if info is None or from_dump:
         app.prepare_data()
     else:
-        app.prepare_data(lambda directory: backups.restore(info, directory))
+        app.prepare_data(lambda directory: _restore(manager, info, directory))
     app.start()
     app.secure(keep_root=bool(info))
     if from_dump:
@@ -85,3 +91,10 @@ def carry_out(request, manager):
     elif info and replication:
         replication.detach_replica(for_failover=True)
         replication.hold_still(False)
+
+
+def _restore(manager, info, directory):
+    """Make a data directory of a backup, and replay logs into it if a point in time was asked for."""
+    manager.backups.restore(info, directory)
+    if info.get("archive"):
+        manager.archiver.replay(info["archive"], directory)

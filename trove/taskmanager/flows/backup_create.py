@@ -6,13 +6,14 @@ from trove.backup import models
 from trove.instance.models import RUNNING_BACKUP_STATES
 from trove.instance.tasks import InstanceTasks
 from trove.taskmanager.flow import Flow, Step
-from trove.taskmanager.steps import backup
+from trove.taskmanager.steps import archive, backup
 
 
 def done(session, work):
-    """The backup can be restored now."""
+    """The backup can be restored now, and from now on brought to later times if its instance archives its logs."""
+    since = {"archive_since": work.now()} if work.data.get("archived") else {}
     models.move(session, work.resource_id, models.COMPLETED, (*RUNNING_BACKUP_STATES, models.COMPLETED),
-                location=work.data["location"], backup_type=work.args["backup_type"])
+                location=work.data["location"], backup_type=work.args["backup_type"], **since)
 
 
 def failed(session, work, _step, _error, _message):
@@ -23,6 +24,7 @@ def failed(session, work, _step, _error, _message):
 
 FLOW = Flow("backup.create", done=done, failed=failed, steps=(
     Step("store", backup.prepare_store, "object_store_time_out", InstanceTasks.NONE, undo=backup.delete_objects),
+    Step("archive", archive.begin, "guest_bus_time_out", InstanceTasks.NONE),
     Step("send", backup.send, "guest_bus_time_out", InstanceTasks.NONE),
     Step("guest", backup.wait_for_guest, "backup_time_out", InstanceTasks.NONE),
     Step("check", backup.check_objects, "object_store_time_out", InstanceTasks.NONE),

@@ -1,4 +1,5 @@
 """Delete an instance with all that belongs to it, whatever state it is in. Every step is content with absence."""
+from trove.backup import archives
 from trove.common.instance import ServiceStatuses
 from trove.db import guest_secrets
 from trove.instance import models
@@ -15,6 +16,7 @@ def done(session, work):
     status = models.service_status(session, work.resource_id)
     if status is not None:
         status.status = ServiceStatuses.DELETED
+    archives.end(session, instance_id=work.resource_id)
     models.forget_guest(session, work.resource_id)
     guest_secrets.forget(session, work.resource_id)
 

@@ -8,7 +8,7 @@ from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.db.models import utcnow
 from trove.instance.models import DBInstance, newest_fault, service_status
-from trove.taskmanager.steps import backup, compute, replication
+from trove.taskmanager.steps import archive, backup, compute, replication
 
 LOG = logging.getLogger(__name__)
 
@@ -190,6 +190,9 @@ def _send_prepare(work):
             chain = ([session.get(DBBackup, args["backup_id"])] if args.get("replica_of")
                      else backup.chain(session, args["backup_id"]))
         backup_info = backup.restore_info(chain)
+        if args.get("point"):
+            with work.reading() as session:
+                backup_info["archive"] = archive.restore_info(session, args["point"])
     _client(work).prepare(
         packages=datastore["packages"], databases=args["databases"], memory_mb=flavor["ram"],
         users=secrets.get("users", []), device_path=options.device_path if has_volume else None,

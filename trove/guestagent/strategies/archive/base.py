@@ -23,7 +23,7 @@ class Gap(exception.TroveError):
 @dataclass(frozen=True)
 class LogFile:
     """A log file to which the server writes no more. name: letters, digits, dots, dashes and underscores, not beginning
-    with a dot or a dash, different for each file of an archive; path: where it is now.
+    with a dot or a dash, different for each file of an archive; path: where it is now, its last part is the name.
     """
 
     name: str

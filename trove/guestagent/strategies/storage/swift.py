@@ -131,6 +131,54 @@ def put(storage, name, data, headers=None, patience=None):
     return md5
 
 
+def put_stream(storage, name, make):
+    """Write one object of any size, as it comes; one that is there is replaced when all of it has come.
+
+    storage: as for ``put``; make: called to get an iterator of bytes-like parts, each valid until the next one is asked
+    for. One attempt; raises StorageError, and what the iterator raises.
+    """
+    md5 = hashlib.md5(usedforsecurity=False)
+
+    def parts():
+        for part in make():
+            md5.update(part)
+            yield part
+    try:
+        with _request(storage, "PUT", name, parts(), {}) as answer:
+            _check(answer, storage, "PUT", name, 201)
+            etag = answer.headers.get("ETag", "").strip('"').lower()
+    except (_Passing, OSError, http.client.HTTPException) as error:
+        raise StorageError(name=name, reason=f"it could not be written: {error}.") from error
+    if etag != md5.hexdigest():
+        raise StorageError(name=name, reason=f"its checksum there is {etag}, what was sent has {md5.hexdigest()}.")
+
+
+def get_stream(storage, name):
+    """The content of one object as an iterator of bytes; it ends only if the object store says that this was all.
+
+    storage: as for ``put``, with GET. A request that fails in passing is repeated as for backups. Raises StorageError.
+    """
+    md5, position, etag, size = hashlib.md5(usedforsecurity=False), 0, None, None
+    patience = _Patience(name, "read", CONF.backup_request_patience)
+    while size is None or position < size:
+        try:
+            headers = {"Range": f"bytes={position}-", "If-Match": etag} if position else {}
+            with _request(storage, "GET", name, None, headers) as answer:
+                _check(answer, storage, "GET", name, 206 if position else 200)
+                if not position:
+                    size, etag = int(answer.headers.get("Content-Length", 0)), answer.headers.get("ETag", "").strip('"')
+                while block := answer.read(_BLOCK):
+                    md5.update(block)
+                    position += len(block)
+                    yield block
+                    patience.renew()
+        except (_Passing, OSError, http.client.HTTPException) as error:
+            patience.wait(error)
+    if md5.hexdigest() != etag.lower():
+        raise StorageError(name=name, reason=f"it is damaged: its checksum is {md5.hexdigest()}, what was written had "
+                                             f"{etag}.")
+
+
 class _Buffers:
     """At most ``count`` buffers of ``size`` bytes, used again and again. It gives their memory back."""
 
