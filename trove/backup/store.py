@@ -23,7 +23,8 @@ LOG = logging.getLogger(__name__)
 
 # The first part of a manifest's extension, by the class that made the stream. It is for people; no code reads it.
 _KINDS = {"InnoBackupEx": ".xbstream", "InnoBackupExIncremental": ".xbstream", "MariaBackup": ".xbstream",
-          "MariaBackupIncremental": ".xbstream", "MySQLClone": ".tar", "MySQLDump": ".sql"}
+          "MariaBackupIncremental": ".xbstream", "MySQLClone": ".tar", "MySQLDump": ".sql",
+          "PgBaseBackup": ".tar", "PgBaseBackupIncremental": ".tar", "PgDump": ".sql"}
 # The compression that a guest may report -> the second part of the extension.
 COMPRESSIONS = {"none": "", "zstd": ".zst", "gzip": ".gz"}
 _SEALED = ".gcm"

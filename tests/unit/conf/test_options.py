@@ -24,8 +24,8 @@ DIFFERENT_IN_GROUPS = {
     ("mariadb", "backup_strategy"): ("MariaBackup", "XtraBackup cannot read MariaDB's files any more"),
     ("mariadb", "backup_incremental_strategy"): (
         {"MariaBackup": "MariaBackupIncremental", "InnoBackupEx": "InnoBackupExIncremental"}, "the same"),
-    **{("postgresql", name): (None, "this version takes no backups of PostgreSQL")
-       for name in ("backup_strategy", "backup_namespace", "restore_namespace")},
+    ("postgresql", "backup_strategy"): ("PgBaseBackup", "a dump has no increments, and no replica is made of one"),
+    ("postgresql", "backup_incremental_strategy"): ({"PgBaseBackup": "PgBaseBackupIncremental"}, "the same"),
 }
 
 

@@ -63,9 +63,12 @@ class Incoming:
     commands: tuple = ()
     env: dict | None = field(default=None, repr=False)
 
-    def into(self, command):
-        """Feed a program with it to its end. Raises TroveError, and then what the program made is worth nothing."""
-        with Pipeline(*self.commands, command, env=self.env) as pipeline:
+    def into(self, *programs):
+        """Feed programs, connected by pipes, with it to its end. programs: their argument lists.
+
+        Raises TroveError, and then what the programs made is worth nothing.
+        """
+        with Pipeline(*self.commands, *programs, env=self.env) as pipeline:
             pipeline.feed(self.blocks)
 
 

@@ -21,16 +21,20 @@ from trove.common import exception
 from trove.common.cfg import CONF
 from trove.common.files.pairs import Pairs
 from trove.common.instance import ServiceStatuses
+from trove.conf.datastores.postgresql import TRAITS
 from trove.guestagent.common import configuration, host_service, operating_system
 from trove.guestagent.common.waiting import wait_until
 from trove.guestagent.datastore import server
-from trove.guestagent.datastore.experimental.postgresql import identity, sql
+from trove.guestagent.datastore.experimental.postgresql import identity, sql, standby
 from trove.guestagent.datastore.service import BaseDbStatus
 
 LOG = logging.getLogger(__name__)
 
 ADMIN_USER = "os_admin"
 ROOT = "root"
+# The names of the accounts of replicas begin so; and the group to which they all belong.
+REPLICATION_USERS = TRAITS.replica_account.prefix
+REPLICAS = f"{REPLICATION_USERS}accounts"
 # The database that agents and tools connect to.
 MAINTENANCE = "postgres"
 # Where the programs of each major version are, as Debian has them.
@@ -41,13 +45,15 @@ LOOK = 10
 # The server reads this file last, after those of the agent.
 AUTO_CONF = "postgresql.auto.conf"
 
-# Who may log in: the first line that fits counts. {agent}: the system's user that the agent runs as.
+# Who may log in: the first line that fits counts. {agent}: the system's user that the agent runs as. The accounts of
+# replicas get the log of changes, and no session.
 ACCESS = """\
 # Written by Trove.
 local  all          {admin}  peer map=trove
 local  replication  {admin}  peer map=trove
 local  all          all       scram-sha-256
 host   all          {admin}  all  reject
+host   all          +{replicas}  all  reject
 host   replication  {admin}  all  reject
 host   all          all       all  scram-sha-256
 host   replication  all       all  scram-sha-256
@@ -55,6 +61,8 @@ host   replication  all       all  scram-sha-256
 IDENTITIES = """\
 # Written by Trove.
 trove  {agent}  {admin}
+# Restores run SQL that users have made as this user, not as the system's root.
+trove  {server}  {admin}
 """
 
 # The server answered, though not with a session: it has no connection left, or does not accept the account.
@@ -164,11 +172,20 @@ class PostgreSqlApp(server.Server):
                 stop_signal=signal.SIGINT)
         return self._service
 
+    def as_server(self, *argv):
+        """Return the argument list that runs a program as the server's user."""
+        user = self.layout.user
+        return ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--init-groups", "--",
+                *(str(argument) for argument in argv)]
+
     def run_as_server(self, *argv, **kwargs):
         """Run a program as the server's user. kwargs: of ``operating_system.run``. Raises ProcessError."""
-        user = self.layout.user
-        return operating_system.run(["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}",
-                                     "--init-groups", "--", *(str(argument) for argument in argv)], **kwargs)
+        return operating_system.run(self.as_server(*argv), **kwargs)
+
+    def client(self, program, *arguments):
+        """Return the argument list of a client program that connects as the agent's account over the socket."""
+        return [str(self.programs / program), f"--host={self.layout.run_dir}", f"--port={self.port}",
+                f"--username={ADMIN_USER}", "--no-password", *arguments]
 
     # Sessions
 
@@ -255,7 +272,8 @@ class PostgreSqlApp(server.Server):
 
     def write_own_configuration(self):
         """Write who may log in, and the settings that the agent relies on."""
-        names = {"admin": ADMIN_USER, "agent": pwd.getpwuid(os.geteuid()).pw_name}
+        names = {"admin": ADMIN_USER, "replicas": REPLICAS, "server": self.layout.user,
+                 "agent": pwd.getpwuid(os.geteuid()).pw_name}
         operating_system.write_file(self.layout.access_file, ACCESS.format(**names))
         operating_system.write_file(self.layout.identity_file, IDENTITIES.format(**names))
         own = {"hba_file": self.layout.access_file, "ident_file": self.layout.identity_file, "port": self.port,
@@ -317,6 +335,7 @@ class PostgreSqlApp(server.Server):
     def start(self):
         """See the base."""
         self.remove_auto_conf()
+        standby.prepare_start(self)
         super().start()
 
     def reload(self):

@@ -1,0 +1,309 @@
+"""Backups and replication of real PostgreSQL servers, driven by the agent's own code in directories of its own."""
+import os
+import shutil
+import signal
+
+import pytest
+
+from tests.functional.guestagent.postgresql.conftest import end, make_guest
+from tests.functional.guestagent.test_backup import Backups, container, running_cloud  # noqa: F401
+from tests.waiting import wait_until
+from trove.common import exception
+from trove.common.context import TroveContext
+from trove.guestagent.datastore.experimental.postgresql import sql, standby, wal
+
+pytestmark = pytest.mark.slow
+GROUP = "postgresql"
+FULL, INCREMENT = "PgBaseBackup", "PgBaseBackupIncremental"
+
+
+class Node:
+    """A guest with its agent."""
+
+    def __init__(self, conf, name):
+        self.conf, self.name, self.guest = conf, name, make_guest()
+        self.port = self.guest.port
+        self.enter()
+        self.manager = self.guest.manager()
+        self.app = self.manager.app
+
+    def enter(self):
+        """Everything that the agent's code reads from now on is this guest's."""
+        self.conf.set_override("guest_state_dir", str(self.guest.root / "state"))
+        self.conf.set_override("mount_point", str(self.guest.layout.mount_point), group=GROUP)
+        self.conf.set_override("postgresql_port", self.port, group=GROUP)
+
+    @property
+    def account(self):
+        return {"user": f"os_replica_{self.name}", "password": f"the : \\ 'secret' of {self.name}"}
+
+    def prepare(self, **more):
+        self.enter()
+        self.manager.prepare(TroveContext(), **{"packages": [], "databases": [], "memory_mb": 256, "users": [],
+                                                "config_contents": self.guest.config_contents(), **more})
+
+    def sql(self, *statements, database="postgres"):
+        """The answer to the last statement."""
+        self.enter()
+        with self.app.session(database=database) as session:
+            for statement in ("SET search_path = public, pg_catalog", *statements):
+                rows = session.execute(statement)
+        return [tuple(row) for row in rows]
+
+    def values(self):
+        return [row[0] for row in self.sql("SELECT v FROM t ORDER BY n")]
+
+    def call(self, method, *arguments):
+        """What the task manager would call."""
+        self.enter()
+        return getattr(self.manager, method)(TroveContext(), *arguments)
+
+    def restore(self, *chain, **more):
+        self.prepare(backup_info={"id": chain[-1]["id"], "type": chain[-1]["type"], "chain": list(chain)}, **more)
+
+    def info(self, replica, **more):
+        """What a replica is told to follow this one."""
+        return {"master": {"host": "127.0.0.1", "port": self.port, **replica.account}, "log_position": None, **more}
+
+    def sources(self, *replicas):
+        self.call("enable_as_master", "wal_level = replica\n", [replica.account for replica in replicas])
+
+    def follow(self, source, **more):
+        self.call("attach_replica", source.info(self, **more), "hot_standby = on\n")
+
+
+@pytest.fixture
+def nodes(conf, direct, reports, packaged_data, container):  # noqa: F811
+    """Makes guests; all servers are ended and all files removed at the end."""
+    made = []
+    conf.set_override("guest_id", "i-1")
+    conf.set_override("guest_key", "the key of this guest only")
+    conf.set_override("state_change_wait_time", 60)
+    conf.set_override("agent_call_high_timeout", 20)
+
+    def make(name="a"):
+        made.append(Node(conf, name))
+        made[-1].guest.layout.template.symlink_to(packaged_data)
+        return made[-1]
+    yield make
+    for node in made:
+        node.enter()
+        end(node.app)
+        if os.environ.get("KEEP"):
+            continue
+        shutil.rmtree(node.guest.root)
+
+
+@pytest.fixture
+def backups(reports, container):  # noqa: F811
+    return Backups(reports)
+
+
+@pytest.fixture
+def source(nodes):
+    node = nodes()
+    node.prepare()
+    node.sql("CREATE TABLE t (n INT PRIMARY KEY GENERATED ALWAYS AS IDENTITY, v TEXT)",
+             "INSERT INTO t (v) VALUES ('one'), ('two')")
+    return node
+
+
+def slots(node):
+    """The slots of replicas and of backups that are being taken."""
+    return sorted(row[0] for row in node.sql("SELECT slot_name FROM pg_replication_slots "
+                                             "WHERE slot_name <> 'trove_increments'"))
+
+
+def test_a_chain_of_increments(source, nodes, backups, reports):
+    source.sql("ALTER SYSTEM SET work_mem = '77MB'")
+    chain = [backups.take(source, FULL)]
+    assert reports.backups[-1]["state"] == "SAVING", reports.backups
+    for number in range(2):
+        source.sql(f"INSERT INTO t (v) VALUES ('increment {number}')")
+        chain.append(backups.take(source, INCREMENT, chain[-1]))
+        assert reports.backups[-1]["state"] == "SAVING", reports.backups
+    source.sql("INSERT INTO t (v) VALUES ('later')")
+    assert source.sql("SELECT slot_name FROM pg_replication_slots") == [("trove_increments",)]
+    target = nodes("b")
+    target.restore(*chain)
+    assert reports.statuses[-1] == "running", reports.causes
+    assert target.values() == ["one", "two", "increment 0", "increment 1"]
+    assert slots(target) == []
+    assert target.sql("SHOW work_mem") != [("77MB",)]
+    assert target.sql("SELECT pg_is_in_recovery()") == [(False,)]
+    target.sql("INSERT INTO t (v) VALUES ('its own')")
+
+
+def test_what_cannot_be_an_increment_is_refused_by_name(source, nodes, backups, reports):
+    full = backups.take(source, FULL)
+    other = nodes("b")
+    other.restore(full)
+    refused = backups.take(other, INCREMENT, full)
+    assert "not taken of this server" in refused["note"]
+    # The log since the parent is gone.
+    source.sql("SELECT pg_drop_replication_slot('trove_increments')")
+    for _ in range(3):
+        source.sql("INSERT INTO t (v) VALUES ('x')", "SELECT pg_switch_wal()", "CHECKPOINT")
+    refused = backups.take(source, INCREMENT, full)
+    assert "is gone" in refused["note"] and "Take a full backup" in refused["note"]
+    assert slots(source) == []
+
+
+def test_a_chain_that_does_not_fit_is_an_error(source, nodes, backups, reports):
+    full = backups.take(source, FULL)
+    chain = [full]
+    for number in range(2):
+        source.sql(f"INSERT INTO t (v) VALUES ('{number}')")
+        chain.append(backups.take(source, INCREMENT, chain[-1]))
+    target = nodes("b")
+    with pytest.raises(exception.TroveError, match="does not follow the backup before it"):
+        target.restore(full, chain[2])
+    assert reports.statuses[-1] == "failed to spawn", reports.statuses
+    assert not (target.guest.layout.data).exists()
+    # Prepare comes again, with what is right.
+    target.restore(*chain)
+    assert target.values() == ["one", "two", "0", "1"]
+
+
+def test_a_dump_keeps_verifiers_and_leaves_the_own_account_alone(source, nodes, backups, reports):
+    source.sql("CREATE ROLE u1 LOGIN PASSWORD 'it''s a secret'", "CREATE DATABASE \"d ' 1\" OWNER u1",
+               "CREATE ROLE os_replica_0123 LOGIN REPLICATION")
+    source.sql("CREATE TABLE notes AS SELECT 'CREATE ROLE os_admin;'::text AS v", database="d ' 1")
+    [(verifier,)] = source.sql("SELECT rolpassword FROM pg_authid WHERE rolname = 'u1'")
+    full = backups.take(source, "PgDump")
+    assert reports.backups[-1]["state"] == "SAVING", reports.backups
+    target = nodes("b")
+    target.restore(full)
+    assert reports.statuses[-1] == "running", reports.causes
+    assert target.sql("SELECT rolpassword FROM pg_authid WHERE rolname = 'u1'") == [(verifier,)]
+    assert target.sql("SELECT v FROM notes", database="d ' 1") == [("CREATE ROLE os_admin;",)]
+    assert target.sql("SELECT 1 FROM pg_roles WHERE rolname = 'os_replica_0123'") == []
+    assert target.values() == ["one", "two"]
+
+
+def test_what_a_killed_backup_left_is_removed(source, backups, reports):
+    source.sql("SELECT pg_create_physical_replication_slot('trove_backup', true)")
+    backups.take(source, FULL)
+    assert source.sql("SELECT slot_name FROM pg_replication_slots") == [("trove_increments",)]
+
+
+@pytest.fixture
+def pair(source, nodes, backups, reports):
+    """A source, and two replicas that were made of one snapshot of it."""
+    replicas = [nodes("b"), nodes("c")]
+    snapshot = source.call("get_replication_snapshot", {"accounts": [each.account for each in replicas]},
+                           "wal_level = replica\n")
+    assert snapshot["dataset"]["dataset_size"] > 0
+    taken = backups.take(source, FULL)
+    source.sql("INSERT INTO t (v) VALUES ('after')")
+    for replica in replicas:
+        replica.restore(taken, snapshot={**source.info(replica), "config": "hot_standby = on\n"})
+        assert reports.statuses[-1] == "running", reports.causes
+    return source, *replicas
+
+
+def caught_up(source, *replicas):
+    txn = source.call("get_latest_txn_id")
+    for replica in replicas:
+        assert replica.call("wait_for_txn", txn) is True
+
+
+def insert(node, value):
+    node.sql(f"INSERT INTO t (v) VALUES ('{value}')")
+
+
+def assert_refuses_writes(node):
+    with pytest.raises(sql.DatabaseError, match="read-only transaction"):
+        insert(node, "wrong")
+
+
+def test_promotion_and_ejection(pair):
+    source, first, second = pair
+    caught_up(source, first, second)
+    for replica in (first, second):
+        assert replica.values() == ["one", "two", "after"]
+        context = replica.call("get_replica_context")
+        assert (context["running"], context["lag"], context["error"]) == (True, 0, None)
+        assert_refuses_writes(replica)
+    first.call("restart")
+    assert_refuses_writes(first)
+    assert source.call("get_replica_context")["running"] is False
+    # A promotion as the task manager makes it.
+    first.call("enable_as_master", "wal_level = replica\n", [second.account, source.account])
+    insert(source, "acknowledged")
+    source.call("make_read_only", True)
+    assert_refuses_writes(source)
+    txn = source.call("get_latest_txn_id")
+    assert first.call("wait_for_txn", txn)
+    first.call("detach_replica", True)
+    assert_refuses_writes(first)
+    first.call("make_read_only", False)
+    insert(first, "promoted")
+    second.follow(first)
+    source.call("demote_replication_master")
+    source.follow(first)
+    caught_up(first, second, source)
+    assert source.values() == second.values() == ["one", "two", "after", "acknowledged", "promoted"]
+    assert slots(source) == [] and slots(first) == sorted([second.account["user"], source.account["user"]])
+    # The new source is killed; who has received most wins.
+    os.kill(int(first.app.service._pid_file.read_text()), signal.SIGKILL)
+    answers = [node.call("get_last_txn") for node in (second, source)]
+    assert answers[0]["source"] == answers[1]["source"]
+    best = max(zip(answers, (second, source), strict=True), key=lambda pair: pair[0]["count"])[1]
+    other = source if best is second else second
+    wait_until(lambda: best.call("get_replica_context")["error"])
+    best.call("detach_replica", True)
+    best.call("enable_as_master", "wal_level = replica\n", [other.account])
+    best.call("make_read_only", False)
+    insert(best, "ejected")
+    other.follow(best)
+    caught_up(best, other)
+    assert other.values()[-1] == "ejected"
+    # An instance of its own.
+    other.call("detach_replica", False)
+    insert(other, "its own")
+    best.call("cleanup_source_on_replica_detach", {"user": other.account["user"]})
+    assert slots(best) == [] and slots(other) == []
+    assert best.sql("SELECT rolname FROM pg_roles WHERE rolname LIKE 'os_replica%' AND rolcanlogin") == []
+
+
+def test_a_promotion_is_taken_back(pair):
+    source, first, second = pair
+    source.call("make_read_only", True)
+    first.call("detach_replica", True)
+    first.follow(source, must_connect=False)
+    source.call("make_read_only", False)
+    insert(source, "goes on")
+    caught_up(source, first, second)
+    assert first.values()[-1] == second.values()[-1] == "goes on"
+
+
+def test_a_replica_gets_the_settings_of_its_source_or_tells(pair):
+    source, first, _ = pair
+    source.enter()
+    source.app.configuration.apply_override({"max_connections": 150})
+    source.call("restart")
+    insert(source, "more")
+    wait_until(lambda: first.call("get_replica_context")["error"] == standby.PAUSED)
+    with pytest.raises(exception.TroveError, match="Restart the replica"):
+        first.call("detach_replica", False)
+    first.call("restart")
+    first.follow(source)
+    caught_up(source, first)
+    assert first.sql("SHOW max_connections") == [("150",)]
+    assert first.values()[-1] == "more"
+
+
+def test_a_slot_does_not_fill_the_volume(pair, monkeypatch):
+    source, first, _ = pair
+    first.enter()
+    end(first.app)
+    monkeypatch.setattr(wal, "slot_limit_mb", lambda mount_point: 16)
+    source.call("restart")
+    for _ in range(4):
+        source.sql("INSERT INTO t (v) VALUES ('x')", "SELECT pg_switch_wal()", "CHECKPOINT")
+    assert source.sql("SELECT wal_status FROM pg_replication_slots WHERE slot_name = 'os_replica_b'") == [("lost",)]
+    first.enter()
+    first.app.start()
+    wait_until(lambda: "removed" in (first.call("get_replica_context")["error"] or "") or
+               "slot" in (first.call("get_replica_context")["error"] or ""))
