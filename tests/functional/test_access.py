@@ -61,7 +61,7 @@ class TestUpdate:
         getattr(bob, verb)(path, body, status=404)
         getattr(alice, verb)(path, body)
         assert world.operations(instance_id)[-1].args == {"manager": "mysql", "allowed_cidrs": ["203.0.113.0/24"]}
-        assert world.casts[-1][0] == "update_access"
+        assert world.casts[-1][0] == "instance.access"
         shown = alice.get(path).json["instance"]
         assert (shown["name"], shown["operation"]["kind"], shown["operation"]["state"]) == (
             "new", actions.KIND_ACCESS, "pending")

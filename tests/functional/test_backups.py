@@ -56,7 +56,7 @@ def test_create_shows_every_attribute(world, alice, instance_id):
         "size": None, "status": "NEW", "project_id": "tenant-a", "storage_driver": "swift"}
     assert made["datastore"] == {"type": "mysql", "version": "5.7", "version_id": world.catalog["mysql 5.7"].id}
     assert made["operation"]["kind"] == "backup.create"
-    assert world.casts[-1][0] == "create_backup"
+    assert world.casts[-1][0] == "backup.create"
     assert alice.get(f"/instances/{instance_id}").json["instance"]["status"] == "BACKUP"
     end_backup(world, made["id"], "FAILED", error="the disk is full")
     shown = alice.get(f"/backups/{made['id']}").json["backup"]
@@ -204,7 +204,7 @@ def test_delete(world, alice, bob, instance_id):
     with world.db.reader() as session:
         [operation] = operations.live_for(session, "backup", full)
     assert operation.args["ids"] == [grandchild, child, full]
-    assert world.casts[-1][0] == "delete_backup"
+    assert world.casts[-1][0] == "backup.delete"
 
 
 class TestRestore:

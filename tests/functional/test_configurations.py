@@ -164,7 +164,7 @@ class TestAttaching:
             "instances": [{"id": instance_id, "name": "m1"}]}
         operation = configures(world, instance_id)[0]
         assert (operation.state, operation.args["removed"]) == ("pending", [])
-        assert world.casts[-1] == ("update_overrides", {"instance_id": instance_id, "operation_id": operation.id})
+        assert world.casts[-1] == ("instance.configure", operation.id)
         assert task(world, instance_id) is InstanceTasks.NONE
 
     def test_what_needs_a_restart_shows_at_once(self, world, alice, instance_id):

@@ -330,7 +330,7 @@ class TestDelete:
         assert (answer.body, answer.headers["Content-Length"]) == (b"", "0")
         [_created, deleted] = world.operations(instance_id)
         assert (deleted.kind, deleted.lock_key) == ("instance.delete", f"instance:{instance_id}:delete")
-        assert world.casts[-1] == ("delete_instance", {"instance_id": instance_id, "operation_id": deleted.id})
+        assert world.casts[-1] == ("instance.delete", deleted.id)
         assert show(alice, instance_id)["status"] == "SHUTDOWN"
 
     @pytest.mark.parametrize("task", [InstanceTasks.PROMOTING, InstanceTasks.EJECTING])
@@ -397,7 +397,7 @@ class TestRestart:
         assert act(alice, instance_id, {"restart": value}).body == b""
         [_created, restart] = world.operations(instance_id)
         assert restart.kind == "instance.restart"
-        assert world.casts[-1] == ("restart", {"instance_id": instance_id, "operation_id": restart.id})
+        assert world.casts[-1] == ("instance.restart", restart.id)
         assert show(alice, instance_id)["status"] == "REBOOT"
         act(alice, instance_id, {"restart": {}}, 422)
         assert len(world.operations(instance_id)) == 2
@@ -560,7 +560,7 @@ class TestReplicas:
         operation = world.operations(replica)[-1]
         assert (operation.kind, operation.args) == (
             "instance.detach", {"source": source, "restart_required": False})
-        assert world.casts == [("detach_replica", {"instance_id": replica, "operation_id": operation.id})]
+        assert world.casts == [("instance.detach", operation.id)]
         assert self.words(alice, *family) == ["ACTIVE", "DETACH", "ACTIVE"]
         alice.patch(f"/instances/{replica}", {"instance": {"replica_of": ""}}, status=422)
 
@@ -572,7 +572,7 @@ class TestReplicas:
         assert (operation.kind, operation.args) == ("instance.promote", {
             "source": source, "candidate": first, "replicas": sorted((first, second)), "restart_required": [second]})
         assert world.casts == [
-            ("promote_to_replica_source", {"instance_id": first, "operation_id": operation.id})]
+            ("instance.promote", operation.id)]
         assert self.words(alice, *family) == ["PROMOTE"] * 3
         act(alice, second, {"promote_to_replica_source": {}}, 422)
 
@@ -602,7 +602,7 @@ class TestReplicas:
         operation = world.operations(source)[-1]
         assert (operation.kind, operation.args) == ("instance.eject", {
             "source": source, "replicas": sorted((first, second)), "restart_required": []})
-        assert world.casts == [("eject_replica_source", {"instance_id": source, "operation_id": operation.id})]
+        assert world.casts == [("instance.eject", operation.id)]
         assert self.words(alice, *family) == ["EJECT"] * 3
 
     def test_a_reset_frees_nobody_from_a_failover(self, world, alice, admin, family):

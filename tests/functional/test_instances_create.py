@@ -37,7 +37,7 @@ class TestReply:
             databases=[{"name": "db1"}],
             users=[{"name": "bob", "password": "p%'"[:2], "databases": [{"name": "db1"}]}])
         [operation] = world.operations(instance_id)
-        assert world.casts == [("create_instance", {"instance_id": instance_id, "operation_id": operation.id})]
+        assert world.casts == [("instance.create", operation.id)]
         assert operation.args == {
             "name": "m1",
             "flavor": {"id": "1", "name": "db.tiny", "ram": 512, "vcpus": 1, "disk": 5, "ephemeral": 0,
@@ -210,7 +210,7 @@ def test_replicas_take_after_their_source_and_begin_with_one_snapshot(world, ali
     assert [entry["status"] for entry in listed if entry["id"] == source] == ["BACKUP"]
     [backup] = world.rows(tables.backups)
     assert (backup["instance_id"], backup["parent_id"]) == (source, None)
-    assert [method for method, _ in world.casts] == ["create_backup", *["create_instance"] * 3]
+    assert [kind for kind, _ in world.casts] == ["backup.snapshot", *["instance.create"] * 3]
     for instance_id in ids:
         [operation] = world.operations(instance_id)
         assert (operation.args["replica_of"], operation.args["backup_id"]) == (source, backup["id"])

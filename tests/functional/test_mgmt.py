@@ -131,7 +131,7 @@ class TestInstances:
         operation = world.operations(instance_id)[-1]
         assert (operation.kind, operation.args["host"]) == ("instance.migrate", host)
         assert world.row(instance_id)["task_id"] == InstanceTasks.MIGRATING.code
-        assert world.casts[-1] == ("migrate", {"instance_id": instance_id, "operation_id": operation.id})
+        assert world.casts[-1] == ("instance.migrate", operation.id)
         assert "MIGRATING" in admin.post(f"/mgmt/instances/{instance_id}/action", {"migrate": {}}, status=422).text
         admin.post(f"/mgmt/instances/{UNKNOWN}/action", {"migrate": {}}, status=404)
 
@@ -141,7 +141,7 @@ class TestInstances:
         admin.post(f"/mgmt/instances/{instance_id}/action", {action: {}}, status=202)
         operation = world.operations(instance_id)[-1]
         assert (operation.kind, operation.tenant_id) == (kind, "tenant-admin")
-        assert world.casts[-1] == (action, {"instance_id": instance_id, "operation_id": operation.id})
+        assert world.casts[-1] == (kind, operation.id)
         word = alice.get(f"/instances/{instance_id}").json["instance"]["status"]
         assert word == ("REBOOT" if action == "reboot" else "ACTIVE")
         admin.post(f"/mgmt/instances/{instance_id}/action", {action: {}}, status=422)

@@ -42,7 +42,7 @@ def test_flavor(world, alice, ref):
     operation = world.operations(instance_id)[-1]
     assert operation.kind == "instance.resize_flavor"
     assert (operation.args["old_flavor"]["ram"], operation.args["flavor"]["ram"]) == (512, 2048)
-    assert world.casts[-1] == ("resize_flavor", {"instance_id": instance_id, "operation_id": operation.id})
+    assert world.casts[-1] == ("instance.resize_flavor", operation.id)
     assert "its task is RESIZING" in refused(world, alice, instance_id, VOLUME, 422)
 
 
@@ -54,7 +54,7 @@ def test_volume(world, alice, volume):
     assert (view["status"], view["volume"]["size"]) == ("RESIZE", 1)
     operation = world.operations(instance_id)[-1]
     assert (operation.kind, operation.args["size"], operation.args["old_size"]) == ("instance.resize_volume", 3, 1)
-    assert world.casts[-1] == ("resize_volume", {"instance_id": instance_id, "operation_id": operation.id})
+    assert world.casts[-1] == ("instance.resize_volume", operation.id)
 
 
 @pytest.mark.parametrize(("value", "code", "text"), [
@@ -193,7 +193,7 @@ class TestReplicas:
         assert (usage(alice)["in_use"], usage(alice)["reserved"]) == (3, 6)
         [operation] = [one for one in world.operations(source) if one.kind == "instance.resize_volume"]
         assert operation.args["replicas"][second] == {"old_size": 1, "configuration": True, "restart_required": True}
-        assert world.casts == [("resize_volume", {"instance_id": source, "operation_id": operation.id})]
+        assert world.casts == [("instance.resize_volume", operation.id)]
         shown = alice.get(f"/instances/{source}/operations").json["operations"][0]
         assert (shown["volume"], shown["replicas"]) == ({"size": 3}, sorted((first, second)))
 

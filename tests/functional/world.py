@@ -9,6 +9,7 @@ from trove.common.instance import ServiceStatuses
 from trove.datastore.models import DBDatastoreVersionMetadata
 from trove.db import models
 from trove.db.sqlalchemy import tables
+from trove.instance import administration
 from trove.instance.models import AgentHeartBeat, DBInstance, InstanceServiceStatus, set_service_status
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
@@ -19,8 +20,8 @@ UNKNOWN = "99999999-9999-4999-8999-999999999999"
 
 
 class World:
-    """db: the database layer; catalog: rows of datastores and versions by name; casts: (method, arguments) that the
-    task manager was sent; task_manager_works: whether it carries out changes of databases and users at once.
+    """db: the database layer; catalog: rows of datastores and versions by name; casts: (kind, id) of each
+    operation for which the task manager was woken; task_manager_works: whether it carries out changes of databases and users at once.
     """
 
     def __init__(self, db, catalog, monkeypatch):
@@ -28,14 +29,16 @@ class World:
         self.catalog = catalog
         self.casts = []
         self._monkeypatch = monkeypatch
-        self._real_cast = taskmanager.API._cast
+        self._real_wake = taskmanager.API.wake
         self.task_manager_works = True
-        monkeypatch.setattr(taskmanager.API, "_cast", lambda _api, method, **arguments: self._cast(method, arguments))
+        monkeypatch.setattr(taskmanager.API, "wake", lambda _api, operation_id: self._wake(operation_id))
 
-    def _cast(self, method, arguments):
-        self.casts.append((method, arguments))
-        if method == "administer" and self.task_manager_works:
-            self.carry_on(arguments["operation_id"])
+    def _wake(self, operation_id):
+        with self.db.reader() as session:
+            kind = session.get(operations.Operation, operation_id).kind
+        self.casts.append((kind, operation_id))
+        if kind in administration.CHANGES and self.task_manager_works:
+            self.carry_on(operation_id)
 
     def carry_on(self, operation_id):
         """A task manager works on an operation until it has ended or has to wait. Returns its row."""
@@ -51,7 +54,7 @@ class World:
 
     def cast_for_real(self):
         """From now on casts go to the bus."""
-        self._monkeypatch.setattr(taskmanager.API, "_cast", self._real_cast)
+        self._monkeypatch.setattr(taskmanager.API, "wake", self._real_wake)
 
     def bind_flavor(self, version, flavor_id):
         """Restrict a version to a flavor."""

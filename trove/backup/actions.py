@@ -142,7 +142,7 @@ def create(context, request):
     store.check_service()
     backup_id, operation_id = _insert(context, request)
     LOG.info("backup %s: -> NEW (instance %s, operation %s)", backup_id, request.instance_id, operation_id)
-    taskmanager.API(context).create_backup(request.instance_id, backup_id, operation_id)
+    taskmanager.API(context).wake(operation_id)
     return backup_id
 
 
@@ -167,7 +167,7 @@ def delete(context, backup_id):
     """Delete a backup with all increments on it. Raises NotFound, UnprocessableEntity while one is being taken."""
     operation_id = _begin_delete(context, backup_id)
     LOG.info("backup %s: is deleted (operation %s)", backup_id, operation_id)
-    taskmanager.API(context).delete_backup(backup_id, operation_id)
+    taskmanager.API(context).wake(operation_id)
 
 
 def restorable(session, context, backup_id, version, volume_size, flavor_disk=None):

@@ -117,4 +117,4 @@ def wake(context, begun):
     """Tell the task manager of operations; begun: [(instance id, operation id)]."""
     for instance_id, operation_id in begun:
         LOG.info("instance %s: its configuration changes (operation %s)", instance_id, operation_id)
-        taskmanager.API(context).update_overrides(instance_id, operation_id)
+        taskmanager.API(context).wake(operation_id)

@@ -41,14 +41,14 @@ def restart(context, instance_id):
     """Restart the database server. Raises NotFound, NotImplementedHere (cluster member), UnprocessableEntity."""
     operation_id = _begin_rebooting(context, instance_id, "restart")
     LOG.info("instance %s: -> REBOOTING (operation %s)", instance_id, operation_id)
-    taskmanager.API(context).restart(instance_id, operation_id)
+    taskmanager.API(context).wake(operation_id)
 
 
 def reboot(context, instance_id):
     """Reboot the server (management API). Raises NotFound, UnprocessableEntity."""
     operation_id = _begin_rebooting(context, instance_id, "reboot")
     LOG.info("instance %s: -> REBOOTING (operation %s)", instance_id, operation_id)
-    taskmanager.API(context).reboot(instance_id, operation_id)
+    taskmanager.API(context).wake(operation_id)
 
 
 @in_transaction
@@ -68,7 +68,7 @@ def stop(context, instance_id):
     """
     operation_id = _begin_stop(context, instance_id)
     LOG.info("instance %s: is to be stopped (operation %s)", instance_id, operation_id)
-    taskmanager.API(context).stop(instance_id, operation_id)
+    taskmanager.API(context).wake(operation_id)
 
 
 def _live_delete(session, instance_id):
@@ -101,7 +101,7 @@ def delete(context, instance_id):
     """Delete an instance in whatever state. Raises NotFound, Forbidden (replicas), NotImplementedHere (member)."""
     operation_id = _begin_delete(context, instance_id)
     LOG.info("instance %s: -> DELETING (operation %s)", instance_id, operation_id)
-    taskmanager.API(context).delete_instance(instance_id, operation_id)
+    taskmanager.API(context).wake(operation_id)
 
 
 @in_transaction
@@ -237,8 +237,8 @@ def update(context, instance_id, changes):
     configuration.wake(context, configured)
     if accessed:
         LOG.info("instance %s: who may connect is being changed (operation %s)", instance_id, accessed)
-        taskmanager.API(context).update_access(instance_id, accessed)
+        taskmanager.API(context).wake(accessed)
     if detached:
         LOG.info("instance %s: -> DETACHING (operation %s)", instance_id, detached)
-        taskmanager.API(context).detach_replica(instance_id, detached)
+        taskmanager.API(context).wake(detached)
     return configured

@@ -145,5 +145,5 @@ def begin(context, guest, instance_id, kind, arguments, **traits):
         CHANGES[kind].check(guest, **arguments)
     operation_id = _begin(context, instance_id, kind, arguments, traits)
     LOG.info("instance %s: %s (operation %s)", instance_id, kind, operation_id)
-    taskmanager.API(context).administer(instance_id, operation_id)
+    taskmanager.API(context).wake(operation_id)
     return [(instance_id, operation_id)]

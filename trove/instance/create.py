@@ -175,7 +175,7 @@ def _overrides(session, context, spec, version):
 def _insert(session, context, spec, datastore, version, flavor, root_password):
     """Charge the quota, write the rows and begin the operations: all or nothing.
 
-    Returns [(method of the task manager, its arguments)] of what was begun, and the id of the (last) instance.
+    Returns the Operations that were begun, and the id of the (last) instance.
     """
     source = replicas.lock_source(session, context, spec.source_id) if spec.source_id else None
     if source:
@@ -187,8 +187,9 @@ def _insert(session, context, spec, datastore, version, flavor, root_password):
     ids = [models.new_id() for _ in names]
     begun, backup_id = [], spec.backup_id
     if source:
-        backup_id, operation_id = replicas.begin_snapshot(session, context, source, ids, spec.volume_size)
-        begun.append(("create_backup", (source.id, backup_id, operation_id)))
+        operation = replicas.begin_snapshot(session, context, source, ids, spec.volume_size)
+        backup_id = operation.resource_id
+        begun.append(operation)
     secrets = {"users": [user.serialize() for user in spec.users], "root_password": root_password}
     for instance_id, name in zip(ids, names, strict=True):
         session.add(DBInstance(
@@ -216,8 +217,7 @@ def _insert(session, context, spec, datastore, version, flavor, root_password):
             "replica_of": spec.source_id,
             "root": bool(root_password),
         }
-        operation = operations.begin(session, "instance.create", "instance", instance_id, context, arguments, secrets)
-        begun.append(("create_instance", (instance_id, operation.id)))
+        begun.append(operations.begin(session, "instance.create", "instance", instance_id, context, arguments, secrets))
     return begun, ids[-1]
 
 
@@ -279,8 +279,8 @@ def create(context, token, spec):
     if settings.root_on_create and not keeps_root:
         root_password = guest_models.of(version.manager).generate_password()
     begun, instance_id = _insert(context, spec, datastore, version, flavor, root_password)
-    for method, arguments in begun:
-        LOG.info("instance %s: %s is begun (%s %s, flavor %s, operation %s)", arguments[0], method, datastore.name,
-                 version.name, flavor.id, arguments[-1])
-        getattr(taskmanager.API(context), method)(*arguments)
+    for operation in begun:
+        LOG.info("%s %s: %s is begun (%s %s, flavor %s, operation %s)", operation.resource_type, operation.resource_id,
+                 operation.kind, datastore.name, version.name, flavor.id, operation.id)
+        taskmanager.API(context).wake(operation.id)
     return instance_id, root_password

@@ -131,7 +131,7 @@ def names(spec):
 
 
 def begin_snapshot(session, context, source, replica_ids, volume_size):
-    """Begin the one snapshot of a source (Loaded, locked) for new replicas. Returns (backup id, operation id).
+    """Begin the one snapshot of a source (Loaded, locked) for new replicas. Returns the Operation.
 
     volume_size: GB of the replicas' volumes. Raises NotImplementedHere, UnprocessableEntity.
     """
@@ -146,9 +146,8 @@ def begin_snapshot(session, context, source, replica_ids, volume_size):
         "instance_id": source.id, "name": backup.name, "description": None, "backup_type": backup.backup_type,
         "parent_id": None, "replica_ids": replica_ids, "volume_size": volume_size,
         "datastore": {"name": source.datastore, "manager": source.manager, "version": source.version}}
-    operation = operations.begin(session, backup_actions.KIND_SNAPSHOT, "backup", backup.id, context, arguments,
-                                 lock=f"instance:{source.id}")
-    return backup.id, operation.id
+    return operations.begin(session, backup_actions.KIND_SNAPSHOT, "backup", backup.id, context, arguments,
+                            lock=f"instance:{source.id}")
 
 
 def lock_source(session, context, source_id):
@@ -256,7 +255,7 @@ def promote(context, instance_id):
         _, source = _check_promote(session, context, instance_id)
     operation_id = _begin_promote(context, instance_id, source.id)
     LOG.info("instance %s: -> PROMOTING, its source is %s (operation %s)", instance_id, source.id, operation_id)
-    taskmanager.API(context).promote_to_replica_source(instance_id, operation_id)
+    taskmanager.API(context).wake(operation_id)
 
 
 @in_transaction
@@ -285,4 +284,4 @@ def eject(context, instance_id):
     """
     operation_id = _begin_eject(context, instance_id)
     LOG.info("instance %s: -> EJECTING (operation %s)", instance_id, operation_id)
-    taskmanager.API(context).eject_replica_source(instance_id, operation_id)
+    taskmanager.API(context).wake(operation_id)

@@ -103,7 +103,7 @@ def resize_flavor(context, instance_id, flavor_ref):
     old, new = _flavors(loaded, last_segment(int(flavor_ref) if isinstance(flavor_ref, float) else flavor_ref), bound)
     operation_id = _begin_flavor(context, instance_id, old, new)
     LOG.info("instance %s: -> RESIZING from flavor %s to %s (operation %s)", instance_id, old.id, new.id, operation_id)
-    taskmanager.API(context).resize_flavor(instance_id, operation_id)
+    taskmanager.API(context).wake(operation_id)
 
 
 @in_transaction
@@ -153,7 +153,7 @@ def resize_volume(context, instance_id, size):
     """
     operation_id = _begin_volume(context, instance_id, size)
     LOG.info("instance %s: -> RESIZING its volume to %d GB (operation %s)", instance_id, size, operation_id)
-    taskmanager.API(context).resize_volume(instance_id, operation_id)
+    taskmanager.API(context).wake(operation_id)
 
 
 @in_transaction
@@ -175,4 +175,4 @@ def migrate(context, instance_id, host=None):
             reason="can only be chosen with the option nova_client_version at 2.56 or later; leave it out.")
     operation_id = _begin_migration(context, instance_id, host)
     LOG.info("instance %s: -> MIGRATING (operation %s)", instance_id, operation_id)
-    taskmanager.API(context).migrate(instance_id, operation_id)
+    taskmanager.API(context).wake(operation_id)

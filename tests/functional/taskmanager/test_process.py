@@ -82,7 +82,7 @@ def test_a_message_begins_the_work_and_sigterm_ends_the_process(world, programs,
     process = programs.start()
     programs.started()
     instance_id, operation_id = world.create()
-    api.API(context).create_instance(instance_id, operation_id)
+    api.API(context).wake(operation_id)
     operation = eventually(lambda: ended(world, operation_id), programs)
     assert operation.state == operations.DONE, operation.error
     assert "Traceback" not in programs.text()
@@ -101,7 +101,7 @@ def test_ten_at_once_survive_kill_9_of_either_of_two(world, programs, context):
     programs.started(2)
     created = [world.create() for _ in range(10)]
     for instance_id, operation_id in created:
-        api.API(context).create_instance(instance_id, operation_id)
+        api.API(context).wake(operation_id)
     for turn in range(4):
         time.sleep(chance.uniform(0.05, 0.6))
         victims[turn % 2].kill()

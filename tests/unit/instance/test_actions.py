@@ -23,7 +23,7 @@ THREADS = 4
 @pytest.fixture
 def world(db_each, conf, monkeypatch):
     """A datastore, a flavor, and a task manager that is not there."""
-    monkeypatch.setattr(taskmanager.API, "_cast", lambda *_args, **_kwargs: None)
+    monkeypatch.setattr(taskmanager.API, "wake", lambda *_args: None)
     flavor = flavors.Flavor("1", "tiny", 512, 1, 5, 0)
     monkeypatch.setattr(flavors, "get_flavor", lambda _flavor_id, _project_id=None: flavor)
     with db_each.writer() as session:

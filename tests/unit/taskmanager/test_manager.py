@@ -22,7 +22,7 @@ def test_what_is_no_id_wakes_nobody(monkeypatch, wrong):
     events, runner = [], Runner()
     monkeypatch.setattr(security, "_sinks", [events.append])
     door = manager.Manager(runner)
-    door.restart(None, "i-1", wrong)
+    door.wake(None, wrong)
     assert (runner.woken, [event.name for event in events]) == ([], ["message.malformed"])
-    door.restart(None, "i-1", ID)
+    door.wake(None, ID)
     assert runner.woken == [ID]

@@ -1,25 +1,26 @@
-"""The flows of all kinds of operations, each in a module of its own that reads like a recipe."""
-from trove.taskmanager.flows import (
-    access,
-    administer,
-    backup_create,
-    backup_delete,
-    backup_snapshot,
-    configure,
-    create,
-    delete,
-    detach_replica,
-    eject,
-    promote,
-    reboot,
-    resize,
-    restart,
-    rotate,
-    start,
-    stop,
-)
+"""The flows of all kinds of operations, each in a module of its own that reads like a recipe.
 
-FLOWS = {flow.kind: flow for flow in (
-    create.FLOW, configure.FLOW, restart.FLOW, reboot.FLOW, stop.FLOW, access.FLOW, delete.FLOW, backup_create.FLOW,
-    backup_delete.FLOW, backup_snapshot.FLOW, detach_replica.FLOW, promote.FLOW, eject.FLOW, resize.FLAVOR,
-    resize.VOLUME, resize.MIGRATION, start.FLOW, rotate.FLOW, *administer.FLOWS)}
+Each module of this package is read: every Flow among its names is registered, also those in a tuple called FLOWS.
+"""
+import importlib
+import pkgutil
+
+from trove.taskmanager.flow import Flow
+
+
+def _load():
+    """Return {kind: Flow}. Raises TypeError that names a module without a flow, and a kind that two modules have."""
+    found = {}
+    for module in pkgutil.iter_modules(__path__):
+        names = vars(importlib.import_module(f"{__name__}.{module.name}"))
+        flows = [*names.get("FLOWS", ()), *(value for value in names.values() if isinstance(value, Flow))]
+        if not flows:
+            raise TypeError(f"The module {__name__}.{module.name} has no Flow.")
+        for flow in flows:
+            if flow.kind in found:
+                raise TypeError(f"{__name__}.{module.name} has a second Flow of the kind {flow.kind}.")
+            found[flow.kind] = flow
+    return found
+
+
+FLOWS = _load()
