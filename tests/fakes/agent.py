@@ -78,7 +78,7 @@ GUESTS = Guests()
 _lock = threading.Lock()
 
 
-def guest_client(context, instance_id):
+def guest_client(context, instance_id, manager=None):
     """The factory that ``remote_guest_client`` names."""
     return FakeAgent(context, instance_id)
 

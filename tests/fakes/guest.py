@@ -36,7 +36,7 @@ def guest(instance_id):
     return GUESTS.setdefault(instance_id, Guest())
 
 
-def client(context, instance_id):
+def client(context, instance_id, manager=None):
     """The factory that the option names."""
     return Client(context, instance_id)
 

@@ -21,7 +21,8 @@ UNKNOWN = "99999999-9999-4999-8999-999999999999"
 
 class World:
     """db: the database layer; catalog: rows of datastores and versions by name; casts: (kind, id) of each
-    operation for which the task manager was woken; task_manager_works: whether it carries out changes of databases and users at once.
+    operation for which the task manager was woken; task_manager_works: whether it carries out changes of databases and
+    users at once.
     """
 
     def __init__(self, db, catalog, monkeypatch):

@@ -11,7 +11,8 @@ from trove.common import cfg, tls
 from trove.common.cfg import CONF
 from trove.common.strategies import strategy
 from trove.db import get_db_api
-from trove.guestagent.db import models
+from trove.guestagent import api
+from trove.guestagent.db.base import Names
 
 # Read by every process of the control plane, before the file of its own.
 SHARED_FILE = "/etc/trove/trove.conf"
@@ -90,8 +91,8 @@ def check_cards():
     """Check that every module of this package exists that the card or the options of a datastore name.
 
     Modules of the operator's own may be in images alone. The classes are a guest's, and its agent checks them, but for
-    the rules for databases and users, which are read on both sides. Raises SystemExit with a sentence for each that is
-    missing.
+    the rules for databases and users and the client, which these services use. Raises SystemExit with a sentence for
+    each that is missing.
     """
     found = []
     for name, card in cfg.CARDS.items():
@@ -101,12 +102,13 @@ def check_cards():
             paths |= {option: options[option] for option in ("backup_namespace", "restore_namespace")}
         if options.replication_strategy:
             paths["replication_namespace"] = options.replication_namespace
-        try:
-            models.load(card.TRAITS.models, f"[{name}] models (in its card)")
-        except ValueError as error:
-            found.append(str(error))
         if options.archive_strategy:
             paths["archive_namespace"] = options.archive_namespace
+        for part, kind in (("models", Names), ("client", api.API)):
+            try:
+                strategy.load(getattr(card.TRAITS, part), kind, f"[{name}] {part} (in its card)")
+            except ValueError as error:
+                found.append(str(error))
         for option, path in paths.items():
             if path and not path.startswith("trove."):
                 continue

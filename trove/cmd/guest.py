@@ -70,8 +70,9 @@ class Agent:
         rpc.become_guest(CONF.guest_id)
         gate = obeyed.Gate(CONF.guest_key, Path(CONF.guest_state_dir) / OBEYED_FILE)
         self.manager.seconds_behind = gate.obeyed.seconds_behind
-        self.server = rpc.get_server(f"guestagent.{CONF.guest_id}", CONF.guest_id, [self.manager], gate=gate,
-                                     around=spans.command)
+        self.server = rpc.get_server(
+            f"guestagent.{CONF.guest_id}", CONF.guest_id, [self.manager, *self.manager.endpoints], gate=gate,
+            around=spans.command)
         self.manager.start_again = self._start_again
         self.renewing = self.told_to_stop = False
         self.stopping = threading.Event()

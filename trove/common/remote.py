@@ -9,7 +9,7 @@ import threading
 
 from oslo_log import log as logging
 
-from trove.common import exception
+from trove.common import cfg, exception
 from trove.common.cfg import CONF
 from trove.common.strategies import strategy
 
@@ -190,10 +190,16 @@ def tenant_swift_client(token, project_id):
 
 
 @_replaceable
-def guest_client(context, instance_id):
-    """Commands for the agent of an instance."""
+def guest_client(context, instance_id, manager=None):
+    """Commands for the agent of an instance.
+
+    manager: name of its datastore manager, whose card may name a class with further commands; None for those that all
+    agents know.
+    """
     from trove.guestagent import api
-    return api.API(context, instance_id)
+    if manager is None:
+        return api.API(context, instance_id)
+    return strategy.load(cfg.traits(manager).client, api.API, f"[{manager}] client (in its card)")(context, instance_id)
 
 
 def http_status(error):

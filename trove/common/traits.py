@@ -66,7 +66,9 @@ class Traits:
     files; client_port: TCP port at which clients and replicas connect; maturity: Maturity; users: whether the datastore
     has databases and users; longest_user_name, longest_database_name: in the unit of ``models``, 0 without users;
     models: dotted path of the class with the rules for databases, users and passwords, a ``guestagent.db.base.Names``,
-    which is right for an engine without users; replica_account: ReplicaAccount; memory: ServerMemory for templates that
+    which is right for an engine without users; client: dotted path of the class whose methods send commands to the
+    agent, a ``guestagent.api.API``: for a datastore with endpoints of its own (``Manager.endpoints``), one that adds
+    their commands; replica_account: ReplicaAccount; memory: ServerMemory for templates that
     compute with a plan of the guest's memory, None for others.
     """
 
@@ -77,6 +79,7 @@ class Traits:
     users: bool = True
     longest_user_name: int = 0
     longest_database_name: int = 0
+    client: str = "trove.guestagent.api.API"
     models: str = "trove.guestagent.db.base.Names"
     replica_account: ReplicaAccount = ReplicaAccount()
     memory: ServerMemory | None = None

@@ -53,4 +53,4 @@ def client(context, loaded):
     loaded: instance.loading.Loaded. Its methods are those of ``guestagent.api.API``; each raises ServiceUnavailable
     as well, when guest_calls_per_tenant of them are under way for guests of the same tenant.
     """
-    return _Bounded(remote.guest_client(context, loaded.id), loaded.row.tenant_id)
+    return _Bounded(remote.guest_client(context, loaded.id, loaded.manager), loaded.row.tenant_id)

@@ -102,6 +102,14 @@ class InstanceFault(models.Row):
     label = "fault"
 
 
+def manager_of(session, instance_id):
+    """Return the name of the datastore manager of an instance, or None if there is no such instance."""
+    return session.execute(
+        sqlalchemy.select(tables.datastore_versions.c.manager).join(
+            tables.instances, tables.instances.c.datastore_version_id == tables.datastore_versions.c.id).where(
+            tables.instances.c.id == instance_id)).scalar()
+
+
 def service_status(session, instance_id):
     """The service status row of an instance, or None before one was written."""
     return session.execute(sqlalchemy.select(InstanceServiceStatus).where(

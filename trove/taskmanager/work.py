@@ -7,10 +7,11 @@ import json
 import time
 from dataclasses import dataclass
 
-from trove.common import profile
+from trove.common import profile, remote
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
 from trove.db import get_db_api
+from trove.instance.models import manager_of
 from trove.operation import models
 
 SHORTEST_PAUSE = 0.1
@@ -114,6 +115,12 @@ class Work:
         self.data.update(values)
         with self.writing():
             pass
+
+    def guest(self, instance_id):
+        """Return the client that sends commands to the guest of an instance, with those of its datastore."""
+        with self.reading() as session:
+            manager = manager_of(session, instance_id)
+        return remote.guest_client(self.context, instance_id, manager)
 
     def members(self):
         """Return a Member for each replica that takes part ("replicas" of the arguments: {id: its own arguments})."""

@@ -126,8 +126,8 @@ class World:
         spec, datastore, version, _, flavor = create._check(
             self.context, None, create.Spec("r1", "1", source_id=source_id, replica_count=count))
         begun, _ = create._insert(self.context, spec, datastore, version, flavor, None)
-        (_, (_, _, snapshot)), *others = begun
-        return [instance_id for _, (instance_id, _) in others], [each for _, (_, each) in others], snapshot
+        snapshot, *others = begun
+        return [each.resource_id for each in others], [each.id for each in others], snapshot.id
 
     def replicated(self, count=2):
         """A source and its replicas, all ACTIVE: (id of the source, ids of the replicas)."""

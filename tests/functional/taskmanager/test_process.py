@@ -100,7 +100,7 @@ def test_ten_at_once_survive_kill_9_of_either_of_two(world, programs, context):
     victims = [programs.start(), programs.start()]
     programs.started(2)
     created = [world.create() for _ in range(10)]
-    for instance_id, operation_id in created:
+    for _, operation_id in created:
         api.API(context).wake(operation_id)
     for turn in range(4):
         time.sleep(chance.uniform(0.05, 0.6))

@@ -172,6 +172,17 @@ def test_a_module_of_the_operators_own_may_be_in_images_alone(conf):
     common.check_cards()
 
 
+@pytest.mark.parametrize(("part", "path", "says"), [
+    ("models", "trove.guestagent.db.base.User", "must be a subclass of trove.guestagent.db.base.Names"),
+    ("models", "trove.guestagent.db.msyql.Names", "cannot be loaded"),
+    ("client", "trove.rpc.Client", "cannot be loaded")])
+def test_a_class_of_a_card_that_services_use_is_checked(conf, monkeypatch, part, path, says):
+    card = cfg.CARDS["percona"]
+    monkeypatch.setattr(card, "TRAITS", dataclasses.replace(card.TRAITS, **{part: path}))
+    with pytest.raises(SystemExit, match=rf"\[percona\] {part} \(in its card\): '{path}' {says}"):
+        common.check_cards()
+
+
 def test_a_missing_manager_of_a_card_is_named(conf, monkeypatch):
     card = cfg.CARDS["percona"]
     monkeypatch.setattr(card, "TRAITS", dataclasses.replace(card.TRAITS, manager="trove.guestagent.percona.Manager"))

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from trove import rpc
-from trove.common import cfg, exception
+from trove.common import cfg, exception, remote
 from trove.common.context import TroveContext
 from trove.common.files.pairs import Pairs
 from trove.common.instance import ServiceStatuses
@@ -190,8 +190,13 @@ def marked(tmp_path):
 
 # The surface
 
-CLIENT = {name: inspect.signature(method) for name, method in vars(api.API).items()
-          if inspect.isfunction(method) and not name.startswith("_")}
+def commands_of(client):
+    """{name: signature} of what a class of clients can send."""
+    return {name: inspect.signature(method) for name, method in inspect.getmembers(client, inspect.isfunction)
+            if not name.startswith("_")}
+
+
+CLIENT = commands_of(api.API)
 MANAGERS = sorted(cfg.CARDS)
 
 
@@ -199,14 +204,56 @@ def exposed(kind):
     return {name: getattr(kind, name) for name in dir(kind) if hasattr(getattr(kind, name), "exposed")}
 
 
-@pytest.mark.parametrize("name", MANAGERS)
-def test_client_and_manager_know_the_same_commands(conf, name):
-    commands = exposed(type(dbaas.load_manager(name)))
-    assert sorted(commands) == sorted(CLIENT)
+def check_commands(client, endpoints):
+    """A class of clients sends the commands of all endpoints, each of which one endpoint has, and no others."""
+    found = [exposed(type(endpoint)) for endpoint in endpoints]
+    commands = {name: method for each in found for name, method in each.items()}
+    assert len(commands) == sum(map(len, found)), "two endpoints have the same command"
+    known = commands_of(client)
+    assert sorted(commands) == sorted(known)
     for command, method in commands.items():
         there = [p.replace(annotation=p.empty) for p in inspect.signature(method).parameters.values()][2:]
-        here = list(CLIENT[command].parameters.values())[1:]
+        here = list(known[command].parameters.values())[1:]
         assert there == here, command
+
+
+@pytest.mark.parametrize("name", MANAGERS)
+def test_client_and_agent_know_the_same_commands(conf, name):
+    manager = dbaas.load_manager(name)
+    check_commands(type(remote.guest_client(None, "i-1", name)), [manager, *manager.endpoints])
+
+
+class Rolling:
+    """An endpoint of a datastore's own."""
+
+    def __init__(self, manager):
+        self.manager = manager
+
+    @rpc.expose
+    def roll(self, context, distance=1):
+        return self.manager.manager, distance
+
+
+class RollingClient(api.API):
+    def roll(self, distance=1):
+        return self._send("agent_call_low_timeout", "roll", distance=distance)
+
+
+class RollingStone(Stone):
+    endpoint_classes = (Rolling,)
+
+
+def test_a_datastore_may_have_commands_of_its_own(world, monkeypatch):
+    stone = RollingStone(world)
+    check_commands(RollingClient, [stone, *stone.endpoints])
+    for client in (api.API, type("Other", (RollingClient,), {"rest": lambda self: None})):
+        with pytest.raises(AssertionError):
+            check_commands(client, [stone, *stone.endpoints])
+    assert stone.endpoints[0].roll(None) == ("mysql", 1)
+    card = cfg.CARDS["mysql"]
+    monkeypatch.setattr(card, "TRAITS", dataclasses.replace(card.TRAITS, client=f"{__name__}.RollingClient"))
+    assert isinstance(remote.guest_client(None, "i-1", "mysql"), RollingClient)
+    assert type(remote.guest_client(None, "i-1")) is api.API
 
 
 @pytest.mark.parametrize("name", MANAGERS)

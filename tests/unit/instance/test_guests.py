@@ -31,12 +31,13 @@ class Hanging:
 @pytest.fixture
 def hanging(conf, monkeypatch):
     found = Hanging()
-    monkeypatch.setattr(remote, "guest_client", lambda context, instance_id: found)
+    monkeypatch.setattr(remote, "guest_client", lambda context, instance_id, manager: found)
     return found
 
 
 def of_tenant(tenant):
-    return guests.client(None, types.SimpleNamespace(id="i", row=types.SimpleNamespace(tenant_id=tenant)))
+    row = types.SimpleNamespace(tenant_id=tenant)
+    return guests.client(None, types.SimpleNamespace(id="i", manager="mysql", row=row))
 
 
 def test_a_tenant_has_so_many_places_and_gets_them_back(conf, hanging):

@@ -9,7 +9,7 @@ _ANSWERS = {
 CALLS = []  # names of the calls in this process
 
 
-def client(_context, _instance_id):
+def client(_context, _instance_id, _manager=None):
     """The factory that the option remote_guest_client names."""
     return Guest()
 

@@ -46,6 +46,8 @@ class Manager(replication.ReplicationCommands):
     admin_class = None
     root_class = None
     logs_class = None
+    # Classes of its further commands, made with the manager.
+    endpoint_classes = ()
     # Whether its servers can be members of clusters.
     joins_clusters = False
 
@@ -66,6 +68,8 @@ class Manager(replication.ReplicationCommands):
         self.backups = BackupAgent(self.manager, self.app) if CONF[self.manager].backup_strategy else None
         self.archiver = archive.load(self.manager, self.app)
         self.replication = replication.load(self.manager, self.app)
+        # Objects with further commands (``rpc.expose``); the client that the card names sends them.
+        self.endpoints = tuple(kind(self) for kind in self.endpoint_classes)
 
     def _make(self, kind):
         return kind(self.app, self.manager) if kind else None

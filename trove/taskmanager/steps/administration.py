@@ -1,7 +1,7 @@
 """A change of the databases and users of an instance: its turn, the check, and the command to the guest."""
 import contextlib
 
-from trove.common import exception, remote
+from trove.common import exception
 from trove.instance import administration, loading
 from trove.taskmanager.work import Again
 
@@ -52,6 +52,6 @@ def _working_guest(work):
     if loaded.why_unanswered:
         raise exception.ServiceUnavailable(f"Instance {loaded.id} cannot do this now: {loaded.why_unanswered}.")
     try:
-        yield remote.guest_client(work.context, work.resource_id)
+        yield work.guest(work.resource_id)
     except exception.GuestTimeout as error:
         raise exception.ServiceUnavailable(str(error)) from error

@@ -2,7 +2,7 @@
 from oslo_log import log as logging
 
 from trove.backup import archive_store, archives, models
-from trove.common import cfg, crypto, exception, remote
+from trove.common import cfg, crypto, exception
 from trove.common.cfg import CONF
 
 LOG = logging.getLogger(__name__)
@@ -38,8 +38,7 @@ def begin(work):
         models.DBBackup.get(session, work.resource_id).archive_id = archive.id
     signed = work.now()
     try:
-        answer = remote.guest_client(work.context, instance_id).begin_archive(
-            described(archive), work.args["backup_type"])
+        answer = work.guest(instance_id).begin_archive(described(archive), work.args["backup_type"])
         if answer["id"] != archive.id:
             raise exception.GuestError(original=f"it archives no logs for backups of type {work.args['backup_type']}.")
     except exception.GuestError as error:

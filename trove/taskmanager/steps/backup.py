@@ -63,7 +63,7 @@ def _send(work):
         _, metadata = store.manifest(store.place(row.id, row.location))
         parent = {"id": row.id, "location": row.location, "checksum": row.checksum, "metadata": metadata}
     store.make(work.resource_id)  # its keys may be made from an older operation_key than the signatures
-    remote.guest_client(work.context, args["instance_id"]).create_backup({
+    work.guest(args["instance_id"]).create_backup({
         "id": work.resource_id, "name": args["name"], "description": args["description"],
         "instance_id": args["instance_id"], "backup_type": args["backup_type"], "checksum": None, "location": None,
         "datastore": args["datastore"]["name"], "datastore_version": args["datastore"]["version"], "parent": parent,

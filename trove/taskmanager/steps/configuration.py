@@ -1,7 +1,7 @@
 """What a configuration group says, in a guest: its file, and the variables of the running server."""
 from oslo_log import log as logging
 
-from trove.common import exception, remote, template
+from trove.common import exception, template
 from trove.configuration import changes, models
 from trove.configuration.actions import KIND
 from trove.flavor import models as flavor_models
@@ -93,4 +93,4 @@ def try_to_write(work):
 
 
 def _client(work):
-    return remote.guest_client(work.context, work.resource_id)
+    return work.guest(work.resource_id)

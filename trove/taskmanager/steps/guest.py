@@ -3,7 +3,7 @@ from oslo_log import log as logging
 
 from trove import rpc
 from trove.backup.models import DBBackup
-from trove.common import exception, remote, template
+from trove.common import exception, template
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
 from trove.db.models import utcnow
@@ -170,7 +170,7 @@ def stop_database(work):
 
 
 def _client(work):
-    return remote.guest_client(work.context, work.resource_id)
+    return work.guest(work.resource_id)
 
 
 def _render(work, flavor):

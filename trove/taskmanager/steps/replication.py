@@ -8,7 +8,7 @@ import functools
 from oslo_log import log as logging
 
 from trove.backup import models as backup_models
-from trove.common import cfg, crypto, exception, remote, template
+from trove.common import cfg, crypto, exception, template
 from trove.common.cfg import CONF
 from trove.db import keys
 from trove.instance import loading
@@ -51,7 +51,7 @@ def load(work, instance_id):
 
 def client(work, instance_id):
     """Return the client that sends commands to the guest of an instance."""
-    return remote.guest_client(work.context, instance_id)
+    return work.guest(instance_id)
 
 
 def config(loaded, role):

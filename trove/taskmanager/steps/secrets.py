@@ -1,7 +1,7 @@
 """New secrets for a guest that runs: key, broker account and certificate of its next generation."""
 from oslo_log import log as logging
 
-from trove.common import exception, remote, sealing
+from trove.common import exception, sealing
 from trove.db import guest_secrets, keys
 from trove.instance.models import DBInstance
 from trove.taskmanager.steps import bus, files
@@ -35,7 +35,7 @@ def deliver(work):
     work.note(certificate_until=until)
     sealed = sealing.seal(keys.guest_key(work.resource_id, current), list(contents.items()))
     try:
-        remote.guest_client(work.context, work.resource_id).rotate_secrets(generation, sealed)
+        work.guest(work.resource_id).rotate_secrets(generation, sealed)
     except exception.GuestTimeout:
         LOG.info("instance %s: its guest did not take its new secrets in time and is asked again", work.resource_id)
         return work.again()
@@ -68,7 +68,7 @@ def certify_server(work):
         return None
     sealed = sealing.seal(keys.guest_key(work.resource_id, generation), certificate)
     try:
-        remote.guest_client(work.context, work.resource_id).install_certificate(sealed)
+        work.guest(work.resource_id).install_certificate(sealed)
     except exception.GuestTimeout:
         LOG.info("instance %s: its guest did not take its server's certificate in time and is asked again",
                  work.resource_id)
