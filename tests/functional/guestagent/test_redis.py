@@ -22,6 +22,7 @@ from tests.waiting import wait_until
 from trove.common import exception, pki, template
 from trove.common.context import TroveContext
 from trove.guestagent.backup.streams import Incoming
+from trove.guestagent.common import operating_system
 from trove.guestagent.datastore.experimental.redis import data, manager, service
 from trove.guestagent.strategies.restore.experimental import redis_impl as restore
 
@@ -40,7 +41,7 @@ class Node:
         self.layout = service.Layout(
             mount_point=self.root / "redis", config_file=self.root / "etc/redis.conf", run_dir=self.root / "run",
             template=self.root / "template", log_file=self.root / "log/redis.log", user="nobody",
-            accounts=self.root / "etc/users.acl", port=self.port, tls_port=free_port())
+            accounts=self.root / "etc/users.acl", tls_port=free_port())
         (self.root / "etc").mkdir()
         self.enter()
         self._manager = manager.Manager(layout=self.layout)
@@ -347,6 +348,36 @@ def test_a_snapshot_that_fails_says_why_and_stops_no_writes(node, monkeypatch):
         node.app.data.save()
 
 
+def test_a_full_volume_is_told_and_keeps_no_server_from_ending(nodes, reports):
+    node = nodes("a")
+    node.layout.mount_point.mkdir()
+    operating_system.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(node.layout.mount_point)])
+    try:
+        node.prepare()
+        user, password = node.user(), node.password
+        with pytest.raises(redis.exceptions.ResponseError, match="MISCONF"):
+            for n in range(1000):
+                user.set(n, "v" * 1000000)
+        node.manager.update_status()
+        assert reports.statuses[-1] == "running"
+        facts = reports.payloads[-1]["facts"]
+        assert (facts["volume_full"], facts["saves"]) == (True, False)
+        kept = set(user.keys())
+        with pytest.raises(exception.TroveError, match="Resize the volume or remove data"):
+            node.app.data.save()
+        node.call("stop_db")
+        operating_system.run(["mount", "-o", "remount,size=200m", str(node.layout.mount_point)])
+        node.call("restart")
+        user = node.user(password)
+        assert kept - {str(len(kept) - 1)} <= set(user.keys())
+        user.set("more", 1)
+        node.manager.update_status()
+        assert reports.payloads[-1]["facts"]["saves"] is True
+    finally:
+        node.kill()
+        operating_system.run(["umount", str(node.layout.mount_point)])
+
+
 # Replication
 
 @pytest.fixture
@@ -381,6 +412,20 @@ def test_a_replica_comes_back_after_a_restart(pair):
     replica.call("restart")
     source.user().set("k", "meanwhile")
     wait_until(lambda: (replica.manager.replication.health() or {})["running"])
+    assert replica.caught_up(source)
+
+
+def test_a_replica_that_the_init_system_started_follows_again(pair):
+    source, replica, _ = pair
+    replica.kill()
+    replica.app.service.start()
+    wait_until(lambda: replica.app.status.get_actual_db_status().description == "running")
+    assert replica.manager.replication.health()["running"] is False
+
+    def follows():
+        replica.manager.update_status()
+        return replica.manager.replication.health()["running"]
+    wait_until(follows)
     assert replica.caught_up(source)
 
 

@@ -35,7 +35,7 @@ _END_OF_LOG = 16384
 @dataclass(frozen=True)
 class Layout(server.Layout):
     """The files of the base. accounts: the server's access control list; program, check_program: of the server, and the
-    one that checks snapshots; unit: of systemd; port, tls_port: for clients.
+    one that checks snapshots; unit: of systemd; tls_port: where clients may speak TLS.
     """
 
     config_file: Path = Path("/etc/redis/redis.conf")
@@ -47,7 +47,6 @@ class Layout(server.Layout):
     program: str = "redis-server"
     check_program: str = "redis-check-rdb"
     unit: str = "redis-server.service"
-    port: int = 6379
     tls_port: int = 6380
 
     @property
@@ -277,8 +276,13 @@ class RedisApp(server.Server):
         super().stop()
 
     def look_after(self, idle, may_write):
-        """Keep the accounts."""
+        """Keep the accounts, and the log-in of a replica whose server the init system has started."""
         self.access.keep(idle)
+        try:
+            if self.source and self.role().get("master_link_status") == "down":
+                self._rejoin()
+        except redis.exceptions.RedisError as error:
+            LOG.debug("%s: the server cannot be asked whom it follows: %s", CONF.guest_id, error)
 
     def facts(self):
         """For the heartbeat: {"access": whether the agent has its account, "repairs": how often it was repaired,
