@@ -12,7 +12,7 @@ from trove.guestagent.strategies.storage.base import Storage
 
 PATH = re.compile(r"trove(\.\w+)+\.[A-Za-z_]\w*\Z")
 # Names of modules, which are completed by other options, and files.
-MODULES = {"storage_namespace", "backup_namespace", "restore_namespace", "replication_namespace",
+MODULES = {"storage_namespace", "backup_namespace", "restore_namespace", "replication_namespace", "archive_namespace",
            "db_api_implementation"}
 
 

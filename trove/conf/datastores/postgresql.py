@@ -21,6 +21,8 @@ opts = [
         restore_namespace=f"{datastore.RESTORE}.experimental.postgresql_impl",
         replication_strategy="PgStreamingReplication",
         replication_namespace=f"{datastore.REPLICATION}.experimental.postgresql_impl",
+        archive_strategy="PgWalArchive",
+        archive_namespace=f"{datastore.ARCHIVE}.experimental.postgresql_impl",
         guest_log_exposed_logs="general",
         guest_log_long_query_time=0,
     ),

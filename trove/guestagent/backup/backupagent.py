@@ -183,6 +183,7 @@ class BackupAgent:
             except operating_system.ProcessError as error:
                 raise exception.TroveError(
                     f"The backup {link['id']} cannot be restored: {self.app.explain(error) or error}") from error
+        restorer.is_replayed = bool(info.get("archive"))
         restorer.finish()
 
     def _restorer(self, link):

@@ -2,14 +2,17 @@
 import os
 import shutil
 import signal
+import time
 
 import pytest
 
 from tests.functional.guestagent.postgresql.conftest import end, make_guest
 from tests.functional.guestagent.test_backup import Backups, container, running_cloud  # noqa: F401
 from tests.waiting import wait_until
+from trove.backup import archive_store
 from trove.common import exception
 from trove.common.context import TroveContext
+from trove.db import models as db_models
 from trove.guestagent.datastore.experimental.postgresql import sql, standby, wal
 
 pytestmark = pytest.mark.slow
@@ -307,3 +310,95 @@ def test_a_slot_does_not_fill_the_volume(pair, monkeypatch):
     first.app.start()
     wait_until(lambda: "removed" in (first.call("get_replica_context")["error"] or "") or
                "slot" in (first.call("get_replica_context")["error"] or ""))
+
+
+class Archive:
+    """An archive of the log of a node, as the control plane has it filled."""
+
+    def __init__(self, node):
+        self.node, self.id = node, db_models.new_id()
+        self.key = "ab" * 32
+        archive_store.open_container(self.id)
+
+    def begin(self):
+        return self.node.call("begin_archive", {
+            "id": self.id, "pieces": 0, "key": self.key,
+            "storage": archive_store.signatures(self.id, "PUT", 600)}, FULL)
+
+    def fill(self):
+        """Store all that is committed now."""
+        self.node.enter()
+        archiver = self.node.manager.archiver
+        archiver._rotated = float("-inf")
+        while archiver.step() and self.node.manager.archiver.strategy.closed(archiver._remembered()["position"]):
+            pass
+
+    @property
+    def fact(self):
+        self.node.enter()
+        return self.node.manager.archiver.facts()["archive"]
+
+    def until(self, point, **changes):
+        """What prepare gets of it."""
+        return {"id": self.id, "key": self.key, "first": 0, "count": self.fact["pieces"], "point": point,
+                "storage": archive_store.signatures(self.id, "GET", 600), **changes}
+
+
+def now(node):
+    """The server's time; what is committed later has a later one."""
+    [(text,)] = node.sql("SELECT extract(epoch FROM clock_timestamp())::text")
+    time.sleep(0.01)
+    return float(text)
+
+
+def restore_until(node, chain, archive):
+    node.prepare(backup_info={"id": chain[-1]["id"], "type": chain[-1]["type"], "chain": list(chain),
+                              "archive": archive})
+
+
+def test_a_point_in_time(source, nodes, backups, reports, conf):
+    archive = Archive(source)
+    early = now(source) - 5
+    assert archive.begin() == {"id": archive.id, "next": 0}
+    chain = [backups.take(source, FULL)]
+    insert(source, "before")
+    chain.append(backups.take(source, INCREMENT, chain[-1]))
+    insert(source, "kept")
+    point = now(source)
+    insert(source, "too late")
+    for _ in range(6):
+        source.sql("INSERT INTO t (v) SELECT repeat('x', 100) FROM generate_series(1, 1000)", "SELECT pg_switch_wal()")
+    archive.fill()
+    last = now(source)
+    archive.fill()
+    assert archive.fact["state"] == "on" and archive.fact["covers"] >= last - 1
+    target = nodes("b")
+    restore_until(target, chain, archive.until(point))
+    assert reports.statuses[-1] == "running", reports.causes
+    assert target.values() == ["one", "two", "before", "kept"]
+    assert target.sql("SELECT pg_is_in_recovery(), pg_walfile_name(pg_current_wal_insert_lsn()) LIKE '00000002%'") == [
+        (False, True)]
+    insert(target, "its own")
+    target.call("restart")
+    # Nobody wrote between the end of the log and this time.
+    newest = nodes("c")
+    restore_until(newest, chain[:1], archive.until(last))
+    assert newest.sql("SELECT count(*), max(v) FILTER (WHERE v LIKE 'too%') FROM t") == [(6005, "too late")]
+    # A time before the backup; the server would open a later state.
+    with pytest.raises(exception.TroveError, match="Restore an older backup"):
+        restore_until(nodes("d"), chain, archive.until(early))
+    source.enter()
+    source.call("renew_archive", archive.id, None)
+    assert slots(source) == []
+
+
+def test_an_archive_ends_with_a_gap_that_is_told(source, conf):
+    archive = Archive(source)
+    archive.begin()
+    archive.fill()
+    source.sql("SELECT pg_drop_replication_slot('trove_archive')")
+    for _ in range(3):
+        source.sql("INSERT INTO t (v) VALUES ('x')", "SELECT pg_switch_wal()", "CHECKPOINT")
+    archive.fill()
+    assert archive.fact["state"] == "gap"
+    assert slots(source) == []

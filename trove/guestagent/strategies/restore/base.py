@@ -14,6 +14,8 @@ class RestoreRunner(abc.ABC):
 
     # Whether the stream goes into a server that runs, instead of into a directory.
     needs_server = False
+    # Whether logs are replayed into the data after ``finish``; set for each object.
+    is_replayed = False
 
     def __init__(self, app, directory):
         self.app = app

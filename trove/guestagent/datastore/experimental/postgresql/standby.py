@@ -31,8 +31,9 @@ PAUSED = ("the replay of changes is paused, as a setting of the replica (max_con
 
 
 def control_data(app, directory):
-    """Return what the control file of a data directory says, {name: text}."""
-    return dict(_CONTROL.findall(app.run_as_server(app.programs / "pg_controldata", directory)))
+    """Return what the control file of a data directory says, {name: text}; times are UTC."""
+    return dict(_CONTROL.findall(app.run_as_server(
+        app.programs / "pg_controldata", directory, env={"TZ": "UTC"})))
 
 
 def _wish():

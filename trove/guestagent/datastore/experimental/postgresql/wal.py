@@ -40,6 +40,21 @@ def segment_names(timeline, start, stop):
             for lsn in range(start - start % SEGMENT_SIZE, max(stop, start + 1), SEGMENT_SIZE)]
 
 
+def timeline_of(name):
+    """Return the timeline of a segment with this name."""
+    return int(name[:8], 16)
+
+
+def end_of(name):
+    """Return the position right behind a segment with this name."""
+    return (int(name[8:16], 16) * _SEGMENTS_OF_ID + int(name[16:], 16) + 1) * SEGMENT_SIZE
+
+
+def following(name):
+    """Return the name of the segment that follows one on its timeline."""
+    return segment_name(timeline_of(name), end_of(name))
+
+
 def slot_limit_mb(mount_point):
     """Return the MB of WAL that slots may keep on the volume at ``mount_point`` before they lose it."""
     stats = os.statvfs(mount_point)

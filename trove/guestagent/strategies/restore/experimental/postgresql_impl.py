@@ -11,6 +11,9 @@ from trove.guestagent.strategies.restore import base
 
 # Where a chain has come to, in the directory while it is restored.
 _CHAIN = "trove_chain.json"
+# For a server that carries out the log and serves nobody.
+RECOVERY_SETTINGS = {"hot_standby": "off", "archive_mode": "off", "ssl": "off", "shared_preload_libraries": "",
+                     "logging_collector": "off", "log_destination": "stderr"}
 
 
 class PgBaseBackup(base.RestoreRunner):
@@ -40,6 +43,8 @@ class PgBaseBackup(base.RestoreRunner):
             (self.directory / name).unlink(missing_ok=True)
         if standby.is_wanted():
             standby.mark(self.app, self.directory)
+            return
+        if self.is_replayed:
             return
         recover(self.app, self.directory)
         reached = wal.parse_lsn(standby.control_data(self.app, self.directory)["Latest checkpoint location"])
@@ -104,14 +109,12 @@ class PgDump(base.RestoreRunner):
         stream.into(["sed", "--regexp-extended", "--expression", roles], self.app.as_server(*psql))
 
 
-def recover(app, directory, settings=None):
+def recover(app, directory):
     """Let the server's program carry out the write-ahead log in a data directory, and end.
 
-    settings: {name: text} for this run alone. Raises ProcessError with the server's reason.
+    Raises ProcessError with the server's reason.
     """
-    settings = {"config_file": app.layout.config_file, "hot_standby": "off", "archive_mode": "off", "ssl": "off",
-                "shared_preload_libraries": "", "logging_collector": "off", "log_destination": "stderr",
-                **(settings or {})}
+    settings = {"config_file": app.layout.config_file, **RECOVERY_SETTINGS}
     operating_system.change_owner(directory, app.layout.user)
     app.run_as_server(
         app.programs / "postgres", "--single", "-D", directory,

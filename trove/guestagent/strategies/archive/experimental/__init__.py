@@ -1,0 +1,1 @@
+"""Strategies of datastores that are experimental."""
