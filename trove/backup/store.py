@@ -16,15 +16,11 @@ from urllib import parse
 
 from oslo_log import log as logging
 
-from trove.common import crypto, exception, object_store, remote, security
+from trove.common import cfg, crypto, exception, object_store, remote, security
 from trove.common.cfg import CONF
 
 LOG = logging.getLogger(__name__)
 
-# The first part of a manifest's extension, by the class that made the stream. It is for people; no code reads it.
-_KINDS = {"InnoBackupEx": ".xbstream", "InnoBackupExIncremental": ".xbstream", "MariaBackup": ".xbstream",
-          "MariaBackupIncremental": ".xbstream", "MySQLClone": ".tar", "MySQLDump": ".sql",
-          "PgBaseBackup": ".tar", "PgBaseBackupIncremental": ".tar", "PgDump": ".sql"}
 # The compression that a guest may report -> the second part of the extension.
 COMPRESSIONS = {"none": "", "zstd": ".zst", "gzip": ".gz"}
 _SEALED = ".gcm"
@@ -108,7 +104,10 @@ def extension(backup_type, compression, encrypted):
 
     backup_type: class that takes the backup; compression: a key of COMPRESSIONS; encrypted: whether the stream is.
     """
-    return _KINDS.get(backup_type, "") + COMPRESSIONS[compression] + (_SEALED if encrypted else "")
+    # For people: no code reads this part.
+    kind = next((card.TRAITS.backup_suffixes[backup_type] for card in cfg.CARDS.values()
+                 if backup_type in card.TRAITS.backup_suffixes), "")
+    return kind + COMPRESSIONS[compression] + (_SEALED if encrypted else "")
 
 
 def checksum(segments):

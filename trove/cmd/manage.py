@@ -230,7 +230,7 @@ COMMANDS = {
                                      "no versions yet)."})],
     datastore_version_update: [
         _DATASTORE, ("version_name", {"help": "Name of the version."}),
-        ("manager", {"help": "Manager of the guest, for example mysql; also the name of its group of options."}),
+        ("manager", {"help": "Manager of the guest, which is also the name of its group of options."}),
         ("image_id", {"help": "Id of the image of its guests."}),
         ("packages", {"help": "Packages to install in the guest, separated by commas; may be ''."}),
         ("active", {"choices": ["0", "1"], "help": "Whether instances of it can be made."})],

@@ -4,7 +4,8 @@ Cards (``trove/conf/datastores``) have them under the name TRAITS; ``cfg.traits(
 module imports nothing of the product but the forms of files.
 """
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from trove.common.files.base import FileFormat
 
@@ -66,10 +67,10 @@ class Traits:
     files; client_port: TCP port at which clients and replicas connect; maturity: Maturity; users: whether the datastore
     has databases and users; longest_user_name, longest_database_name: in the unit of ``models``, 0 without users;
     models: dotted path of the class with the rules for databases, users and passwords, a ``guestagent.db.base.Names``,
-    which is right for an engine without users; client: dotted path of the class whose methods send commands to the
-    agent, a ``guestagent.api.API``: for a datastore with endpoints of its own (``Manager.endpoints``), one that adds
-    their commands; replica_account: ReplicaAccount; memory: ServerMemory for templates that
-    compute with a plan of the guest's memory, None for others.
+    which is right for an engine without users; backup_suffixes: {class of a backup strategy: suffix that says what its
+    stream is}; client: dotted path of the class whose methods send commands to the agent, a ``guestagent.api.API``: for
+    a datastore with endpoints of its own (``Manager.endpoint_classes``), one that adds their commands; replica_account:
+    ReplicaAccount; memory: ServerMemory for templates that compute with a plan of the guest's memory, None for others.
     """
 
     manager: str
@@ -79,6 +80,7 @@ class Traits:
     users: bool = True
     longest_user_name: int = 0
     longest_database_name: int = 0
+    backup_suffixes: Mapping[str, str] = field(default_factory=dict, hash=False)
     client: str = "trove.guestagent.api.API"
     models: str = "trove.guestagent.db.base.Names"
     replica_account: ReplicaAccount = ReplicaAccount()

@@ -452,7 +452,7 @@ def is_backup_of_another(session, instance_id, backup_id):
 
 
 def _cause(text):
-    """Return a cause with control characters escaped: a terminal obeys them, and PostgreSQL does not store NUL."""
+    """Return a cause with control characters escaped: a terminal obeys them, and some databases store no NUL."""
     return security.printable(text, _LONGEST_CAUSE)
 
 

@@ -127,7 +127,7 @@ def _select(deleted=False, by_id=False, by_tenant=False, unclustered=False, afte
     which few instances have, the fields of ``_Fault`` and ``operations.Current``, and those of ``_Group``.
     """
     backups = tables.backups.c
-    # PostgreSQL would answer EXISTS from all running backups; with LIMIT it looks at those of the instance.
+    # A planner may answer EXISTS from all running backups; with LIMIT it looks at those of the instance.
     backing_up = sqlalchemy.select(sqlalchemy.literal_column("1")).where(
         backups.instance_id == DBInstance.id, backups.state.in_(RUNNING_BACKUP_STATES),
         backups.deleted.is_(False)).correlate(DBInstance).limit(sqlalchemy.literal_column("1")).scalar_subquery()

@@ -17,7 +17,7 @@ from trove.instance.tasks import InstanceTasks
 
 # Backups in these states are running: their instance is shown as BACKUP and may not be worked on.
 RUNNING_BACKUP_STATES = ("NEW", "BUILDING", "SAVING")
-# Characters of a fault that are kept. A guest may have said it, and MariaDB's TEXT takes 65,535 bytes.
+# Characters of a fault that are kept. A guest may have said it, and a column TEXT may take no more than 65,535 bytes.
 LONGEST_FAULT = 4000
 
 
@@ -179,8 +179,8 @@ def newest_faults(session, instance_ids):
 def lock(session, instance_id, context):
     """The live row of an instance, held against other writers until the end of the transaction.
 
-    It must be the first thing that a transaction does: MySQL shows what others had committed at the first plain SELECT.
-    Raises NotFound as ``load`` does.
+    It must be the first thing that a transaction does: with repeatable reads it sees what others had committed at its
+    first plain SELECT. Raises NotFound as ``load`` does.
     """
     query = DBInstance.live().where(DBInstance.id == instance_id)
     if not context.is_admin:

@@ -20,7 +20,7 @@ PENDING, RUNNING, UNDOING, DONE, FAILED = "pending", "running", "undoing", "done
 LIVE_STATES = (PENDING, RUNNING, UNDOING)
 # Kinds that nobody asked for: they must not stand where a user looks for what was asked for.
 _CARE = ("guest.rotate",)
-# Characters of encrypted secrets that the column takes on MariaDB.
+# Characters of encrypted secrets that the column takes in any database.
 _LONGEST_SECRETS = 65535
 
 _table = tables.operations

@@ -68,7 +68,7 @@ def _select_figures():
             backups.c.tenant_id == tenant, backups.c.deleted.is_(False)),
         sqlalchemy.select(literal("'reserved'"), QuotaUsage.resource, func.sum(Reservation.delta), literal("0")).join(
             Reservation, Reservation.usage_id == QuotaUsage.id).join(
-            # A join, so that MariaDB does not begin with the live operations of all tenants.
+            # A join, so that no database begins with the live operations of all tenants.
             tables.operations, tables.operations.c.id == Reservation.operation_id).where(
             QuotaUsage.tenant_id == tenant, tables.operations.c.state.in_(LIVE_STATES),
         ).group_by(QuotaUsage.resource))

@@ -23,7 +23,7 @@ LOG = logging.getLogger(__name__)
 
 # Seconds of a step for which its SQL and its requests are part of a trace: a wait of hours would fill the store.
 _TRACED = 30
-# Characters of an error that are kept. A guest may have said it, and MariaDB's TEXT takes 65,535 bytes.
+# Characters of an error that are kept. A guest may have said it, and a column TEXT may take no more than 65,535 bytes.
 _LONGEST_ERROR = 4000
 
 

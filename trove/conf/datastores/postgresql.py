@@ -32,4 +32,5 @@ opts = [
 TRAITS = Traits(
     manager="trove.guestagent.datastore.experimental.postgresql.manager.Manager",
     file_format=Pairs(), client_port=5432, maturity=Maturity.EXPERIMENTAL, users=False,
+    backup_suffixes={"PgBaseBackup": ".tar", "PgBaseBackupIncremental": ".tar", "PgDump": ".sql"},
     memory=ServerMemory(empty=(48, 64), pool_shares=(0.25, 0.25, 0.25), lean_strategies=()))

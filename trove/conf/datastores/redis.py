@@ -22,4 +22,5 @@ MEMORY = ServerMemory(empty=(10, 16), pool_shares=(0.35, 0.45, 0.5), lean_strate
 
 TRAITS = Traits(
     manager="trove.guestagent.datastore.experimental.redis.manager.Manager",
-    file_format=Directives(), client_port=6379, maturity=Maturity.TECHNICAL_PREVIEW, users=False, memory=MEMORY)
+    file_format=Directives(), client_port=6379, maturity=Maturity.TECHNICAL_PREVIEW, users=False, memory=MEMORY,
+    backup_suffixes={"RedisBackup": ".rdb"})
