@@ -3,6 +3,7 @@ import pytest
 import sqlalchemy
 
 from tests import rabbitmq, servers, waiting
+from tests.contract import table
 from trove.common import cfg, security
 from trove.common.cfg import CONF
 from trove.common.context import TroveContext
@@ -19,6 +20,11 @@ def pytest_addoption(parser):
     parser.addoption("--write-pages", action="store_true",
                      help="write what the examples on pages of doc/ print into these pages")
     parser.addoption("--long", action="store_true", help="run the tests marked long as well")
+
+
+def pytest_configure(config):
+    """Let the contract's results be compared with their page."""
+    config.pluginmanager.register(table.Results(config.getoption("--write-pages")))
 
 
 def pytest_collection_modifyitems(config, items):

@@ -2,34 +2,18 @@
 
 A server refuses to run as root, so root starts it as ``nobody``. Needs Debian's mariadb-server-core or postgresql.
 """
-import contextlib
-import hashlib
 import os
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 from pathlib import Path
 
 import sqlalchemy
-from onebox import datastores, image
-from onebox.settings import locate, making
 
 from tests import waiting
 
 PREPARE_TIMEOUT = 600  # seconds for making a data directory, which takes a few
-# What is taken out of a guest image: programs that the tests run, what they load, and their messages.
-_MYSQL_FILES = ("usr/sbin/mysqld", "usr/bin/mysql", "usr/bin/mysqldump",
-                "usr/bin/mysql_tzinfo_to_sql", "usr/lib64", "usr/lib/*-linux-gnu",
-                "usr/lib/mysql", "usr/share/mysql")
-# It finds what lies beside it, wherever that is.
-_LOADER = """#!/bin/bash
-root=${{0%/*/*}}
-exec -a "$0" "$root/usr/lib64/ld-linux-x86-64.so.2" --library-path "$root/usr/lib/{libraries}" --argv0 {program} \\
-    "$root/usr/{path}" "$@"{more}
-"""
-_MYSQLD_OPTIONS = ' --basedir="$root/usr" --plugin-dir="$root/usr/lib/mysql/plugin" --secure-file-priv=NULL'
 
 
 def _program(name, package):
@@ -39,46 +23,6 @@ def _program(name, package):
     if found is None:
         raise RuntimeError(f"{name} is not installed; these tests need the Debian package {package}")
     return found
-
-
-@contextlib.contextmanager
-def mysql_programs():
-    """A directory with mysqld, its clients and its time zone program, of the guest image of MySQL, which is built if
-    it is not there.
-
-    Debian 12 has no MySQL. They run here with the libraries of their own system. The server changes its user, who must
-    be able to read them: they are copied for as long as they are used when the cache lies where only root may look.
-    """
-    root = _unpacked_mysql()
-    if all(path.stat().st_mode & stat.S_IXOTH for path in root.parents):
-        yield root / "bin"
-        return
-    with tempfile.TemporaryDirectory(prefix="trove-test-mysql-") as copy:
-        Path(copy).chmod(0o755)
-        shutil.copytree(root, f"{copy}/programs", symlinks=True)
-        yield Path(copy, "programs/bin")
-
-
-def _unpacked_mysql():
-    cache = locate()[1]
-    packed = image.root(cache, datastores.find("mysql"))
-    digest = hashlib.sha256(repr((_MYSQL_FILES, _LOADER, _MYSQLD_OPTIONS)).encode()).hexdigest()[:8]
-    root = cache / f"{packed.stem}-programs-{digest}"
-    with making(root):
-        if not (root / "bin").exists():
-            shutil.rmtree(root, ignore_errors=True)
-            subprocess.run(["unsquashfs", "-quiet", "-no-progress", "-no-xattrs", "-dest", root, packed, *_MYSQL_FILES],
-                           check=True, timeout=PREPARE_TIMEOUT, stdout=subprocess.DEVNULL)
-            new = root / "bin.new"
-            new.mkdir()
-            [libraries] = (root / "usr/lib").glob("*-linux-gnu")
-            for path in ("sbin/mysqld", "bin/mysql", "bin/mysqldump", "bin/mysql_tzinfo_to_sql"):
-                program = new / Path(path).name
-                program.write_text(_LOADER.format(libraries=libraries.name, program=program.name, path=path,
-                                                  more=_MYSQLD_OPTIONS if program.name == "mysqld" else ""))
-                program.chmod(0o755)
-            new.rename(root / "bin")
-    return root
 
 
 class Server:

@@ -7,7 +7,7 @@ import subprocess
 import pymysql
 import pytest
 
-from tests.functional.guestagent.test_backup import Machine, container, machines, running_cloud  # noqa: F401 - fixtures
+from tests.functional.guestagent.test_backup import Machine, machines  # noqa: F401 - a fixture
 from trove.common import exception, utils
 from trove.common.context import TroveContext
 from trove.guestagent import volume

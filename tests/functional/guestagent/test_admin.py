@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.functional.guestagent.conftest import end, free_port, make_guest, options
+from tests.functional.guestagent.conftest import end, make_guest, options
+from tests.guests import free_port
 from trove.common import cfg, exception
 from trove.common.cfg import CONF
 from trove.guestagent.common import host_service
@@ -20,9 +21,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def server(engine, packaged_data):
+def server(tested, packaged_data):
     """A secured server for all tests of this module."""
-    guest = make_guest(engine)
+    guest = make_guest(tested)
     guest.layout.template.symlink_to(packaged_data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(host_service, "runs_systemd", lambda: False)

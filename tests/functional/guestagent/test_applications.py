@@ -2,11 +2,12 @@
 import pymysql
 import pytest
 
-from tests.functional.guestagent.test_backup import FULL, PASSWORD, Backups, container, running_cloud  # noqa: F401
+from tests.functional.guestagent.test_backup import FULL
 from tests.functional.guestagent.test_replication import by, caught_up, nodes  # noqa: F401
+from tests.guests import PASSWORD, Backups
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize(
-    ("engine", "by"), [("mariadb", "gtid"), ("mysql", "gtid")], indirect=True, scope="session")]
+    ("tested", "by"), [("mariadb", "gtid"), ("mysql", "gtid")], indirect=True, scope="session")]
 
 # Of an ordinary user of one database, without any word that would make them easier to replicate.
 APPLICATION = (

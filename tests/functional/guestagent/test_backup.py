@@ -1,6 +1,5 @@
 """Backups of a real server through the agent's own code and minicloud's Swift, and what is restored from them."""
 import contextlib
-import dataclasses
 import gzip
 import hashlib
 import shutil
@@ -11,11 +10,12 @@ import time
 import pymysql
 import pytest
 
-from tests.fakes import cloud as fake_cloud
+from tests import guests
 from tests.functional.guestagent.conftest import end, make_guest
+from tests.guests import PASSWORD, Backups, damage, refused, restore
 from tests.waiting import wait_until
 from trove.backup import store
-from trove.common import crypto, exception, remote
+from trove.common import remote
 from trove.common.context import TroveContext
 from trove.db import models as db_models
 from trove.guestagent.datastore.mysql_common import clone
@@ -24,47 +24,16 @@ pytestmark = pytest.mark.slow
 
 # What each engine's guests take by default, and what the names of those backups end in.
 FULL = {"mariadb": ("MariaBackup", ".xbstream.zst.gcm"), "mysql": ("MySQLClone", ".tar.zst.gcm")}
-only_mariadb = pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
-only_mysql = pytest.mark.parametrize("engine", ["mysql"], indirect=True)
-PASSWORD = "it's \\ a \"%s\"; DROP"
-USERS = [{"_name": "u1", "_host": "%", "_password": PASSWORD, "_databases": [{"_name": "db1"}]}]
+only_mariadb = pytest.mark.parametrize("tested", ["mariadb"], indirect=True)
+only_mysql = pytest.mark.parametrize("tested", ["mysql"], indirect=True)
 
 
-@pytest.fixture(scope="module")
-def running_cloud(tmp_path_factory):
-    cloud = fake_cloud.Cloud(tmp_path_factory.mktemp("cloud"))
-    yield cloud
-    cloud.stop()
-
-
-@pytest.fixture
-def container(conf, running_cloud):
-    """The container of backups in a running Swift."""
-    running_cloud.configure(conf)
-    conf.set_override("backup_encryption_key", ["a key for tests, never for a deployment"])
-    yield conf.backup_swift_container
-    running_cloud.clear_objects()
-    remote.reset()
-
-
-class Machine:
+class Machine(guests.Machine):
     """A guest with its agent."""
 
-    def __init__(self, conf, guest):
-        self.conf, self.guest = conf, guest
-        self.enter()
-        self.manager = guest.manager()
-
-    def enter(self):
-        """Everything that the agent's code reads from now on is this guest's."""
-        self.conf.set_override("guest_state_dir", str(self.guest.root / "state"))
-        self.conf.set_override("mount_point", str(self.guest.layout.mount_point), group=self.guest.engine)
-
     def prepare(self, **more):
-        self.enter()
-        self.manager.prepare(TroveContext(), **{
-            "packages": [], "databases": [{"_name": "db1"}], "memory_mb": 256, "users": USERS,
-            "config_contents": self.guest.config_contents(), **more})
+        """See the base."""
+        super().prepare(**{"config_contents": self.guest.config_contents(), **more})
 
     def sql(self, *statements):
         """The answer to the last statement, as the tenant's user."""
@@ -77,12 +46,12 @@ class Machine:
 
 
 @pytest.fixture
-def machines(conf, direct, reports, engine, packaged_data):
+def machines(conf, direct, reports, tested, packaged_data):
     """Makes guests; all servers are ended and all files removed at the end."""
     made = []
 
     def make():
-        guest = make_guest(engine)
+        guest = make_guest(tested)
         conf.set_override("guest_id", "i-1")
         conf.set_override("guest_key", "the key of this guest only")
         guest.layout.template.symlink_to(packaged_data)
@@ -105,51 +74,9 @@ def source(machines):
     return machine
 
 
-class Backups:
-    """What the control plane does around the agent's work."""
-
-    def __init__(self, reports):
-        self.reports = reports
-        self.links = {}
-
-    def take(self, machine, kind=None, parent=None, **more):
-        """Take a backup; returns its link for a restore, or the report of its failure."""
-        machine.enter()
-        kind = kind or FULL[machine.guest.engine][0]
-        backup_id = db_models.new_id()
-        where = store.place(backup_id)
-        store.make(backup_id)
-        info = {"id": backup_id, "backup_type": kind, "parent": None, "key": crypto.backup_key(backup_id),
-                "storage": store.signatures(where, ("PUT", "POST"), 600), **more}
-        if parent:
-            info["parent"] = {"metadata": store.manifest(store.place(parent["id"], parent["location"]))[1]}
-        machine.manager.create_backup(TroveContext(), info)
-        report = self.reports.backups[-1]
-        assert report["id"] == backup_id
-        if report["state"] != "SAVING":
-            return report
-        store.open_for_reading(where)
-        segments = store.segments(where, report["segments"])
-        assert store.checksum(segments) == report["checksum"]
-        assert sum(segment.size for segment in segments) == report["uploaded"]
-        assert "location" not in report and store.strangers(where, report["segments"]) == 0
-        metadata = store.guest_metadata(where)
-        ending = store.extension(kind, metadata["compression"], info["key"])
-        location, etag = store.write_manifest(dataclasses.replace(where, manifest=backup_id + ending), metadata)
-        assert etag == report["checksum"]
-        return {"id": backup_id, "type": kind, "location": location, "checksum": etag, "key": info["key"],
-                "segments": [[each.name, each.size, each.hash] for each in segments],
-                "storage": store.signatures(where, ("GET",), 600)}
-
-
 @pytest.fixture
 def backups(reports, container):
     return Backups(reports)
-
-
-def restore(machine, *chain):
-    machine.prepare(databases=[], users=[], backup_info={"id": chain[-1]["id"], "type": chain[-1]["type"],
-                                                        "chain": list(chain)})
 
 
 def test_full(source, machines, backups, reports):
@@ -300,27 +227,6 @@ def test_a_clone_of_an_agent_that_died_is_ended_and_removed(source, machines, ba
 def test_a_strategy_of_another_server_says_so(source, backups):
     assert "only MySQL 8.0.17" in backups.take(source, "MySQLClone")["note"]
     assert "xtrabackup is not installed" in backups.take(source, "InnoBackupEx")["note"]
-
-
-def damage(name, position=None, cut=None):
-    """Change an object as a broken disk or a foolish hand would: its bytes in Swift are others, with another ETag."""
-    swift, container = remote.swift_client(), store.own_container(name[:36])
-    data = bytearray(swift.get_object(container, name)[1])
-    if cut is not None:
-        data = data[:cut]
-    else:
-        data[position] ^= 1
-    swift.put_object(container, name, bytes(data))
-    return bytes(data)
-
-
-def refused(machine, reports, *chain):
-    """Restoring fails, nothing runs, and no data directory appears. Returns what the user is told."""
-    with pytest.raises(exception.TroveError):
-        restore(machine, *chain)
-    assert reports.statuses[-1] == "failed to spawn"
-    assert not machine.guest.layout.data.exists()
-    return reports.causes[-1]
 
 
 def test_every_corruption_is_named_and_nothing_is_started(source, machines, backups, reports, conf):

@@ -65,9 +65,9 @@ def rules(engine):
 
 
 @pytest.fixture(scope="module")
-def running(engine, packaged_data):
+def running(tested, packaged_data):
     """(guest, makes an agent): a server that was prepared without overrides."""
-    guest = make_guest(engine)
+    guest = make_guest(tested)
     patch = pytest.MonkeyPatch()
     patch.setattr(host_service, "runs_systemd", lambda: False)
     patch.setattr(conductor_api, "API", lambda context: Reports())
@@ -211,7 +211,7 @@ def test_nothing_is_pasted(agent, name):
         assert ("mysql",) in session.execute("SHOW DATABASES")
 
 
-@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+@pytest.mark.parametrize("tested", ["mysql"], indirect=True)
 def test_only_the_files_say_how_the_server_starts(agent):
     before = shown(agent)["max_connections"]
     with agent.app.session() as session:

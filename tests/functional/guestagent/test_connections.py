@@ -6,15 +6,9 @@ import threading
 import pymysql
 import pytest
 
-from tests.functional.guestagent.conftest import end, free_port, make_guest
-from tests.functional.guestagent.test_backup import (  # noqa: F401 - fixtures
-    FULL,
-    PASSWORD,
-    Backups,
-    Machine,
-    container,
-    running_cloud,
-)
+from tests.functional.guestagent.conftest import end, make_guest
+from tests.functional.guestagent.test_backup import FULL, Machine
+from tests.guests import PASSWORD, Backups
 from trove.common import template
 from trove.common.context import TroveContext
 from trove.common.instance import ServiceStatuses
@@ -31,7 +25,7 @@ class Reachable(Machine):
 
     def __init__(self, conf, guest):
         super().__init__(conf, guest)
-        self.port = free_port()
+        self.port = guest.port
         text = guest.config_contents().replace("skip_networking", "bind_address = 127.0.0.1")
         self.contents = text.replace("port = 3306", f"port = {self.port}").replace(
             "max_connections = 64", f"max_connections = {MOST}")
@@ -55,9 +49,9 @@ class Reachable(Machine):
 
 
 @pytest.fixture
-def machine(conf, direct, reports, engine, packaged_data, container):  # noqa: F811
+def machine(conf, direct, reports, tested, packaged_data, container):
     """A prepared guest."""
-    guest = make_guest(engine)
+    guest = make_guest(tested)
     conf.set_override("guest_id", "i-1")
     conf.set_override("guest_key", "the key of this guest only")
     guest.layout.template.symlink_to(packaged_data)

@@ -6,17 +6,17 @@ import pymysql
 import pytest
 
 from tests.functional.guestagent.conftest import end, make_guest
-from tests.functional.guestagent.test_backup import PASSWORD, container, running_cloud  # noqa: F401 - fixtures
 from tests.functional.guestagent.test_connections import Reachable
+from tests.guests import PASSWORD
 from trove.common import exception
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
-def machine(conf, direct, reports, engine, packaged_data, container):  # noqa: F811
+def machine(conf, direct, reports, tested, packaged_data, container):
     """A prepared guest with a table in its database db1."""
-    guest = make_guest(engine)
+    guest = make_guest(tested)
     conf.set_override("guest_id", "i-1")
     conf.set_override("guest_key", "the key of this guest only")
     conf.set_override("agent_lock_wait_timeout", 1)

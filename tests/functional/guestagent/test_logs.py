@@ -5,10 +5,7 @@ import os
 import pytest
 from webob import Request
 
-from tests.functional.guestagent.test_backup import (  # noqa: F401 - fixtures
-    machines,
-    running_cloud,
-)
+from tests.functional.guestagent.test_backup import machines  # noqa: F401 - a fixture
 from trove.common import exception, remote, wsgi
 from trove.common.context import TroveContext
 from trove.extensions.log import store

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from tests.functional.guestagent.test_backup import Backups, container, machines, running_cloud, source
+from tests.functional.guestagent.test_backup import machines, source
+from tests.guests import Backups
 
-__all__ = ["container", "machines", "running_cloud", "source"]  # fixtures
+__all__ = ["machines", "source"]  # fixtures
 
 pytestmark = pytest.mark.slow
 

@@ -116,7 +116,7 @@ def as_system_user(name):
         os.seteuid(0)
 
 
-@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+@pytest.mark.parametrize("tested", ["mysql"], indirect=True)
 def test_no_server_has_the_id_or_the_private_keys_of_the_image(guest, managers, reports, packaged_data):
     guest.layout.template.symlink_to(packaged_data)
     prepare(managers(), guest)

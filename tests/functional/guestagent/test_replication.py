@@ -7,15 +7,15 @@ import time
 import pymysql
 import pytest
 
-from tests.functional.guestagent.conftest import end, free_port, make_guest
-from tests.functional.guestagent.test_backup import FULL, PASSWORD, Backups, Machine, container, running_cloud  # noqa: F401
+from tests.functional.guestagent.conftest import end, make_guest
+from tests.functional.guestagent.test_backup import FULL, Machine
+from tests.guests import PASSWORD, Backups
 from tests.waiting import wait_until
-from trove.common import exception, template, utils
-from trove.common.context import TroveContext
+from trove.common import exception, utils
 
 # A clone (MySQL) does not tell the position in its source's log: nothing can follow it by position.
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize(
-    ("engine", "by"), [("mariadb", "gtid"), ("mariadb", "binlog"), ("mysql", "gtid")], indirect=True,
+    ("tested", "by"), [("mariadb", "gtid"), ("mariadb", "binlog"), ("mysql", "gtid")], indirect=True,
     scope="session")]
 
 BINLOG = ("MysqlBinlogReplication", "trove.guestagent.strategies.replication.mysql_binlog")
@@ -26,34 +26,19 @@ class Node(Machine):
 
     def __init__(self, conf, guest, name):
         super().__init__(conf, guest)
-        self.name, self.port = name, free_port()
+        self.name, guest.name = name, name
         text = guest.config_contents().replace("skip_networking", "bind_address = 127.0.0.1")
         self.contents = text.replace("port = 3306", f"port = {self.port}").replace(
             f"server_id = {utils.stable_server_id('i-1')}", f"server_id = {utils.stable_server_id(name)}")
 
     @property
-    def account(self):
-        return {"user": f"os_replica_{self.name}", "password": f"the \\ 'secret' of {self.name}"}
-
-    def call(self, method, *arguments):
-        """What the task manager would call."""
-        self.enter()
-        return getattr(self.manager, method)(TroveContext(), *arguments)
-
-    def info(self, replica, **more):
-        """What a replica is told to follow this one."""
-        return {"master": {"host": "127.0.0.1", "port": self.port, **replica.account},
-                "log_position": self.call("get_replica_context")["log_position"], **more}
-
-    def sources(self, *replicas):
-        self.call("enable_as_master", self.config("replica_source"), [replica.account for replica in replicas])
-
-    def follow(self, source, **more):
-        self.call("attach_replica", source.info(self, **more), self.config("replica"))
+    def port(self):
+        """Where others reach the server."""
+        return self.guest.port
 
     def config(self, role):
-        return template.render(self.guest.engine, self.guest.engine, "1", {"ram": 256}, "i-1",
-                               f"{role}.config.template")
+        """The settings of a role."""
+        return self.role(role)
 
     def values(self):
         return [row[0] for row in self.sql("SELECT v FROM t ORDER BY n")]
@@ -66,15 +51,15 @@ def by(request):
 
 
 @pytest.fixture
-def nodes(by, conf, direct, reports, engine, packaged_data, container):  # noqa: F811
+def nodes(by, conf, direct, reports, tested, packaged_data, container):
     """Makes guests; all servers are ended and all files removed at the end."""
     if by == "binlog":
-        conf.set_override("replication_strategy", BINLOG[0], group=engine)
-        conf.set_override("replication_namespace", BINLOG[1], group=engine)
+        conf.set_override("replication_strategy", BINLOG[0], group=tested.datastore)
+        conf.set_override("replication_namespace", BINLOG[1], group=tested.datastore)
     made = []
 
     def make(name):
-        guest = make_guest(engine)
+        guest = make_guest(tested)
         conf.set_override("guest_id", "i-1")
         conf.set_override("guest_key", "the key of this guest only")
         guest.layout.template.symlink_to(packaged_data)

@@ -4,7 +4,8 @@ import shutil
 import pytest
 
 from tests.functional.guestagent.conftest import end, make_guest, options
-from tests.functional.guestagent.test_backup import FULL, Backups, Machine, container, running_cloud  # noqa: F401
+from tests.functional.guestagent.test_backup import FULL, Machine
+from tests.guests import Backups
 from trove.guestagent.common import operating_system
 
 pytestmark = pytest.mark.slow
@@ -14,9 +15,9 @@ _NOON = "SELECT CONVERT_TZ('2026-07-01 12:00:00', 'UTC', 'Europe/Berlin')"
 
 
 @pytest.fixture
-def machine(conf, direct, reports, engine, packaged_data):
+def machine(conf, direct, reports, tested, packaged_data):
     """A prepared server with a binary log."""
-    guest = make_guest(engine)
+    guest = make_guest(tested)
     options(conf, guest)
     guest.layout.template.symlink_to(packaged_data)
     machine = Machine(conf, guest)
@@ -70,7 +71,7 @@ def test_a_server_of_an_old_backup_gets_them_once_and_its_replicas_nothing(machi
 def test_an_old_backup_with_a_group_that_names_a_zone(machine, reports, container):  # noqa: F811
     empty(machine)
     taken = Backups(reports).take(machine, FULL[machine.guest.engine][0])
-    guest = make_guest(machine.guest.engine)
+    guest = make_guest(machine.guest.tested)
     restored = Machine(machine.conf, guest)
     try:
         restored.prepare(databases=[], users=[], overrides={"default_time_zone": "Europe/Berlin"},

@@ -1,12 +1,16 @@
 """The folders of tools/image are the list of the datastores of a set-up; each has all that is needed of it."""
 import argparse
+import ast
 import json
+from pathlib import Path
 
 import pytest
 from onebox import datastores, probes, quickstart
 from onebox.probes import base
 from onebox.settings import SetupError
 
+from tests import engines
+from tests.contract import table
 from trove.common.cfg import CONF, traits
 
 
@@ -29,6 +33,21 @@ def test_a_datastore_has_a_probe_that_agrees_with_its_card(datastore):
     assert probe.errors
     assert (probe.has_users, probe.port) == (card.users, card.client_port)
     assert datastore in CONF
+
+
+@pytest.mark.parametrize("engine", engines.every(), ids=str)
+def test_every_engine_has_a_column_on_the_page_of_the_contract(engine):
+    assert str(engine) in table.PAGE.read_text().split()
+
+
+def test_the_page_of_the_contract_has_a_row_for_each_verb():
+    """What the cells say is compared when the contract is run."""
+    page = table.PAGE.read_text()
+    verbs = [ast.get_docstring(node) for path in Path(table.__file__).parent.glob("test_*.py")
+             for node in ast.parse(path.read_text()).body
+             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+    assert [verb for verb in verbs if f" {verb} " not in page] == []
+    assert page.count("\n") == table.page({}, []).count("\n") + len(verbs)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from onebox import datastores, down, image
@@ -29,7 +30,10 @@ STAGES = {
 HELP = f"""usage: tools/test [{"|".join(STAGES)}] [--long] [ARGUMENT OF PYTEST ...]
 
 Runs all checks and tests, or those of one stage; for example: tools/test quick -k quota -x
-With --long those too that take minutes and are left out otherwise; these alone: tools/test scenario --long -m long"""
+With --long those too that take minutes and are left out otherwise; these alone: tools/test scenario --long -m long
+Engines whose programs cannot be had are not run; a table at the end names them and the reason. With --require-engines
+they are a failure."""
+NOT_RUN = "engine not run: "  # begins the reason of a skipped test, as tests/engines says it
 
 
 def main():
@@ -44,13 +48,15 @@ def main():
     os.environ["PATH"] = f"{BIN}:{os.environ['PATH']}"
     os.environ["PYTHONPATH"] = f"{CHECKOUT}:{CHECKOUT / 'contrib/minicloud'}"  # for lint-imports
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that "finally" runs
-    closing, failed = [], False
+    closing, failed, absent = [], False, {}
+    must_have_engines = "--require-engines" in pytest_arguments
+    pytest_arguments = [argument for argument in pytest_arguments if argument != "--require-engines"]
     try:
         if {"slow", "scenario"} & set(stages):
-            _prepare()
+            absent.update(_prepare())
         for stage in stages:
             for command in STAGES[stage]:
-                status, line, seconds = _run(command + (pytest_arguments if command[0] == PYTEST[0] else []))
+                status, line, seconds = _run(command + (pytest_arguments if command[0] == PYTEST[0] else []), absent)
                 failed = failed or status != 0
                 closing.append(f"{'ok    ' if status == 0 else 'FAILED'}  {stage:<9}{seconds:6.0f} s  {line}")
     except KeyboardInterrupt:
@@ -60,18 +66,34 @@ def main():
     finally:
         if "scenario" in stages:
             _clean()
+    closing.extend(f"{'FAILED' if must_have_engines else 'absent'}  {engine:<16} {reason}"
+                   for engine, reason in sorted(absent.items()))
     print("\n".join(["", *closing]))
-    return 1 if failed else 0
+    return 1 if failed or (absent and must_have_engines) else 0
 
 
 def _prepare():
-    """The systems of all guests: what takes minutes at the first time is not for one test's deadline."""
-    with Progress().step("guest systems"):
-        image.roots(locate()[1], datastores.every())
+    """Make the systems of all guests: what takes minutes at the first time is not for one test's deadline.
+
+    Returns {engine: reason} of those that cannot be made.
+    """
+    def reason(version):
+        try:
+            image.root(locate()[1], version)
+        except SetupError as error:
+            return " ".join(str(error).split())[:300]
+
+    versions = datastores.every()
+    with Progress().step("guest systems"), ThreadPoolExecutor(image.BUILDERS) as pool:
+        reasons = pool.map(reason, versions)
+        return {str(version): found for version, found in zip(versions, reasons, strict=True) if found}
 
 
-def _run(command):
-    """Run one command and show its output as it comes; returns its status, its last line and the seconds it took."""
+def _run(command, absent):
+    """Run one command and show its output as it comes; returns its status, its last line and the seconds it took.
+
+    absent: {engine: reason}, to which the engines are added that tests could not run.
+    """
     begun, last = time.monotonic(), ""
     print(f"\n$ {' '.join(Path(word).name if word.startswith('/') else word for word in command)}", flush=True)
     with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -80,6 +102,9 @@ def _run(command):
             for line in process.stdout:
                 print(line, end="", flush=True)
                 last = line.strip() or last
+                engine, separator, reason = line.partition(NOT_RUN)[2].partition(": ")
+                if separator:
+                    absent[engine] = reason.strip()
         except BaseException:
             process.terminate()
             process.wait(60)
