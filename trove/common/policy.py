@@ -27,7 +27,8 @@ BASE = (
     policy.RuleDefault("admin_or_named_tenant", "rule:admin or project_id:%(tenant)s",
                        "A tenant that the end of the path names, for what is its own."),
 )
-# Seconds that the operator's file is believed not to have changed: to look costs as much as to decide.
+# Seconds that the operator's file is believed not to have changed, and that a decision is believed: to look costs as
+# much as to decide, and clients ask the same again and again.
 _FRESH = 1.0
 # What reading the operator's file raises when it is no good.
 _UNUSABLE = (policy.PolicyNotAuthorized, policy.InvalidRuleDefault, ValueError)
@@ -69,6 +70,7 @@ class Policy:
         self._clock = clock
         self._look_again = 0.0
         self._lock = threading.Lock()
+        self._decided = {}  # of this _FRESH
         self._enforcer = policy.Enforcer(CONF)
         self._enforcer.suppress_default_change_warnings = True
         self._enforcer.register_defaults(BASE)
@@ -86,6 +88,7 @@ class Policy:
         if now < self._look_again:
             return
         self._look_again = now + _FRESH
+        self._decided.clear()
         self._enforcer.use_conf = True
         try:
             self._enforcer.load_rules()
@@ -100,13 +103,19 @@ class Policy:
 
         variables: those of the path, which rules may name as %(variable)s, beside the tenant as %(project_id)s.
         """
+        question = (row, context.is_admin, context.user_id, context.project_id, *context.roles, *variables.items())
+        with self._lock:  # while the file is read there are moments without rules
+            self._look()
+            if question not in self._decided:
+                self._decided[question] = self._decide(row, context, variables)
+            admitted = self._decided[question]
+        if not admitted:
+            raise exception.Forbidden("Only administrators may do this." if row.role == ADMIN else
+                                      f"You may not do this: the rule {rule_name(row)} does not admit you.")
+
+    def _decide(self, row, context, variables):
         target = {**variables, "project_id": context.project_id}
         # Not the context itself: its policy values leave is_admin out.
         caller = {"is_admin": context.is_admin, "roles": [role.lower() for role in context.roles],
                   "user_id": context.user_id, "project_id": context.project_id}
-        with self._lock:  # while the file is read there are moments without rules
-            self._look()
-            admitted = self._enforcer.enforce(rule_name(row), target, caller)
-        if not admitted:
-            raise exception.Forbidden("Only administrators may do this." if row.role == ADMIN else
-                                      f"You may not do this: the rule {rule_name(row)} does not admit you.")
+        return self._enforcer.enforce(rule_name(row), target, caller)

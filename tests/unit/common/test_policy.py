@@ -73,6 +73,20 @@ def test_a_file_that_is_spoilt_meanwhile_changes_nothing(operator):
     assert not admits(rules, "member", "open")
 
 
+def test_a_decision_is_made_once_a_second_for_each_caller_and_path(conf):
+    now, decided = [0.0], []
+    rules = policy.Policy(ROWS.values(), clock=lambda: now[0])
+    decide = rules._decide
+    rules._decide = lambda *args: (decided.append(args[2]), decide(*args))[1]
+    for now[0] in (0.0, 0.5, 0.9):
+        assert admits(rules, "member", "own", tenant="t")
+        assert not admits(rules, "member", "own", tenant="other")
+    assert decided == [{"tenant": "t"}, {"tenant": "other"}]
+    now[0] = 1.5
+    assert admits(rules, "member", "own", tenant="t")
+    assert len(decided) == 3
+
+
 @pytest.mark.parametrize("text", ["[1, 2", '"mgmt_thing:open": "rule:nobody_wrote_this"\n'])
 def test_a_file_that_cannot_be_used_opens_nothing(operator, text):
     operator(text)
