@@ -152,6 +152,15 @@ def test_of_many_task_managers_at_once_one_claims_each_operation(db_each, contex
     assert sorted(claimed) == sorted(ids)
 
 
+def test_columns_of_one_name_keep_their_types(db_each):
+    """The driver remembers what the server said of a column; another one of its name is another column."""
+    for _ in range(2):
+        for text, value in (("1", 1), ("'1'", "1"), ("NULL", None)):
+            with db_each.reader() as session:
+                row = session.execute(sqlalchemy.text(f"SELECT {text} AS a, 'b' AS b")).one()
+            assert (row.a, row.b) == (value, "b")
+
+
 @pytest.mark.parametrize(("error", "lost"), [
     ((1213, "Deadlock found"), True), ((1205, "Lock wait timeout"), True), ((1062, "Duplicate"), False), ((), False)])
 def test_which_errors_of_mysql_are_lost_races(error, lost):

@@ -9,6 +9,7 @@ import time
 import pymysql
 import sqlalchemy
 from oslo_log import log as logging
+from pymysql import protocol
 from pymysql.constants import SERVER_STATUS
 from sqlalchemy import event, exc, orm
 
@@ -94,14 +95,20 @@ def _prepare_connections(engine, backend):
             connection.commit()
 
 
-class _Connection(pymysql.connections.Connection):
-    """A connection that asks the server for a rollback only during a transaction.
+@functools.lru_cache(maxsize=4096)
+class _Column(protocol.FieldDescriptorPacket):
+    """What the server says of a column, read once: it is the same for each run of a statement."""
 
-    SQLAlchemy asks for one twice at the end of each block, also after a commit; each would be a round trip.
-    """
+
+class _Connection(pymysql.connections.Connection):
+    """A connection that asks the server for a rollback only during a transaction, and remembers its columns."""
+
+    def _read_packet(self, packet_type=protocol.MysqlPacket):
+        # To read what 40 columns are takes as long as the rest of a short answer.
+        return super()._read_packet(_Column if packet_type is protocol.FieldDescriptorPacket else packet_type)
 
     def rollback(self):
-        """See the class."""
+        """Roll back. SQLAlchemy asks twice at the end of each block, also after a commit; each is a round trip."""
         if self.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
             super().rollback()
 
