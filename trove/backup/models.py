@@ -54,7 +54,7 @@ def page(session, limit, marker, tenant_id=None, instance_id=None, version_ids=N
     index = "backups_of_instance" if instance_id is not None else (
         "backups_of_tenant" if tenant_id is not None else "backups_live")
     order = [column.desc() for column in models.oldest_first(DBBackup)]
-    query = models.along(query.order_by(*order).limit(limit), DBBackup, index)
+    query = models.along(query.order_by(*order).limit(limit), tables.backups, index)
     return session.execute(query, values).scalars().all()
 
 

@@ -130,12 +130,12 @@ def _two_ranges(element, compiler, **kwargs):
     return f"({first} > {third} OR ({first} = {third} AND {second} > {fourth}))"
 
 
-def along(query, row_class, index):
-    """Return ``query``, of one page, with the name of the index of ``row_class`` that has its order.
+def along(query, table, index):
+    """Return ``query``, of one page, with the name of the index of a table that has its order.
 
-    By its own estimates MariaDB takes an index that leads through the rows of other tenants; PostgreSQL does not.
+    By its own estimates a server may take an index that leads through the rows of other tenants.
     """
-    return query.with_hint(row_class, f"FORCE INDEX ({index})", "mysql")
+    return query.with_hint(table, f"FORCE INDEX ({index})", "mysql")
 
 
 def oldest_first(row_class):

@@ -21,41 +21,50 @@ RUNNING_BACKUP_STATES = ("NEW", "BUILDING", "SAVING")
 LONGEST_FAULT = 4000
 
 
-@models.registry.mapped
-class DBInstance(models.Row):
-    """A database instance of a tenant."""
+class InstanceValues:
+    """What columns of an instance mean."""
 
-    __table__ = tables.instances
-    label = "instance"
-    notes = frozenset({"server_seen"})
+    __slots__ = ()
 
     @property
     def task(self):
         """The InstanceTask that the row says."""
         return InstanceTasks.from_code(self.task_id)
 
-    @task.setter
-    def task(self, task):
-        self.task_id = task.code
-        self.task_description = task.description
-        self.task_start_time = models.utcnow()
-
     @property
     def address_list(self):
         """The addresses last seen: list of {"address", "network", "type"}."""
         return json.loads(self.addresses) if self.addresses else []
-
-    @address_list.setter
-    def address_list(self, value):
-        self.addresses = json.dumps(value)
 
     @property
     def cidr_list(self):
         """The networks that may connect, as the rules of its security group say: list of texts."""
         return json.loads(self.allowed_cidrs) if self.allowed_cidrs else []
 
-    @cidr_list.setter
+
+@models.registry.mapped
+class DBInstance(InstanceValues, models.Row):
+    """A database instance of a tenant."""
+
+    __table__ = tables.instances
+    label = "instance"
+    notes = frozenset({"server_seen"})
+
+    @InstanceValues.task.setter
+    def task(self, task):
+        """Set it, with its description and the time."""
+        self.task_id = task.code
+        self.task_description = task.description
+        self.task_start_time = models.utcnow()
+
+    @InstanceValues.address_list.setter
+    def address_list(self, value):
+        """Set it."""
+        self.addresses = json.dumps(value)
+
+    @InstanceValues.cidr_list.setter
     def cidr_list(self, value):
+        """Set it."""
         self.allowed_cidrs = json.dumps(value)
 
 

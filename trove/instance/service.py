@@ -20,7 +20,7 @@ class InstanceController(wsgi.Controller):
     def index(self, req):
         """One page of the tenant's instances."""
         with get_db_api().reader() as session:
-            page, following = self._page(session, req)
+            page, following = self._page(session, req, listed=True)
         return {"instances": [views.item(req, loaded) for loaded in page], **wsgi.next_links(req, following)}
 
     @contract(query={**apischema.PAGE, "include_clustered": apischema.boolean}, answer=views.DETAILS)
@@ -32,15 +32,16 @@ class InstanceController(wsgi.Controller):
         return {"instances": [views.detail(req, details) for details in page], **wsgi.next_links(req, following)}
 
     @staticmethod
-    def _page(session, req):
+    def _page(session, req, listed=False):
         limit, marker = req.page(CONF.instances_page_size)
-        return loading.load_page(session, req.context.project_id, limit, marker, req.flag("include_clustered"))
+        return loading.load_page(session, req.context.project_id, limit, marker, req.flag("include_clustered"),
+                                 listed=listed)
 
     @contract(answer=views.SHOW)
     def show(self, req, instance_id):
         """One instance, with the space used on its data volume as its guest last reported it."""
         with get_db_api().reader() as session:
-            details = loading.load_details(session, instance_id, req.context)
+            details = loading.load_details(session, instance_id, req.context, shown=True)
         return {"instance": views.detail(req, details)}
 
     @contract(query=apischema.PAGE, answer=operation_views.LIST)
@@ -68,7 +69,7 @@ class InstanceController(wsgi.Controller):
         instance_id, password = create.create(
             req.context, req.headers.get("X-Auth-Token"), create.parse(body["instance"]))
         with get_db_api().reader() as session:
-            details = loading.load_details(session, instance_id, req.context)
+            details = loading.load_details(session, instance_id, req.context, shown=True)
         return {"instance": views.detail(req, details, password=password)}
 
     @contract(body=schema.put, status=202, errors=(501,), waits=True)
