@@ -156,7 +156,7 @@ class BackupAgent:
             cleaning.callback(kind.clean, self.app)
             runner = kind(self.app, work, backup.get("parent"))
             compress = streams.compressor()
-            programs = [runner.command(), *([streams.compressing(compress)] if compress else [])]
+            programs = [runner.command(), *runner.filters(), *([streams.compressing(compress)] if compress else [])]
             with Pipeline(*programs, cwd=work) as pipeline:
                 def checked():
                     yield from pipeline.output(cipher.BLOCK)

@@ -28,6 +28,10 @@ class BackupRunner(abc.ABC):
         Raises TroveError when the backup cannot be taken so.
         """
 
+    def filters(self):
+        """Return further programs (argument lists) through which the stream goes before it is compressed."""
+        return []
+
     def check(self, said):
         """Look at what the program wrote to its standard error after it ended well. Raises TroveError."""
         LOG.debug("The program of the backup said: %s", said)

@@ -65,8 +65,10 @@ def is_marked(app):
 
 def prepare_start(app):
     """Write the settings that depend on the data and on the volume. Called before every start of the server."""
-    app.configuration.apply_override({"max_slot_wal_keep_size": f"{wal.slot_limit_mb(app.layout.mount_point)}MB"},
-                                     SYSTEM_GROUP, _SLOTS)
+    kept = {"max_slot_wal_keep_size": f"{wal.slot_limit_mb(app.layout.mount_point)}MB"}
+    if app.version >= history.SUMMARIES:
+        kept["summarize_wal"] = "on"
+    app.configuration.apply_override(kept, SYSTEM_GROUP, _SLOTS)
     app.configuration.apply_override({}, SYSTEM_GROUP, _FLOOR)
     if not is_marked(app):
         return

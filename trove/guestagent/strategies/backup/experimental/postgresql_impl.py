@@ -2,8 +2,10 @@
 import json
 import re
 import shutil
+import sys
 
 from trove.common import exception
+from trove.guestagent.backup import tar_member
 from trove.guestagent.common import operating_system
 from trove.guestagent.datastore.experimental.postgresql import history, wal
 from trove.guestagent.strategies.backup import base
@@ -31,6 +33,20 @@ class PgBaseBackup(base.BackupRunner):
         return self.app.client("pg_basebackup", "--pgdata=-", "--format=tar", "--wal-method=fetch", "--checkpoint=fast",
                                "--label=trove", "--no-sync", "--verbose", *self.options())
 
+    @property
+    def _manifest(self):
+        return self.work / "manifest"
+
+    @property
+    def _has_summaries(self):
+        return self.app.version >= history.SUMMARIES
+
+    def filters(self):
+        """Keep the manifest, if increments need it."""
+        if not self._has_summaries:
+            return []
+        return [[sys.executable, tar_member.__file__, "backup_manifest", str(self._manifest)]]
+
     def check(self, said):
         """Note where the backup ended."""
         start, end = _START.search(said), _END.search(said)
@@ -41,13 +57,16 @@ class PgBaseBackup(base.BackupRunner):
 
     def metadata(self):
         """Keep what an increment on this backup needs, and return where it begins."""
-        with self.app.session() as session:
-            wal.make_slot(session, history.SLOT, copy_of=_SLOT)
-            # That this backup is kept is not known here, so its log since the one before stays as well.
-            earlier = [lsn for lsn in history.known(self.app) if lsn < self.lsn]
-            if earlier:
-                wal.advance_slot(session, history.SLOT, earlier[-1])
-        history.remember(self.app, self.lsn, self.timeline)
+        if self._has_summaries:
+            history.remember(self.app, self.lsn, self.timeline, self._manifest)
+        else:
+            with self.app.session() as session:
+                wal.make_slot(session, history.SLOT, copy_of=_SLOT)
+                # That this backup is kept is not known here, so its log since the one before stays as well.
+                earlier = [lsn for lsn in history.known(self.app) if lsn < self.lsn]
+                if earlier:
+                    wal.advance_slot(session, history.SLOT, earlier[-1])
+            history.remember(self.app, self.lsn, self.timeline)
         return {"lsn": str(self.lsn)}
 
     @classmethod
@@ -58,13 +77,22 @@ class PgBaseBackup(base.BackupRunner):
 
 
 class PgBaseBackupIncremental(PgBaseBackup):
-    """The write-ahead log since the parent, as a tar of its segments and of a description."""
+    """What has changed since the parent: from version 17 on the blocks of files, which the server finds by summaries of
+    its log; before, the write-ahead log, as a tar of its segments and of a description.
+    """
 
     DESCRIPTION = "increment.json"
 
     def command(self):
-        """See the base. Raises TroveError when the log since the parent is gone."""
+        """See the base. Raises TroveError when what the server needs of the parent is gone."""
         start = wal.decimal_lsn((self.parent or {}).get("metadata"), "The parent of the backup")
+        if not self._has_summaries:
+            return self._log_since(start)
+        with self.app.session() as session:
+            timeline, _ = wal.position(session)
+        return [*super().command(), f"--incremental={history.find(self.app, start, timeline)}"]
+
+    def _log_since(self, start):
         with self.app.session() as session:
             wal.drop_slot(session, _SLOT)
             is_standby = wal.in_recovery(session)
@@ -96,8 +124,9 @@ class PgBaseBackupIncremental(PgBaseBackup):
                 f"--directory={directory}", f"--files-from={listed}"]
 
     def check(self, said):
-        """Nothing has changed or vanished under the program, or it would have failed."""
-        base.BackupRunner.check(self, said)
+        """See the base. tar fails when something vanishes under it."""
+        if self._has_summaries:
+            super().check(said)
 
 
 class PgDump(base.BackupRunner):

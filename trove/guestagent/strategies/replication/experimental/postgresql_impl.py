@@ -24,6 +24,8 @@ LOG = logging.getLogger(__name__)
 
 # Change ids of the layers over the configuration.
 _ROLE, _SOURCE = "replication", "source"
+# The server's word for a role that objects depend on.
+_DEPENDENT = "2BP01"
 # Names of accounts are names of slots too.
 _NAME = re.compile(REPLICATION_USERS + r"[a-z0-9_]{1,40}")
 # What the server writes into its log when it cannot follow its source.
@@ -141,7 +143,13 @@ class PgStreamingReplication(Replication):
             return
         session.execute("ALTER ROLE {} NOLOGIN NOREPLICATION", names=[name])
         session.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1", (name,))
-        session.execute("DROP ROLE {}", names=[name])
+        try:
+            session.execute("DROP ROLE {}", names=[name])
+        except sql.DatabaseError as error:
+            if sql.code_of(error) != _DEPENDENT:
+                raise
+            LOG.warning("%s: the account %s stays, without a way in: somebody has granted it something: %s",
+                        CONF.guest_id, name, sql.text_of(error))
 
     def cleanup_source_on_replica_detach(self, replica_info):
         """See the base."""

@@ -24,11 +24,14 @@ class PgBaseBackup(base.RestoreRunner):
         stream.into(["tar", "--extract", "--no-same-owner", f"--directory={self.directory}"])
         if not self.app.is_data(self.directory):
             raise exception.TroveError("The backup holds no data directory of PostgreSQL.")
-        operating_system.change_owner(self.directory, self.app.layout.user)
-        self.app.run_as_server(self.app.programs / "pg_verifybackup", self.directory,
-                               timeout=CONF.backup_prepare_timeout)
-        manifest = json.loads((self.directory / "backup_manifest").read_text(encoding="utf-8"))
-        self._note(max(wal.parse_lsn(each["End-LSN"]) for each in manifest["WAL-Ranges"]))
+        self._note(self._verified(self.directory))
+
+    def _verified(self, directory):
+        """Compare an unpacked base backup with its manifest. Returns the position at which it ended."""
+        operating_system.change_owner(directory, self.app.layout.user)
+        self.app.run_as_server(self.app.programs / "pg_verifybackup", directory, timeout=CONF.backup_prepare_timeout)
+        manifest = json.loads((directory / "backup_manifest").read_text(encoding="utf-8"))
+        return max(wal.parse_lsn(each["End-LSN"]) for each in manifest["WAL-Ranges"])
 
     def _note(self, lsn):
         operating_system.write_file(self.directory / _CHAIN, json.dumps({"stop": lsn}))
@@ -55,7 +58,7 @@ class PgBaseBackup(base.RestoreRunner):
 
 
 class PgBaseBackupIncremental(PgBaseBackup):
-    """Write-ahead log that follows that of the links before."""
+    """Changed blocks, which are put into the files of the links before, or write-ahead log that follows theirs."""
 
     def restore(self, stream):
         """See the base. Raises TroveError when it does not fit to the link before, or is damaged."""
@@ -64,9 +67,29 @@ class PgBaseBackupIncremental(PgBaseBackup):
         changes.mkdir(mode=0o700)
         try:
             stream.into(["tar", "--extract", "--no-same-owner", f"--directory={changes}"])
-            self._use(changes)
+            if (changes / "backup_manifest").exists():
+                self._combine(changes)
+            else:
+                self._use(changes)
         finally:
             operating_system.remove_tree(changes)
+
+    def _combine(self, changes):
+        """Replace the data directory by one that has the changed blocks. The server's program checks that they fit."""
+        stop = self._verified(changes)
+        (self.directory / _CHAIN).unlink()
+        combined = self.directory.with_name(f"{self.directory.name}.combined")
+        operating_system.remove_tree(combined)
+        try:
+            self.app.run_as_server(self.app.programs / "pg_combinebackup", "--no-sync", f"--output={combined}",
+                                   self.directory, changes, timeout=CONF.backup_prepare_timeout)
+            operating_system.remove_tree(self.directory)
+            combined.rename(self.directory)
+        except operating_system.ProcessError as error:
+            raise exception.TroveError(f"The increment does not follow the backup before it: {error}") from error
+        finally:
+            operating_system.remove_tree(combined)
+        self._note(stop)
 
     def _use(self, changes):
         text = operating_system.read_file(changes / backup.PgBaseBackupIncremental.DESCRIPTION)
