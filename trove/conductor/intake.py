@@ -122,6 +122,10 @@ class Turns:
                 del self._waiting[guest]
         return taken
 
+    def has(self, number):
+        """Return whether so many guests have a report whose turn it is."""
+        return len(self._ready) >= number
+
     def pause(self, now):
         """Return the seconds until a report's turn comes; None while none waits."""
         if self._ready:
@@ -160,7 +164,7 @@ class Intake:
         self._wanted = frozenset()
         self._jobs, self._results = queue.Queue(), queue.Queue()
         self._connection = self._channel = None
-        self._generation, self._busy = 0, False
+        self._generation, self._busy, self._handed_over = 0, False, 0.0
         # Those of the guests in ``_followed`` whose queues are read; those to subscribe to; those without a queue, with
         # the time of the next look and the pause before it.
         self._followed, self._consumed, self._new, self._missing = None, set(), collections.deque(), {}
@@ -380,8 +384,12 @@ class Intake:
         security.report(name, reason, instance_id=claimed, account=account)
 
     def _hand_over(self, now):
-        if not self._busy and (batch := self._turns.take(now, CONF.conductor_batch_size)):
-            self._busy = True
+        """Begin a batch: a full one, or after a while since the last one began whatever there is."""
+        if self._busy or not (now >= self._handed_over + CONF.conductor_batch_interval
+                              or self._turns.has(CONF.conductor_batch_size)):
+            return
+        if batch := self._turns.take(now, CONF.conductor_batch_size):
+            self._busy, self._handed_over = True, now
             self._jobs.put(batch)
 
     def _settle(self):

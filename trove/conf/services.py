@@ -33,6 +33,10 @@ opts = [
                help="Reports of one guest that one conductor process holds in memory at most."),
     cfg.IntOpt("conductor_batch_size", default=200, min=1,
                help="Reports, of as many guests as possible, that one conductor process writes at once."),
+    cfg.FloatOpt("conductor_batch_interval", default=0.1, min=0,
+                 help="Seconds from the beginning of one batch of conductor_batch_size reports to that of the next, "
+                      "unless it is full before. More seconds cost the database fewer statements when many guests "
+                      "report, and reports come that much later."),
     cfg.IntOpt("conductor_report_max_size", default=262144, min=1024,
                help="Largest report of a guest in bytes; larger ones are dropped."),
     cfg.FloatOpt("conductor_new_guest_interval", default=0.5, min=0.1,

@@ -73,6 +73,25 @@ def test_no_guest_is_left_out_however_many_there_are():
     assert len(set(taken[1:])) == 500
 
 
+def test_a_batch_begins_when_it_is_full_or_after_a_while(conf):
+    conf.set_override("conductor_batch_interval", 0.1)
+    conf.set_override("conductor_batch_size", 3)
+    reader = intake.Intake(None)
+
+    def hand_over(now, *guests):
+        """Let guests report at that time; returns the size of the batch that begins, and ends it."""
+        for guest in guests:
+            reader._turns.add(guest, guest, now)
+        reader._hand_over(now)
+        reader._busy = False
+        return 0 if reader._jobs.empty() else len(reader._jobs.get())
+    assert hand_over(100.0, "a") == 1  # nobody waits when there is little to do
+    assert hand_over(100.05, "b") == 0
+    assert hand_over(100.06, "c", "d") == 3
+    assert hand_over(100.07, "e") == 0
+    assert hand_over(100.17) == 1
+
+
 PROPERTIES = {"content_type": "application/json", "content_encoding": "utf-8"}
 
 
