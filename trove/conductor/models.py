@@ -200,20 +200,27 @@ def record_archives(session, beats):
 
     A guest that has given its archive up ends it.
     """
-    table, now = _archives, time.time()
-    for beat in beats:
-        told = beat.archive
-        if told is None:
+    # A guest may name the archive of another one, which hears its own guest alone.
+    told = {(beat.archive["id"], beat.instance_id): beat for beat in beats if beat.archive is not None}
+    if not told:
+        return
+    now, changed = time.time(), []
+    for row in session.execute(sqlalchemy.select(_archives).where(
+            _archives.c.id.in_({archive_id for archive_id, _guest in told}), _archives.c.ended.is_(False),
+    ).order_by(_archives.c.id).with_for_update()).all():
+        beat = told.get((row.id, row.instance_id))
+        if beat is None:
             continue
-        own = sqlalchemy.update(table).where(
-            table.c.id == told["id"], table.c.instance_id == beat.instance_id, table.c.ended.is_(False))
         # No time that has not been yet can be covered; the numbers of an unfinished report do not fit together.
-        covers = min(told["covers"], now)
-        session.execute(own.where(
-            table.c.pieces <= told["pieces"], sqlalchemy.or_(table.c.covers.is_(None), table.c.covers < covers),
-        ).values(pieces=told["pieces"], covers=covers))
-        if beat.facts.get("archive") in health.ARCHIVE_ENDED:
-            session.execute(own.values(ended=True))
+        pieces, covers = beat.archive["pieces"], min(beat.archive["covers"], now)
+        if row.pieces > pieces or (row.covers is not None and row.covers >= covers):
+            pieces, covers = row.pieces, row.covers
+        ended = beat.facts.get("archive") in health.ARCHIVE_ENDED
+        if ended or (pieces, covers) != (row.pieces, row.covers):
+            changed.append({"id": row.id, "instance_id": row.instance_id, "pieces": pieces, "covers": covers,
+                            "ended": ended})
+    if changed:
+        models.upsert(session, _archives, changed)
 
 
 def rounds(beats):

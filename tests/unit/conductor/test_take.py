@@ -12,6 +12,7 @@ from trove.db import guest_secrets
 from trove.db import models as db_models
 from trove.db.sqlalchemy import session as db_session
 from trove.db.sqlalchemy import tables
+from trove.instance import health
 from trove.instance.models import DBInstance, InstanceServiceStatus
 from trove.instance.tasks import InstanceTasks
 
@@ -247,6 +248,35 @@ def _statements_of(db, reports):
         return asked() - before + own if engine.dialect.name == "mysql" else len(seen)
     finally:
         event.remove(engine, "before_cursor_execute", note)
+
+
+def test_what_guests_say_of_their_archives_never_goes_back_and_is_written_together(db_each):
+    populate(db_each)
+    sent, now = int(time.time()) - 60, time.time()
+    guests = [f"{number:08d}-3333-4222-8222-222222222222" for number in range(5)]
+    archives = {guest: db_models.new_id() for guest in guests}
+    kept = {"pieces": 5, "covers": now - 50, "ended": False}
+    with db_each.writer() as session:
+        for guest in guests:
+            _known(session, guest, "usual", sent)
+            session.execute(tables.archives.insert().values(id=archives[guest], instance_id=guest, **kept))
+
+    def says(number, pieces, covers, archive=None, state="on"):
+        facts = {"archive": {"id": archive or archives[guests[number]], "state": state, "pieces": pieces,
+                             "covers": covers}}
+        return report(guests[number], sent=sent + 1, payload={"service_status": "running", "facts": facts})
+    reports = [says(0, 7, now - 10), says(1, 4, now - 10), says(2, 6, now + 900),
+               says(3, 9, now - 10, archives[guests[0]]), says(4, 5, now - 90, state=health.ARCHIVE_ENDED[0])]
+    count = _statements_of(db_each, reports)
+    assert all(each.done for each in reports)
+    found = {row["instance_id"]: {name: row[name] for name in kept} for row in rows(db_each, tables.archives)}
+    assert found[guests[0]] == {**kept, "pieces": 7, "covers": pytest.approx(now - 10)}
+    assert found[guests[1]] == {**kept, "covers": pytest.approx(now - 50)}  # fewer pieces than were known
+    assert found[guests[2]]["pieces"] == 6
+    assert found[guests[2]]["covers"] < now + 60  # nothing later than now is covered
+    assert found[guests[3]] == {**kept, "covers": pytest.approx(now - 50)}  # it named another guest's archive
+    assert found[guests[4]] == {**kept, "covers": pytest.approx(now - 50), "ended": True}
+    assert count <= 12
 
 
 @pytest.mark.parametrize("changing", [False, True])
