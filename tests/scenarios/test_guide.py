@@ -1,4 +1,5 @@
-"""doc/users.rst is true: its commands, typed in their order by a new user, print what the page says.
+"""doc/users.rst and pages of engines are true: their commands, typed in their order by a new user, print what the page
+says.
 
 ``--write-pages`` writes the outputs into the page instead. Between two blocks of the page nothing may be in progress.
 """
@@ -13,18 +14,25 @@ from onebox import cloud, instance
 from onebox.settings import CHECKOUT
 
 from tests import pages
+from tests.scenarios import support
 from tests.scenarios.support import TOOL, wait_until
 
-PAGE = CHECKOUT / "doc/users.rst"
+USERS = CHECKOUT / "doc/users.rst"
+# Page -> the datastore that is offered beside the default one while it is typed.
+PAGES = {USERS: "mysql", CHECKOUT / "doc/redis.rst": "redis"}
 NAME, PASSWORD = "guide", "of-nobody-else"  # the user and its project
 
 
-@pytest.fixture
-def user(system, mysql_version):
-    """The OS_* variables of a user with an empty project, and an HTTP client for it; all it made is removed.
+@pytest.fixture(params=PAGES, ids=lambda page: page.stem)
+def page_file(request, system):
+    """The file of a page, whose datastore is offered."""
+    support.quickstart("--datastore", PAGES[request.param], state=system.facts["state"])
+    return request.param
 
-    mysql_version: the page tells of both engines.
-    """
+
+@pytest.fixture
+def user(system, page_file):
+    """The OS_* variables of a user with an empty project, and an HTTP client for it; all it made is removed."""
     keystone = Keystone(session=cloud.session(cloud.admin_environment(system.settings)), interface="public")
     project = keystone.projects.create(NAME, domain="default")
     person = keystone.users.create(NAME, domain="default", password=PASSWORD, default_project=project)
@@ -65,10 +73,10 @@ def settled(api):
         and all(view["status"] in ("COMPLETED", "FAILED") for view in items(api, "backups"))
 
 
-def test_the_page_for_users(user, openstack, trove, tmp_path, request):
+def test_a_page_is_true(user, openstack, trove, tmp_path, request, page_file):
     """Each command of the page prints what the page says, apart from ids, addresses, times and sizes."""
     environment, api = user
-    page, outputs, block = PAGE.read_text(), [], None
+    page, outputs, block = page_file.read_text(), [], None
     variables = {"PATH": ":".join(str(Path(client.program).parent) for client in (openstack, trove)) + ":/usr/bin:/bin",
                  "LANG": "C.UTF-8", "HOME": str(tmp_path), **environment}
     for example in pages.examples(page):
@@ -79,25 +87,25 @@ def test_the_page_for_users(user, openstack, trove, tmp_path, request):
                               env=variables, cwd=tmp_path, check=False)
         outputs.append(done.stdout + done.stderr)
     if request.config.getoption("--write-pages"):
-        PAGE.write_text(pages.rewritten(page, outputs))
+        page_file.write_text(pages.rewritten(page, outputs))
     else:
-        assert differences(pages.examples(page), outputs) == []
+        assert differences(page_file.name, pages.examples(page), outputs) == []
 
 
-def differences(examples, outputs):
-    """One text for each example that printed something else than the page says."""
+def differences(name, examples, outputs):
+    """One text for each example that printed something else than the page says. name: of the page."""
     found = []
     for example, output in zip(examples, outputs, strict=True):
         expected, printed = pages.masked(example.output), pages.masked(output)
         if expected != printed:
             lines = difflib.unified_diff(expected.splitlines(), printed.splitlines(), "page", "printed", lineterm="")
-            found.append("\n".join([f"{PAGE.name}:{example.begin}: {example.command}", *lines]))
+            found.append("\n".join([f"{name}:{example.begin}: {example.command}", *lines]))
     return found
 
 
 def test_the_page_names_the_commands_that_users_have(openstack):
     """No command of these parts of the client is left out."""
-    text = " ".join(shlex.quote(example.command) for example in pages.examples(PAGE.read_text()))
+    text = " ".join(shlex.quote(example.command) for example in pages.examples(USERS.read_text()))
     [listed] = openstack.json("command", "list", "--group", "openstack.database.v1")
     commands = [name for name in listed["Commands"] if name.split()[1] in PARTS]
     assert commands and [name for name in commands if name not in text and name not in ELSEWHERE] == []

@@ -64,8 +64,8 @@ def problems(facts, replication=None, is_replica=False):
     elif is_replica and replication and not replication["running"]:
         cause = f"Replication has stopped: {replication['error'].rstrip('.')}." if replication["error"] else (
             "Replication was stopped.")
-        found["replication"] = (f"{cause} Remove the cause and start replication as root (START REPLICA), or delete "
-                                "the replica and create a new one.")
+        found["replication"] = (f"{cause} Remove the cause; a server that does not go on by itself is started as "
+                                "root (START REPLICA). Or delete the replica and create a new one.")
     if clock := facts.get("clock"):
         found["clock"] = (f"The clock of the guest is {abs(clock)} s {'ahead' if clock > 0 else 'behind'}. It refuses "
                           "commands until the clock is set right.")

@@ -16,8 +16,7 @@ import pytest
 import redis
 from cryptography import x509
 
-from tests.functional.guestagent.conftest import free_port
-from tests.functional.guestagent.test_backup import Backups, container, running_cloud  # noqa: F401
+from tests.guests import Backups, container, free_port, running_cloud  # noqa: F401
 from tests.waiting import wait_until
 from trove.common import exception, pki, template
 from trove.common.context import TroveContext
@@ -270,6 +269,16 @@ def test_a_group_is_set_in_the_running_server_and_goes_again(node):
     assert node.user().config_get("save") == {"save": "3600 1 300 100 60 10000"}
 
 
+def test_a_server_that_does_not_start_says_why(node):
+    node.user().set("k", "v")
+    node.call("update_overrides", {"io-threads": 500})
+    with pytest.raises(exception.TroveError, match="its own log says why. It says: argument must be between 1 and 128"):
+        node.call("restart")
+    node.call("update_overrides", {}, True)
+    node.call("restart")
+    assert node.user().get("k") == "v"
+
+
 def test_append_only_goes_off_and_on_without_a_loss(node):
     user = node.user()
     user.set("k", "1")
@@ -420,12 +429,11 @@ def test_a_replica_that_the_init_system_started_follows_again(pair):
     replica.kill()
     replica.app.service.start()
     wait_until(lambda: replica.app.status.get_actual_db_status().description == "running")
-    assert replica.manager.replication.health()["running"] is False
-
-    def follows():
-        replica.manager.update_status()
-        return replica.manager.replication.health()["running"]
-    wait_until(follows)
+    wait_until(lambda: replica.manager.replication.health()["running"])
+    secret = replica.account["password"]
+    open_files = [path for path in (replica.root / "etc").iterdir() if path.stat().st_mode & 0o004]
+    assert open_files
+    assert not [path for path in open_files if secret in path.read_text()]
     assert replica.caught_up(source)
 
 

@@ -2,8 +2,10 @@
 import pytest
 import redis
 
-from trove.common import template
-from trove.guestagent.datastore.experimental.redis import access, errors
+from trove.common import exception, template
+from trove.common.instance import ServiceStatuses
+from trove.guestagent.datastore.experimental.redis import access, errors, service
+from trove.guestagent.datastore.service import BaseDbStatus
 from trove.guestagent.strategies.replication.experimental.redis_sync import reached
 
 REPLICA = {"role": "slave", "master_replid": "a", "slave_repl_offset": 100, "master_repl_offset": 100,
@@ -51,3 +53,18 @@ def test_a_source_gives_nothing_but_a_hash(reports, tmp_path):
     kept = access.Access(app=None)
     kept.take_over(Client)
     assert kept._load() == {}
+
+
+@pytest.mark.parametrize(("loaded", "waits"), [([10, 20, 20], 3), ([10, 20, None], 3), ([None], 1)])
+def test_a_server_that_goes_on_loading_is_waited_for(monkeypatch, loaded, waits):
+    calls = []
+
+    def wait_for(self, *statuses):
+        calls.append(statuses)
+        raise exception.PollTimeOut(what="x", seconds=1, option="state_change_wait_time")
+    monkeypatch.setattr(BaseDbStatus, "wait_for", wait_for)
+    status = service.RedisStatus(app=None)
+    monkeypatch.setattr(status, "_loaded", lambda: loaded.pop(0))
+    with pytest.raises(exception.PollTimeOut):
+        status.wait_for(ServiceStatuses.RUNNING)
+    assert len(calls) == waits

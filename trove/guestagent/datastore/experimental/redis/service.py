@@ -30,6 +30,8 @@ LOOK = 3
 _OWN, _TLS, _SOURCE = "own", "tls", "source"
 # Bytes at the end of the server's log in which the cause of a failure is looked for.
 _END_OF_LOG = 16384
+# In the first line that a server logs.
+_START = "oO0OoO0OoO0Oo"
 
 
 @dataclass(frozen=True)
@@ -222,9 +224,14 @@ class RedisApp(server.Server):
         shutil.chown(self.layout.log_file, self.layout.user)
         self.data.arrange()
         self.access.forget()
-        super().start()
+        try:
+            super().start()
+        except exception.TroveError as error:
+            said = self.last_words("atal error", "Can't", "Failed", "Bad ", "argument")
+            if not said:
+                raise
+            raise exception.TroveError(f"{error} It says: {said}") from error
         self.data.settle()
-        self._rejoin()
 
     @property
     def _source_file(self):
@@ -236,15 +243,22 @@ class RedisApp(server.Server):
         return json.loads(operating_system.read_file(self._source_file) or "null")
 
     def remember_source(self, source):
-        """Remember the source, also for the next start, or forget it (None). The log-in is in no file of the server."""
+        """Remember the source, also for the next start, or forget it (None).
+
+        The log-in is in a file of the server's user, as everybody may read the others.
+        """
+        login = self.layout.accounts.with_name("source.conf")
         if source:
             operating_system.write_file(self._source_file, json.dumps(source), mode=0o600)
-            values = {"replicaof": f"{source['host']} {source['port']}"}
-        else:
-            self._source_file.unlink(missing_ok=True)
-            self._progress_file.unlink(missing_ok=True)
-            values = {}
-        self.configuration.apply_override(values, configuration.SYSTEM_GROUP, _SOURCE)
+            text = self.configuration.file_format.render(
+                {"masteruser": source["user"], "masterauth": source["password"]})
+            operating_system.write_file(login, text, mode=0o600, owner=self.layout.user)
+            settings = {"replicaof": f"{source['host']} {source['port']}", "include": str(login)}
+            self.configuration.apply_override(settings, configuration.SYSTEM_GROUP, _SOURCE)
+            return
+        self.configuration.remove_override(configuration.SYSTEM_GROUP, _SOURCE)
+        for path in (login, self._source_file, self._progress_file):
+            path.unlink(missing_ok=True)
 
     @property
     def _progress_file(self):
@@ -261,28 +275,19 @@ class RedisApp(server.Server):
         if knows_offset(status) and progress != self.progress and self.data.is_kept():
             operating_system.write_file(self._progress_file, json.dumps(progress))
 
-    def _rejoin(self):
-        source = self.source
-        if source:
-            self.set_now(masteruser=source["user"], masterauth=source["password"])
-
     def stop(self):
         """See the base. Data that only the memory holds are saved first. A full volume does not keep a server from
         ending if its data are in append-only files.
         """
-        with contextlib.suppress(redis.exceptions.RedisError):  # one that does not answer ends as it is set up to
+        # One that does not answer, or does not get on with its files, ends as it is set up to: it saves a snapshot.
+        with contextlib.suppress(redis.exceptions.RedisError, exception.PollTimeOut):
             self.look().config_set("shutdown-on-sigterm", "nosave force" if self.data.is_kept() else "save")
             self.note_progress(self.role())
         super().stop()
 
     def look_after(self, idle, may_write):
-        """Keep the accounts, and the log-in of a replica whose server the init system has started."""
+        """Keep the accounts."""
         self.access.keep(idle)
-        try:
-            if self.source and self.role().get("master_link_status") == "down":
-                self._rejoin()
-        except redis.exceptions.RedisError as error:
-            LOG.debug("%s: the server cannot be asked whom it follows: %s", CONF.guest_id, error)
 
     def facts(self):
         """For the heartbeat: {"access": whether the agent has its account, "repairs": how often it was repaired,
@@ -301,11 +306,14 @@ class RedisApp(server.Server):
         return facts
 
     def last_words(self, *phrases):
-        """Return the newest line of the server's log that has one of the phrases, without its beginning; or ""."""
+        """Return the newest line of the server's log since its start that has one of the phrases, or "".
+
+        The time and the like at its beginning are left out.
+        """
         try:
             with self.layout.log_file.open("rb") as log:
                 log.seek(max(0, log.seek(0, 2) - _END_OF_LOG))
-                lines = log.read().decode(errors="replace").splitlines()
+                lines = log.read().decode(errors="replace").rpartition(_START)[2].splitlines()
         except OSError as error:
             LOG.debug("%s: the server's log cannot be read: %s", CONF.guest_id, error)
             return ""

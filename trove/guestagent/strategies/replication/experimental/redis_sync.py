@@ -114,7 +114,8 @@ class RedisSyncReplication(Replication):
             return
         status = self.app.role()
         if not status.get("master_sync_in_progress"):
-            raise exception.TroveError(f"The replica does not follow its source: {self._error(status)}.")
+            raise exception.TroveError(f"The replica does not follow its source: "
+                                       f"{self._error(status) or 'it is not connected'}.")
         LOG.info("%s: is getting the data of its source", CONF.guest_id)
 
     def _is_following(self):
@@ -186,13 +187,16 @@ class RedisSyncReplication(Replication):
         return {"running": False, "lag": status.get("master_link_down_since_seconds"), "error": self._error(status)}
 
     def _error(self, status):
-        """Return why a replica does not follow its source, as a clause. status: section replication of INFO."""
+        """Return why a replica does not follow its source, as a clause, None if it has only not connected yet.
+
+        status: section replication of INFO.
+        """
         if status.get("role") != "slave":
             return "its replication was switched off"
         if status.get("master_sync_in_progress"):
             return "it is getting the data of its source"
         said = self.app.last_words("MASTER", "Error condition on socket", "Unable to", "Failed to")
-        return f"it is not connected ({said})" if said else "it is not connected"
+        return f"it is not connected ({said})" if said else None
 
     def get_replica_context(self):
         """See the base."""
