@@ -54,6 +54,7 @@ def test_the_page_of_the_contract_has_a_row_for_each_verb():
 def folders(tmp_path, monkeypatch):
     """Folders with two datastores, of which one has two versions."""
     monkeypatch.setattr(datastores, "IMAGES", tmp_path)
+    monkeypatch.setattr(datastores, "PACKAGES", tmp_path / "none")
     for name, recipe in (("tea/1", {}), ("stone/7", {}), ("stone/12.1", {"default": True})):
         path = tmp_path / f"{name}.json"
         path.parent.mkdir(exist_ok=True)

@@ -72,6 +72,8 @@ def agent(settings, root, version):
     sources = [CHECKOUT / "contrib/trove-guestagent", IMAGES / "inside", *own, Path(__file__), libraries / "complete"]
     if settings.agent == "image":
         sources.append(CHECKOUT / "trove")
+    if version.package:
+        sources += [version.package, version.home / "pyproject.toml"]
     out = settings.cache / f"{root.stem}-agent-{settings.agent}-{_digest(*sources)}.squashfs"
     if not out.exists():
         with tempfile.TemporaryDirectory(prefix=".agent-", dir=settings.cache) as work:
@@ -123,6 +125,8 @@ def _fill(settings, tree, libraries, version):
     trove = metadata.version("trove")
     write(tree / LIBRARIES / f"trove-{trove}.dist-info/METADATA",
           f"Metadata-Version: 2.1\nName: trove\nVersion: {trove}\n")
+    if version.package:
+        _fill_package(tree, version)
     units = tree / "usr/lib/systemd/system"
     units.mkdir(parents=True)
     shutil.copy(CHECKOUT / "contrib/trove-guestagent" / UNIT, units / UNIT)
@@ -135,6 +139,16 @@ def _fill(settings, tree, libraries, version):
     write(tree / "usr/bin/trove-guestagent",
           f"#!/usr/bin/python3 -I\nimport sys\n\nsys.path.insert(0, '/{LIBRARIES}')\n"
           "from trove.cmd.guestagent import main\n\nsys.exit(main())\n", mode=0o755)
+
+
+def _fill_package(tree, version):
+    """Put the package of a datastore beside the agent, with the entry points by which the agent knows it."""
+    name = version.package.name
+    shutil.copytree(version.package, tree / LIBRARIES / name, ignore=shutil.ignore_patterns("__pycache__"))
+    installed = metadata.distribution(name)
+    about = tree / LIBRARIES / f"{name}-{installed.version}.dist-info"
+    for file in ("METADATA", "entry_points.txt"):
+        write(about / file, installed.read_text(file))
 
 
 def _inside(root, tree, *command):

@@ -11,8 +11,10 @@ from onebox.command import run
 from onebox.settings import CHECKOUT, making
 
 PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--root-user-action=ignore")
+# Packages of this checkout beside the control plane: the development cloud, and datastores of packages of their own.
+PACKAGES = ("minicloud", *sorted(path.parent.name for path in CHECKOUT.glob("contrib/trove-*/pyproject.toml")))
 DESCRIPTION = ("requirements.txt", "test-requirements.txt", "constraints.txt", "setup.cfg",
-               "contrib/minicloud/pyproject.toml")
+               *(f"contrib/{name}/pyproject.toml" for name in PACKAGES))
 
 
 def control_plane_missing(cache):
@@ -27,7 +29,7 @@ def control_plane(cache):
         run([python, *PIP, *constraints, "wheel", "setuptools", "-r", str(CHECKOUT / "requirements.txt"),
              "-r", str(CHECKOUT / "test-requirements.txt")], timeout=1200)
         run([python, *PIP, *constraints, "--no-build-isolation", "-e", str(CHECKOUT),
-             "-e", str(CHECKOUT / "contrib/minicloud")], timeout=600)
+             *(argument for name in PACKAGES for argument in ("-e", str(CHECKOUT / "contrib" / name)))], timeout=600)
 
     return _environment(_directory(cache, "venv", _description()), fill)
 
