@@ -6,17 +6,14 @@ of the server with a file of statements. No statement of these reaches replicas.
 
 The accounts of replicas are kept in the same way. Their passwords are kept for that in a file of the agent's.
 """
-import contextlib
 import json
-import threading
-import time
 
 import pymysql
 from oslo_log import log as logging
 
-from trove.common import exception
 from trove.common.cfg import CONF
 from trove.guestagent.common import operating_system
+from trove.guestagent.datastore import access
 from trove.guestagent.datastore.mysql_common import dialect, sql
 
 LOG = logging.getLogger(__name__)
@@ -28,25 +25,12 @@ DENIED = (1044, 1045, 1130, 1142, 1143, 1226, 1227, 1251, 1524, 1698, 1820, 1862
 GONE = (2002, 2003, 2006, 2013)
 # Seconds for one statement of a look at the server.
 LOOK = 10
-# Seconds. The pause between two restarts doubles up to this.
-_LONGEST_PAUSE = 24 * 3600
 
 
-class Access:
-    """Keeps the accounts of one server. app: MySqlApp.
+class Access(access.Keeper):
+    """Keeps the accounts of one server. app: MySqlApp."""
 
-    whole: whether the agent's account was as it should be at the last look, None before one; repairs: how often it was
-    made again since the agent was started.
-    """
-
-    def __init__(self, app):
-        self.app = app
-        self.whole = None
-        self.repairs = 0
-        self._reason = None
-        self._keeping = threading.Lock()
-        self._restarted = None
-        self._pause = 0.0
+    errors = (pymysql.err.MySQLError,)
 
     # Memory
 
@@ -81,33 +65,14 @@ class Access:
                 for name, host in self._names():
                     known = prints.get(f"{name}@{host}")
                     if known is None or session.fingerprint(name, host) != known:
-                        self._reason = f"{name}@{host} is missing or was changed" if known else None
+                        self.reason = f"{name}@{host} is missing or was changed" if known else None
                         return False
         except pymysql.err.MySQLError as error:
             if error.args[0] not in DENIED:
                 return None
-            self._reason = str(error.args[-1])
+            self.reason = str(error.args[-1])
             return False
         return True
-
-    def needs_restart(self):
-        """Repair a damaged account without a restart of the server; return whether only a restart can.
-
-        Returns False as well when the server does not answer: a plain restart helps then.
-        """
-        try:
-            return self.is_whole() is False and self.make_without_restart() is None
-        except (pymysql.err.MySQLError, exception.TroveError) as error:
-            LOG.warning("%s: the agent's account could not be repaired before a restart: %s", CONF.guest_id, error)
-            return False
-
-    def make(self):
-        """Make the agent's account or repair it, with a restart of the server if nothing else works.
-
-        Raises pymysql.err.MySQLError or TroveError.
-        """
-        if not self.make_without_restart():
-            self.make_with_restart()
 
     def make_without_restart(self):
         """The same without a restart. Returns how it was done, or None when nobody may.
@@ -184,7 +149,8 @@ class Access:
         memory["prints"].pop(f"{name}@%", None)
         self._write(memory)
 
-    def _keep_replica_accounts(self):
+    def keep_others(self):
+        """Keep the accounts of replicas."""
         memory = self._remembered()
         if not memory["replicas"]:
             return
@@ -201,61 +167,3 @@ class Access:
         self.repairs += len(damaged)
         LOG.warning("%s: made accounts of replicas again that were missing or changed: %s", CONF.guest_id,
                     ", ".join(sorted(damaged)))
-
-    # Looking after them
-
-    def keep(self, idle, may_write=True):
-        """Look at the accounts, and repair them if they are damaged. Each damage is logged once.
-
-        idle: called without arguments, a context manager that keeps commands away, or raises Conflict while there are
-        some; may_write: False while statements would wait for room on the volume: they would be carried out later.
-        """
-        if not self._keeping.acquire(blocking=False):
-            return
-        try:
-            before, self.whole = self.whole, self.is_whole()
-            if self.whole is None:
-                self.whole = before
-            elif self.whole:
-                if may_write:
-                    self._keep_replica_accounts()
-            else:
-                self._repair(idle, may_write, before is not False)
-        except (pymysql.err.MySQLError, exception.TroveError) as error:
-            LOG.warning("%s: the accounts of the database server could not be repaired: %s", CONF.guest_id, error)
-        finally:
-            self._keeping.release()
-
-    def _repair(self, idle, may_write, is_new):
-        if is_new and self._reason:
-            LOG.warning("%s: the agent's account in the database server is damaged: %s", CONF.guest_id, self._reason)
-        if not may_write:
-            return
-        how = self.make_without_restart()
-        if how is None:
-            with contextlib.suppress(exception.Conflict):  # the next look comes soon
-                how = self._restart(idle)
-        if how is None:
-            return
-        self.whole = True
-        if self._reason:
-            self.repairs += 1
-            LOG.warning("%s: the agent's account in the database server was repaired %s", CONF.guest_id, how)
-        else:
-            LOG.info("%s: the agent's account in the database server is kept from now on", CONF.guest_id)
-
-    def _restart(self, idle):
-        now = time.monotonic()
-        if self._restarted is not None:
-            since = now - self._restarted
-            if since < self._pause:
-                return None
-            if since > 4 * self._pause:
-                self._pause = 0.0
-        with idle():
-            LOG.warning("%s: nobody may repair the agent's account in the running server: it is restarted",
-                        CONF.guest_id)
-            self._restarted = now
-            self._pause = min(max(2 * self._pause, CONF.access_restart_interval), _LONGEST_PAUSE)
-            self.make_with_restart()
-        return "by a restart of the server"
