@@ -84,6 +84,13 @@ class IncludedLayers(Layers):
         self.overrides = Path(overrides)
         self._files = _Files(overrides, extension)
 
+    def read_override(self, group=USER_GROUP, change_id=COMMON):
+        """Return the values of one layer, {name: text}."""
+        found = {}
+        for path in self._files.paths(group, change_id):
+            found.update(self.file_format.parse(path.read_text(encoding="utf-8")))
+        return found
+
     def save_configuration(self, contents, keep_overrides=False):
         """See the base."""
         if not keep_overrides:

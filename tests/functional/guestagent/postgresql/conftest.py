@@ -4,14 +4,16 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pg8000.native
 import pytest
 
-from tests.functional.guestagent.conftest import free_port, options
+from tests.guests import free_port, options
 from tests.waiting import wait_until
 from trove.common import template
 from trove.common.cfg import CONF
+from trove.guestagent.common import host_service
 from trove.guestagent.datastore.experimental.postgresql import manager, service
 from trove.guestagent.datastore.experimental.postgresql.service import Layout
 
@@ -19,9 +21,12 @@ from trove.guestagent.datastore.experimental.postgresql.service import Layout
 class Guest:
     """The directories of one guest, and what the control plane would send to it."""
 
+    engine = "postgresql"
+
     def __init__(self, root):
         self.root = root
         self.port = free_port()
+        self.tested = SimpleNamespace(options={"postgresql_port": self.port})
         self.layout = Layout(mount_point=root / "postgresql", config_file=root / "etc/postgresql.conf",
                              overrides=root / "etc/conf.d", run_dir=root / "run", template=root / "template",
                              log_file=root / "log/postgresql.log")
@@ -34,7 +39,8 @@ class Guest:
     def config_contents(self, ram=512):
         """The packaged template with this guest's paths. ram: MB of its flavor."""
         text = template.render("postgresql", "postgresql", "15", {"ram": ram}, "i-1")
-        for path, here in (("/run/postgresql", self.layout.run_dir), ("/etc/postgresql/conf.d", self.layout.overrides)):
+        for path, here in (("/run/postgresql", self.layout.run_dir),
+                           ("/etc/postgresql-trove/conf.d", self.layout.overrides)):
             text = text.replace(path, str(here))
         # What is written need not survive a power cut.
         return text.replace("listen_addresses = '*'", "listen_addresses = '127.0.0.1'") + "fsync = off\n"
@@ -79,7 +85,6 @@ def guest(conf, direct, packaged_data):
     guest = make_guest()
     shutil.copytree(packaged_data, guest.layout.template)
     options(conf, guest)
-    conf.set_override("postgresql_port", guest.port, "postgresql")
     yield guest
     shutil.rmtree(guest.root)
 
@@ -97,3 +102,26 @@ def agent(guest, reports):
     prepare(manager, guest)
     yield manager
     end(manager.app)
+
+
+@pytest.fixture(scope="module")
+def shared_guest(packaged_data):
+    """A guest for all tests of a module."""
+    guest = make_guest()
+    shutil.copytree(packaged_data, guest.layout.template)
+    yield guest
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host_service, "runs_systemd", lambda: False)
+        CONF.set_override("guest_state_dir", str(guest.root / "state"))
+        end(service.PostgreSqlApp(guest.layout))
+        CONF.clear_override("guest_state_dir")
+    shutil.rmtree(guest.root)
+
+
+@pytest.fixture
+def running(conf, direct, reports, shared_guest):
+    """(manager, guest) whose server runs for all tests of a module, which leave nothing in it."""
+    options(conf, shared_guest)
+    manager = shared_guest.manager()
+    prepare(manager, shared_guest)
+    return manager, shared_guest

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import os
 import pwd
+import re
 import shutil
 import signal
 import stat
@@ -25,13 +26,12 @@ from trove.conf.datastores.postgresql import TRAITS
 from trove.guestagent.common import configuration, host_service, operating_system
 from trove.guestagent.common.waiting import wait_until
 from trove.guestagent.datastore import server
-from trove.guestagent.datastore.experimental.postgresql import identity, sql, standby
+from trove.guestagent.datastore.experimental.postgresql import access, errors, identity, sql, standby
+from trove.guestagent.datastore.experimental.postgresql.sql import ADMIN_USER, ROOT
 from trove.guestagent.datastore.service import BaseDbStatus
 
 LOG = logging.getLogger(__name__)
 
-ADMIN_USER = "os_admin"
-ROOT = "root"
 # The names of the accounts of replicas begin so; and the group to which they all belong.
 REPLICATION_USERS = TRAITS.replica_account.prefix
 REPLICAS = f"{REPLICATION_USERS}accounts"
@@ -51,6 +51,7 @@ ACCESS = """\
 # Written by Trove.
 local  all          {admin}  peer map=trove
 local  replication  {admin}  peer map=trove
+local  all          {root}   peer map=trove
 local  all          all       scram-sha-256
 host   all          {admin}  all  reject
 host   all          +{replicas}  all  reject
@@ -61,25 +62,28 @@ host   replication  all       all  scram-sha-256
 IDENTITIES = """\
 # Written by Trove.
 trove  {agent}  {admin}
+trove  {agent}  {root}
 # Restores run SQL that users have made as this user, not as the system's root.
 trove  {server}  {admin}
 """
 
-# The server answered, though not with a session: it has no connection left, or does not accept the account.
-CANNOT_CONNECT_NOW, TOO_MANY = "57P03", "53300"
-DENIED = ("28000", "28P01", "42501", "3D000", "55000", "0LP01")
+_WRONG = "the server does not take this value"
+# It starts, recovers or stops.
+_CANNOT_CONNECT_NOW = "57P03"
+_TOO_MANY = "53300"
 
 
 @dataclass(frozen=True)
 class Layout(server.Layout):
     """The files of the base; overrides: directory that the configuration includes."""
 
-    config_file: Path = Path("/etc/postgresql/postgresql.conf")
+    # Not Debian's directory, which the server's user may write.
+    config_file: Path = Path("/etc/postgresql-trove/postgresql.conf")
     run_dir: Path = Path("/run/postgresql")
-    template: Path = Path("/var/lib/postgresql.template")
+    template: Path = server.TEMPLATE
     log_file: Path = Path("/var/log/postgresql/postgresql.log")
     user: str = "postgres"
-    overrides: Path = Path("/etc/postgresql/conf.d")
+    overrides: Path = Path("/etc/postgresql-trove/conf.d")
 
     @property
     def access_file(self):
@@ -108,6 +112,7 @@ class PostgreSqlStatus(BaseDbStatus):
     def __init__(self, app):
         super().__init__()
         self.app = app
+        self._full = False
 
     def get_actual_db_status(self):
         """RUNNING when it answers; BLOCKED while it starts, recovers or stops; else CRASHED or SHUTDOWN."""
@@ -121,12 +126,20 @@ class PostgreSqlStatus(BaseDbStatus):
                     session.execute("SELECT 1")
         except sql.DatabaseError as error:
             # It answers: it is full, or denies the agent's account, which is told in another way.
-            return ServiceStatuses.BLOCKED if sql.code_of(error) == CANNOT_CONNECT_NOW else ServiceStatuses.RUNNING
+            self._note_whether_full(sql.code_of(error) == _TOO_MANY)
+            return ServiceStatuses.BLOCKED if sql.code_of(error) == _CANNOT_CONNECT_NOW else ServiceStatuses.RUNNING
         except (sql.Error, OSError):
             if self.app.service.is_running():
                 return ServiceStatuses.BLOCKED
             return ServiceStatuses.CRASHED if self.app.layout.pid_file.exists() else ServiceStatuses.SHUTDOWN
+        self._note_whether_full(False)
         return ServiceStatuses.RUNNING
+
+    def _note_whether_full(self, is_full):
+        if is_full != self._full:
+            self._full = is_full
+            LOG.warning("%s: %s", CONF.guest_id, "no connection is left in the database server, not even for the agent"
+                        if is_full else "the database server has connections again")
 
 
 class PostgreSqlApp(server.Server):
@@ -138,6 +151,8 @@ class PostgreSqlApp(server.Server):
     def __init__(self, layout):
         super().__init__(layout, PostgreSqlStatus(self), configuration.IncludedLayers(
             layout.config_file, layout.overrides, Pairs(), extension="conf"))
+        self.access = access.Access(self)
+        self._left_out = {}
         self._service = None
         self._looks = threading.local()
 
@@ -272,7 +287,7 @@ class PostgreSqlApp(server.Server):
 
     def write_own_configuration(self):
         """Write who may log in, and the settings that the agent relies on."""
-        names = {"admin": ADMIN_USER, "replicas": REPLICAS, "server": self.layout.user,
+        names = {"admin": ADMIN_USER, "root": ROOT, "replicas": REPLICAS, "server": self.layout.user,
                  "agent": pwd.getpwuid(os.geteuid()).pw_name}
         operating_system.write_file(self.layout.access_file, ACCESS.format(**names))
         operating_system.write_file(self.layout.identity_file, IDENTITIES.format(**names))
@@ -305,8 +320,9 @@ class PostgreSqlApp(server.Server):
 
         initdb makes no account but the agent's, which has no password.
         """
+        self.access.make()
         with self.session() as session:
-            if not keep_root and session.execute("SELECT 1 FROM pg_roles WHERE rolname = $1", (ROOT,)):
+            if not keep_root and session.execute("SELECT 1 FROM pg_roles WHERE rolname = $1", [ROOT]):
                 session.execute("ALTER ROLE {} NOSUPERUSER NOLOGIN PASSWORD NULL", names=[ROOT])
 
     # Starting and stopping
@@ -333,10 +349,99 @@ class PostgreSqlApp(server.Server):
         return True
 
     def start(self):
-        """See the base."""
+        """See the base. With a value that it does not take the server would not start."""
         self.remove_auto_conf()
+        self.leave_out_wrong()
         standby.prepare_start(self)
         super().start()
+
+    def leave_out_wrong(self):
+        """Take those values out of the layer of the configuration group that the server does not take.
+
+        Returns {name: reason}.
+        """
+        wrong = {}
+        while found := self._find_wrong():
+            values = self.configuration.read_override()
+            names = {name for name in values if name.lower() in found}
+            if not names:
+                break  # the start will tell
+            wrong.update(dict.fromkeys(names, _WRONG))
+            self.configuration.apply_override({name: values[name] for name in values if name not in wrong})
+        if wrong:
+            LOG.warning("%s: the server does not take the values of %s, which are left out", CONF.guest_id,
+                        ", ".join(sorted(wrong)))
+        return wrong
+
+    def _find_wrong(self):
+        """Return the names of settings that the server does not take; an unknown one hides the others."""
+        program, *arguments = self.command
+        try:
+            # Reads all files as a start does, prints one value, and ends.
+            self.run_as_server(program, *arguments, "-C", "data_directory")
+        except operating_system.ProcessError as error:
+            LOG.debug("%s: %s", CONF.guest_id, error)
+            said = str(error.kwargs.get("stderr"))
+            return {name.lower() for name in re.findall(r'parameter "([^"]+)"', said)}
+        return set()
+
+    def update_overrides(self, overrides, remove=False):
+        """See the base. Values that the server does not take are left out, and ``apply_overrides`` reports them."""
+        super().update_overrides(overrides, remove)
+        self._left_out = self.leave_out_wrong()
+
+    def start_at_boot(self):
+        """See the base."""
+        started = super().start_at_boot()
+        if started:
+            self.access.keep(contextlib.nullcontext)
+        return started
+
+    def restart(self):
+        """See the base. A damaged account of the agent is made again by the way."""
+        if self.access.needs_restart():
+            self.access.make_with_restart()
+            return
+        super().restart()
+
+    def is_standby(self):
+        """Return whether the server follows another one."""
+        return (self.layout.data / "standby.signal").exists()
+
+    def carry_out_alone(self, *statements):
+        """Run statements, each on one line, in the stopped server, where nobody's rights are asked for.
+
+        An error of one does not keep the next from being run. Raises ProcessError.
+        """
+        self.remove_auto_conf()
+        operating_system.make_directory(self.layout.run_dir, self.layout.user, 0o755)
+        server_program, *arguments = self.command
+        said = self.run_as_server(server_program, "--single", *arguments, "template1",
+                                  stdin="".join(f"{statement}\n" for statement in statements),
+                                  timeout=CONF.state_change_wait_time)
+        LOG.debug("%s: the server alone said: %s", CONF.guest_id, said)
+
+    def explain(self, error):
+        """See the base."""
+        return errors.explain(error, self)
+
+    def look_after(self, idle, may_write):
+        """Keep the agent's account, and the agent's settings against those of ALTER SYSTEM."""
+        self.access.keep(idle, may_write)
+        if self.remove_auto_conf():
+            LOG.warning("%s: settings made by ALTER SYSTEM were removed; configuration groups change settings",
+                        CONF.guest_id)
+            try:
+                self.reload()
+            except (sql.Error, OSError, exception.TroveError) as error:
+                LOG.warning("%s: the server did not read its settings again: %s", CONF.guest_id, error)
+
+    def facts(self):
+        """For the heartbeat: {"access": whether the agent has its account, "repairs": how often it was repaired}."""
+        facts = {"repairs": self.access.repairs}
+        if self.access.whole is not None:
+            facts["access"] = self.access.whole
+        return facts
 
     def reload(self):
         """Let the running server read its files again, and wait until it has. Raises sql.Error or PollTimeOut."""
@@ -356,15 +461,13 @@ class PostgreSqlApp(server.Server):
 
         Returns {name: reason} of those that it did not take. Raises sql.Error when it does not answer.
         """
-        with self.session() as session:
-            wrong = dict(session.execute("SELECT name, error FROM pg_file_settings WHERE error IS NOT NULL"))
         self.reload()
         with self.session() as session:
             known = dict(session.execute("SELECT name, pending_restart FROM pg_settings"))
         refused = {}
         for name in overrides:
-            if name in wrong:
-                refused[name] = "the server does not take this value"
+            if name in self._left_out:
+                refused[name] = self._left_out[name]
             elif name.lower() not in known and "." not in name:
                 refused[name] = "the server does not know this parameter"
             elif known.get(name.lower()):

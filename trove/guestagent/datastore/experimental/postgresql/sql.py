@@ -22,6 +22,8 @@ LOG = logging.getLogger(__name__)
 
 __all__ = ["DatabaseError", "Error", "InterfaceError"]
 
+# The agent's account, which initdb makes, and the one that users may ask for.
+ADMIN_USER, ROOT = "os_admin", "root"
 # Bytes. The server cuts longer names after a mere notice.
 LONGEST_NAME = 63
 # The server's own number of rounds (scram_iterations).
@@ -94,8 +96,16 @@ def connect(user, socket, database, timeout, version):
                 "lock_timeout": f"{int(CONF.agent_lock_wait_timeout * 1000)}"}
     if version >= 17:
         settings["event_triggers"] = "off"  # one at log-in could shut the agent out
-    return pg8000.native.Connection(user, unix_sock=str(socket), database=database, timeout=timeout + 5,
-                                    application_name="trove-guestagent", startup_params=settings)
+    try:
+        return pg8000.native.Connection(user, unix_sock=str(socket), database=database, timeout=timeout + 5,
+                                        application_name="trove-guestagent", startup_params=settings)
+    except InterfaceError as error:
+        # The driver says good-bye to a server that has rejected it; that this fails must not hide why.
+        if isinstance(error.__context__, DatabaseError):
+            raise error.__context__ from None
+        if isinstance(getattr(error.__context__, "__context__", None), DatabaseError):
+            raise error.__context__.__context__ from None
+        raise
 
 
 class Session:
