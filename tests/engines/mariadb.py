@@ -12,8 +12,8 @@ _SERVER = ('--basedir="$root/usr" --plugin-dir="$root/usr/lib/mysql/plugin" '
            '--lc-messages-dir="$root/usr/share/mariadb" --character-sets-dir="$root/usr/share/mariadb/charsets"')
 _PROGRAMS = {
     "usr/sbin/mariadbd": _SERVER, "usr/bin/mariadb-install-db": '--basedir="$root/usr"',
-    "usr/bin/mariadb-backup": '--plugin-dir="$root/usr/lib/mysql/plugin"', "usr/bin/mbstream": "",
-    **{f"usr/bin/{name}": "" for name in ("mariadb", "mariadb-dump", "mariadb-tzinfo-to-sql", "my_print_defaults",
+    "usr/bin/mariadb-backup": '--plugin-dir="$root/usr/lib/mysql/plugin"',
+    **{f"usr/bin/{name}": "" for name in ("mbstream", "mariadb-upgrade", "mariadb-check", "mariadb", "mariadb-dump", "mariadb-tzinfo-to-sql", "my_print_defaults",
                                           "resolveip")}}
 _FILES = ("usr/lib/mysql", "usr/share/mariadb")
 

@@ -50,18 +50,17 @@ FLOOR = {
 ALSO_IN_FILES = {"autocommit", "character_set_server", "collation_server", "default_storage_engine", *OPTIONS}
 
 
-def packaged_rules(manager):
-    """The packaged rules of a manager: {name: Rule}."""
-    path = template.PACKAGED / manager / "validation-rules.json"
+def packaged_rules(path):
+    """The packaged rules of a file: {name: Rule}."""
     return {entry["name"]: changes.Rule(entry["name"], entry["type"], bool(entry["restart_required"]),
                                         entry.get("min"), entry.get("max"))
             for entry in json.loads(path.read_text())["configuration-parameters"]}
 
 
 @pytest.fixture(scope="module")
-def rules(engine):
+def rules(tested):
     """The packaged rules of the engine."""
-    return packaged_rules(engine)
+    return packaged_rules(tested.version.rules)
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +144,7 @@ def check_rules(rules, known):
             assert float(smallest) <= rule.smallest < rule.largest <= float(largest), name
 
 
+@pytest.mark.parametrize("tested", ["mariadb", "mysql", "mariadb:11.8"], indirect=True)
 def test_the_rules_are_those_of_the_server(agent, engine, rules):
     with agent.app.session() as session:
         known = server_variables(session)
@@ -154,7 +154,7 @@ def test_the_rules_are_those_of_the_server(agent, engine, rules):
     assert set(rules) <= set(known)
     check_rules(rules, known)
     if engine == "mysql":  # Percona Server has what MySQL has, and more
-        percona = packaged_rules("percona")
+        percona = packaged_rules(template.PACKAGED / "percona/validation-rules.json")
         same = {name: rule for name, rule in percona.items() if name in known}
         assert len(same) >= 100
         check_rules(same, known)

@@ -48,6 +48,7 @@ def explained(number, text="", kind=pymysql.err.OperationalError, app=None, data
 @pytest.mark.parametrize(("number", "text", "code", "cause", "cure"), [
     (1205, "Lock wait timeout exceeded", 409, "waited in vain for a lock", "SHOW PROCESSLIST"),
     (1213, "Deadlock found", 503, "deadlock", "Try again"),
+    (1020, "Record has changed since last read in table 't'", 503, "took the whole transaction back", "Try again"),
     (1040, "Too many connections", 503, "no connection left", "max_connections"),
     (1203, "max_user_connections", 503, "no connection left", "max_connections"),
     (1226, "max_user_connections resource", 503, "no connection left", "max_connections"),

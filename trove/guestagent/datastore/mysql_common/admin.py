@@ -18,8 +18,8 @@ from trove.guestagent.db import models
 # Accounts that the servers make for themselves, all at localhost.
 _SYSTEM_USERS = ("mysql", "mariadb.sys", "mysql.sys", "mysql.session", "mysql.infoschema", "debian-sys-maint", "root")
 ROOT = "root"
-# A client holds a lock for longer than is waited for it.
-_LOCKED = (1205, 1213)
+# A client holds a lock for longer than is waited for it, or changes the rows that a command has read.
+_LOCKED = (1020, 1205, 1213)
 
 
 class MySqlAdmin(Admin, Root):

@@ -48,6 +48,8 @@ CAUSES = (
     LOCK, DISK_FULL, GONE, DENIED,
     Cause((1213, 1614, 3058, 3101), "the database server ended the command because of a deadlock with another session",
           "Try again.", _LATER),
+    Cause((1020,), "another session changed what the command had read, so the database server took the whole "
+          "transaction back (innodb_snapshot_isolation)", "Try again.", _LATER),
     Cause((1040, 1203, 1226), "the database server has no connection left",
           "Close connections of the application, or raise max_connections in a configuration group, and try again.",
           _LATER),

@@ -23,7 +23,7 @@ from trove.common.instance import ServiceStatuses
 from trove.conf.mysql_family import OPTION_FILE
 from trove.guestagent.common import configuration, host_service, operating_system
 from trove.guestagent.datastore import server
-from trove.guestagent.datastore.mysql_common import access, dialect, errors, sql, timezones
+from trove.guestagent.datastore.mysql_common import access, dialect, errors, sql, timezones, upgrade
 from trove.guestagent.datastore.service import BaseDbStatus
 
 LOG = logging.getLogger(__name__)
@@ -192,6 +192,10 @@ class MySqlApp(server.Server):
     def admin_user(self):
         """The name of the agent's account."""
         return ADMIN_USER
+
+    def installed_version(self):
+        """Return what the server's program says of its version. Raises ProcessError, TroveError when there is none."""
+        return operating_system.run([_program(find_engine().server), "--version"]).partition("Ver ")[2]
 
     def client_program(self):
         """The path of the client program. Raises TroveError."""
@@ -490,10 +494,15 @@ class MySqlApp(server.Server):
         return errors.reason(error)
 
     def complete(self, **kwargs):
-        """Give the running server what a distribution's would have: named time zones. kwargs: of ``session``.
+        """Give the running server what a distribution's would have: named time zones, and system tables of its own
+        version in data of an older one. kwargs: of ``session``.
 
         What fails is logged: the server does without.
         """
+        try:
+            upgrade.carry_out(self, _program)
+        except (pymysql.err.MySQLError, exception.TroveError) as error:
+            LOG.error("%s: could not bring the system tables to the server's version: %s", CONF.guest_id, error)
         try:
             timezones.load(self, PROGRAMS, **kwargs)
         except (pymysql.err.MySQLError, exception.TroveError) as error:

@@ -7,6 +7,9 @@ from trove.guestagent.common import operating_system
 from trove.guestagent.datastore.mysql_common import clone
 from trove.guestagent.strategies.backup import base
 
+# The file in which a backup program tells where its copy begins and ends; MariaDB 11 has a name of its own for it.
+CHECKPOINTS = ("xtrabackup_checkpoints", "mariadb_backup_checkpoints")
+
 
 class _Physical(base.BackupRunner):
     """A copy of the data files while the server runs. program: its name; lsn: where the parent ended."""
@@ -44,7 +47,7 @@ class _Physical(base.BackupRunner):
 
     def metadata(self):
         """The log sequence number at which the next increment begins."""
-        text = operating_system.read_file(self.work / "xtrabackup_checkpoints") or ""
+        text = next((found for name in CHECKPOINTS if (found := operating_system.read_file(self.work / name))), "")
         found = re.search(r"^to_lsn = (\d+)$", text, re.MULTILINE)
         if not found:
             raise exception.TroveError(f"{self.program[0]} did not tell the log sequence number (to_lsn).")

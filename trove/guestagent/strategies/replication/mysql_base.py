@@ -236,6 +236,8 @@ class MysqlReplicationBase(Replication):
                        **self.follow(session, info, operating_system.read_file(position_file))}
             if words is MARIADB:
                 del options["RETRY_COUNT"]  # an option of its server, with as high a default
+                # Else MariaDB 11.4 and later reject every source without TLS, and each server of an older version.
+                options["SSL_VERIFY_SERVER_CERT"] = 0
             else:
                 options["SSL"] = 0
                 options["PUBLIC_KEY"] = 1

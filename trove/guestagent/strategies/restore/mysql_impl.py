@@ -1,9 +1,11 @@
 """Restores of the MySQL family, by the names of the classes that took the backups."""
+import re
 import shutil
 
 from trove.common import exception
 from trove.common.cfg import CONF
 from trove.guestagent.common import operating_system
+from trove.guestagent.datastore.mysql_common import upgrade
 from trove.guestagent.datastore.mysql_common.service import POSITION_FILENAME
 from trove.guestagent.strategies.restore import base
 
@@ -56,6 +58,31 @@ class MariaBackup(_Physical):
 
     unpack = ("mbstream",)
     prepare = ("mariadb-backup", "--prepare")
+
+    def _prepare(self, *arguments):
+        wrote = self._server_version()
+        mine = upgrade.numbers(self.app.installed_version())
+        if wrote and mine and upgrade.numbers(wrote) > mine:
+            raise exception.TroveError(
+                f"The backup is of MariaDB {wrote}, which {'.'.join(map(str, mine))} of this instance cannot read: "
+                "choose the datastore version of the backup, or a newer one (datastore.version).")
+        super()._prepare(*arguments)
+
+    def _server_version(self):
+        """Return the version of the server that was backed up, as its backup tells it, or None."""
+        for name in ("xtrabackup_info", "mariadb_backup_info"):
+            found = re.search(r"^server_version = (\d+\.\d+(?:\.\d+)?)",
+                              operating_system.read_file(self.directory / name) or "", re.MULTILINE)
+            if found:
+                return found[1]
+        return None
+
+    def finish(self):
+        """See the base. Note the version for the server, which may be newer."""
+        wrote = self._server_version()
+        if wrote:
+            operating_system.write_file(self.directory / upgrade.FILENAME, wrote)
+        super().finish()
 
 
 class MariaBackupIncremental(_Increment, MariaBackup):
