@@ -13,8 +13,9 @@ _SERVER = ('--basedir="$root/usr" --plugin-dir="$root/usr/lib/mysql/plugin" '
 _PROGRAMS = {
     "usr/sbin/mariadbd": _SERVER, "usr/bin/mariadb-install-db": '--basedir="$root/usr"',
     "usr/bin/mariadb-backup": '--plugin-dir="$root/usr/lib/mysql/plugin"',
-    **{f"usr/bin/{name}": "" for name in ("mbstream", "mariadb-upgrade", "mariadb-check", "mariadb", "mariadb-dump", "mariadb-tzinfo-to-sql", "my_print_defaults",
-                                          "resolveip")}}
+    **dict.fromkeys((f"usr/bin/{name}" for name in (
+        "mariadb", "mariadb-check", "mariadb-dump", "mariadb-tzinfo-to-sql", "mariadb-upgrade", "mbstream",
+        "my_print_defaults", "resolveip")), "")}
 _FILES = ("usr/lib/mysql", "usr/share/mariadb")
 
 
