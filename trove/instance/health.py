@@ -49,7 +49,7 @@ def problems(facts, replication=None, is_replica=False):
         found["access"] = ("Trove has no access to the database server: its account os_admin was removed or changed. "
                            "The guest repairs it by itself; if this message stays, restart the instance.")
     if facts.get("volume_full"):
-        found["volume"] = ("The volume is full, and statements that write wait. Resize the volume to make room.")
+        found["volume"] = ("The volume is full, and writes wait or are refused. Resize the volume to make room.")
     if facts.get("saves") is False:
         found["saves"] = ("The database server cannot save its data, and may refuse writes. If the volume has room, a "
                           "restart of the instance helps.")

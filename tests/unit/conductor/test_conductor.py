@@ -490,8 +490,9 @@ def test_what_guests_may_say_of_their_health(given, kept):
 
 
 @pytest.mark.parametrize("given", [
-    "well", [], {"access": 1}, {"access": None}, {"follows": "yes"}, {"volume_full": 0}, {"repairs": True},
-    {"repairs": -1}, {"repairs": 2 ** 31}, {"repairs": 1.5}, {"binary_log": "maybe"}, {"binary_log": []},
+    "well", [], {"access": 1}, {"access": None}, {"follows": "yes"}, {"volume_full": 0}, {"saves": 1},
+    {"repairs": True}, {"repairs": -1}, {"repairs": 2 ** 31}, {"repairs": 1.5}, {"binary_log": "maybe"},
+    {"binary_log": []},
     {"archive": "on"}, {"archive": {}}, {"archive": {"state": "fine"}}])
 def test_what_they_may_not_say_of_it(given, db_populated, caplog):
     with pytest.raises(ValueError, match="facts"):

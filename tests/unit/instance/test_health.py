@@ -14,6 +14,7 @@ FOLLOWS = {**GOOD, "follows": True}
 CURES = {
     "access": "no access to the database server.*restart the instance",
     "volume": "volume is full.*Resize the volume",
+    "saves": "cannot save its data.*restart of the instance",
     "binary_log": "switched off its binary log.*restart the instance",
     "archive": "goes on by itself|Take a backup",
     "clock": "clock of the guest is",
@@ -27,6 +28,8 @@ CURES = {
     ("ACTIVE", {**GOOD, "binary_log": "off"}, None, False, "HEALTHY", []),
     ("ACTIVE", {**GOOD, "access": False}, None, False, "ACTIVE", ["access"]),
     ("ACTIVE", {**GOOD, "volume_full": True}, None, False, "ACTIVE", ["volume"]),
+    ("ACTIVE", {**GOOD, "saves": True}, None, False, "HEALTHY", []),
+    ("ACTIVE", {**GOOD, "volume_full": True, "saves": False}, None, False, "ACTIVE", ["volume", "saves"]),
     ("ACTIVE", {**GOOD, "binary_log": "failed"}, None, False, "ACTIVE", ["binary_log"]),
     ("ACTIVE", {**GOOD, "archive": "on"}, None, False, "HEALTHY", []),
     ("ACTIVE", {**GOOD, "archive": "late"}, None, False, "ACTIVE", ["archive"]),
@@ -61,7 +64,8 @@ def test_the_health_word_and_the_fault(word, facts, replication, is_replica, hea
 
 @pytest.mark.parametrize(("facts", "replication", "kind"), [
     ({"access": False}, None, "access"), ({"volume_full": True}, None, "volume"),
-    ({"binary_log": "failed"}, None, "binary_log"), ({"archive": "late"}, None, "archive"),
+    ({"saves": False}, None, "saves"), ({"binary_log": "failed"}, None, "binary_log"),
+    ({"archive": "late"}, None, "archive"),
     ({"archive": "no_room"}, None, "archive"), ({"archive": "gap"}, None, "archive"),
     ({"clock": 1}, None, "clock"), ({}, STOPPED, "replication"),
     ({}, BROKEN, "replication"), ({"follows": False}, None, "replication")])
