@@ -411,9 +411,13 @@ def test_replicas_follow_with_the_password_of_their_source(pair):
             replica.user(password).set("k", "mine")
         assert replica.manager.replication.health() == {"running": True, "lag": 0, "error": None}
     assert "slave0" in source.app.role()
+    before = replicas[0].user(password)
+    assert before.ping()
     new = source.call("enable_root_with_password", "another one")["_password"]
     replicas[0].manager.update_status()
     assert replicas[0].user(new).get("k") == "after"
+    with pytest.raises(redis.exceptions.ConnectionError):
+        before.ping()
 
 
 def test_a_replica_comes_back_after_a_restart(pair):

@@ -145,6 +145,9 @@ class Access:
     def renew(self):
         """Give ``default`` a password that nobody knows, and close its connections."""
         self._change(asked=False, **self._fresh())
+        self._close_users()
+
+    def _close_users(self):
         self.app.client().execute_command("CLIENT", "KILL", "USER", DEFAULT)
 
     @property
@@ -153,13 +156,17 @@ class Access:
         return self._load().get("asked", False)
 
     def take_over(self, client):
-        """Let ``default`` have the password that it has at a source. client: of the replica's account there."""
+        """Let ``default`` have the password that it has at a source, and close connections that came with another one.
+
+        client: of the replica's account there.
+        """
         found = client.execute_command("ACL", "GETUSER", DEFAULT)
         answer = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=False))
         hashes = [each.removeprefix("#") for each in answer["passwords"]]
         # A source is another guest: nothing but a hash is taken from it.
         if len(hashes) == 1 and _HASH.fullmatch(hashes[0]) and hashes[0] != self._load().get("hash"):
             self._change(password=None, hash=hashes[0])
+            self._close_users()
             LOG.info("%s: the users' password is the source's now", CONF.guest_id)
 
     # Roles
