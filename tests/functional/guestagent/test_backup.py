@@ -1,7 +1,6 @@
 """Backups of a real server through the agent's own code and minicloud's Swift, and what is restored from them."""
 import contextlib
 import gzip
-import hashlib
 import shutil
 import subprocess
 import threading
@@ -12,7 +11,7 @@ import pytest
 
 from tests import guests
 from tests.functional.guestagent.conftest import end, make_guest
-from tests.guests import PASSWORD, Backups, damage, refused, restore
+from tests.guests import PASSWORD, Backups, refused, restore
 from tests.waiting import wait_until
 from trove.backup import store
 from trove.common import remote
@@ -77,19 +76,6 @@ def source(machines):
 @pytest.fixture
 def backups(reports, container):
     return Backups(reports)
-
-
-def test_full(source, machines, backups, reports):
-    full = backups.take(source)
-    assert full["location"].endswith(full["id"] + FULL[source.guest.engine][1])
-    assert not list(source.guest.layout.mount_point.glob("backup.*"))
-    assert [report["state"] for report in reports.backups] == ["BUILDING", "SAVING"]
-    assert reports.backups[0]["size"] > 0
-    source.sql("INSERT INTO t (v) VALUES ('later')")
-    target = machines()
-    restore(target, full)
-    assert reports.statuses[-1] == "running", reports.causes
-    assert target.sql("SELECT v FROM t ORDER BY n") == (("one",), ("two",))
 
 
 @only_mariadb
@@ -227,51 +213,6 @@ def test_a_clone_of_an_agent_that_died_is_ended_and_removed(source, machines, ba
 def test_a_strategy_of_another_server_says_so(source, backups):
     assert "only MySQL 8.0.17" in backups.take(source, "MySQLClone")["note"]
     assert "xtrabackup is not installed" in backups.take(source, "InnoBackupEx")["note"]
-
-
-def test_every_corruption_is_named_and_nothing_is_started(source, machines, backups, reports, conf):
-    conf.set_override("backup_request_patience", 0)
-    full = backups.take(source)
-    name = f"{full['id']}_00000000"
-    target = machines()
-    [[_, size, _]] = full["segments"]
-    # The key of another deployment.
-    assert "another key" in refused(target, reports, {**full, "key": "0" * 64})
-    assert "key is missing" in refused(target, reports, {**full, "key": None})
-    # The list of segments does not fit the backup.
-    assert "checksum" in refused(target, reports, {**full, "segments": []})
-    # Another stream of the same deployment in its place.
-    other = backups.take(source)
-    assert other["id"] in refused(target, reports, {**other, "key": full["key"]})
-    # A flipped bit, which the checksum shows at the end, and the cipher before the bytes of the block are used.
-    data = damage(name, size // 2)
-    said = refused(target, reports, full)
-    assert name in said or full["id"] in said
-    # The same with sums that were made to fit: only the cipher can tell.
-    forged = hashlib.md5(data).hexdigest()
-    fitting = {"segments": [[name, size, forged]], "checksum": hashlib.md5(forged.encode()).hexdigest()}
-    assert "damaged" in refused(target, reports, {**full, **fitting})
-    # The end is missing.
-    data = damage(name, cut=size - 100)
-    assert "damaged" in refused(target, reports, full)
-    remote.swift_client().delete_object(store.own_container(full["id"]), name)
-    assert f"{name} of the object store: it is missing" in refused(target, reports, full)
-    # The time for the guest is over, or it asks for what is not its own.
-    foreign = {**other, "storage": {**full["storage"], "url": other["storage"]["url"]}}
-    assert "signature" in refused(target, reports, foreign)
-    # A later attempt with what is whole succeeds.
-    restore(target, other)
-    assert reports.statuses[-1] == "running"
-
-
-def test_an_agent_that_died_says_that_the_backup_failed(source, backups, reports):
-    agent = source.manager.backups
-    agent._remember(TroveContext(), "b-1")
-    source.manager.update_status()
-    assert reports.backups[-1]["state"] == "FAILED"
-    assert "ended while" in reports.backups[-1]["note"]
-    source.manager.update_status()
-    assert len(reports.backups) == 1
 
 
 def test_a_report_that_the_bus_does_not_take_is_sent_later(source, backups, reports):

@@ -9,10 +9,8 @@ import pytest
 
 from tests.functional.guestagent.conftest import end
 from trove.common.context import TroveContext
-from trove.common.instance import ServiceStatuses
-from trove.guestagent import pkg
 from trove.guestagent.common import operating_system
-from trove.guestagent.datastore.mysql_common import service, sql
+from trove.guestagent.datastore.mysql_common import sql
 
 pytestmark = pytest.mark.slow
 
@@ -124,21 +122,10 @@ def test_no_server_has_the_id_or_the_private_keys_of_the_image(guest, managers, 
         assert (guest.layout.data / name).read_text() != (packaged_data / name).read_text()
 
 
-def test_a_second_prepare_changes_nothing(guest, managers, reports, packaged_data):
-    guest.layout.template.symlink_to(packaged_data)
-    prepare(managers(), guest)
-    rows(guest, "CREATE TABLE db1.kept (n INT)")
-    manager = managers()
-    prepare(manager, guest, users=[{**USERS[0], "_password": "other"}])
-    check_built(manager, guest, reports)
-    assert rows(guest, "SHOW TABLES FROM db1") == (("kept",),)
-
-
+# Beside those of every engine, which the contract has.
 EFFECTS = [
-    (pkg, "install"), (service.MySqlApp, "stop"), (service.MySqlApp, "write_configuration"),
-    (service.MySqlApp, "prepare_data"), (operating_system, "copy_tree"), (operating_system, "change_owner"),
-    (service.MySqlApp, "start"), (service.MySqlApp, "secure"), (sql.Session, "set_password"),
-    (sql.Session, "make_administrator"), (sql.Session, "close_other_doors"), (service.MySqlStatus, "end_install"),
+    (operating_system, "copy_tree"), (operating_system, "change_owner"), (sql.Session, "set_password"),
+    (sql.Session, "make_administrator"), (sql.Session, "close_other_doors"),
 ]
 
 
@@ -161,52 +148,6 @@ def test_killed_after_any_effect_and_sent_again(guest, managers, reports, packag
         assert len(reports.statuses) == said
     prepare(manager, guest)
     check_built(manager, guest, reports)
-
-
-def test_a_wrong_configuration_fails_with_the_server_gone_and_can_be_mended(guest, managers, reports, packaged_data):
-    guest.layout.template.symlink_to(packaged_data)
-    manager = managers()
-    with pytest.raises(Exception, match="ended right after its start"):
-        prepare(manager, guest, overrides={"no_such_option": 1})
-    assert reports.statuses == ["building", "failed to spawn"]
-    assert not manager.app.service.is_running()
-    prepare(manager, guest)
-    check_built(manager, guest, reports)
-
-
-def test_life_of_a_server(guest, managers, reports, packaged_data):
-    guest.layout.template.symlink_to(packaged_data)
-    manager = managers()
-    prepare(manager, guest)
-    manager.restart(None)
-    assert reports.statuses == ["building", "running", "running"]
-    manager.stop_db(None)
-    manager.stop_db(None)
-    assert reports.statuses[3:] == ["shutdown", "shutdown"]
-    manager.restart(None)
-    check_built(manager, guest, reports)
-    # A process that was killed left its pid file.
-    pid = int(guest.layout.pid_file.read_text())
-    operating_system.run(["kill", "-9", str(pid)])
-    assert manager.status.wait_for(ServiceStatuses.CRASHED)
-    manager.app.start_at_boot()
-    check_built(manager, guest, reports)
-
-
-def test_a_server_that_was_to_stay_down_stays_down(guest, managers, reports, packaged_data):
-    guest.layout.template.symlink_to(packaged_data)
-    manager = managers()
-    prepare(manager, guest)
-    manager.stop_db(None, do_not_start_on_reboot=True)
-    manager.app.start_at_boot()
-    assert manager.status.get_actual_db_status() == ServiceStatuses.SHUTDOWN
-    changed = guest.config_contents().replace("wait_timeout", "#").replace("[mysqld]", "[mysqld]\nwait_timeout = 55")
-    manager.start_db_with_conf_changes(None, changed.replace("max_connections = ", "max_connections = 5"))
-    # What lies over the base configuration stays.
-    assert rows(guest, "SELECT @@global.wait_timeout, @@max_connections") == ((55, 77),)
-    manager.stop_db(None)
-    manager.app.start_at_boot()
-    assert manager.status.get_actual_db_status() == ServiceStatuses.RUNNING
 
 
 def test_a_configuration_can_be_written_without_a_restart(guest, managers, reports, packaged_data):

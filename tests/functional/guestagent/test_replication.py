@@ -13,10 +13,13 @@ from tests.guests import PASSWORD, Backups
 from tests.waiting import wait_until
 from trove.common import exception, utils
 
+pytestmark = pytest.mark.slow
 # A clone (MySQL) does not tell the position in its source's log: nothing can follow it by position.
-pytestmark = [pytest.mark.slow, pytest.mark.parametrize(
-    ("tested", "by"), [("mariadb", "gtid"), ("mariadb", "binlog"), ("mysql", "gtid")], indirect=True,
-    scope="session")]
+_BINLOG = ("mariadb", "binlog")
+each_way = pytest.mark.parametrize(
+    ("tested", "by"), [("mariadb", "gtid"), _BINLOG, ("mysql", "gtid")], indirect=True, scope="session")
+# The contract has it for the default strategies.
+by_binlog = pytest.mark.parametrize(("tested", "by"), [_BINLOG], indirect=True, scope="session")
 
 BINLOG = ("MysqlBinlogReplication", "trove.guestagent.strategies.replication.mysql_binlog")
 
@@ -100,6 +103,7 @@ def caught_up(source, *replicas):
         assert replica.call("wait_for_txn", txn) is True
 
 
+@by_binlog
 def test_replicas_of_one_snapshot_follow_and_refuse_writes(pair):
     source, *replicas = pair
     caught_up(source, *replicas)
@@ -118,6 +122,7 @@ def test_replicas_of_one_snapshot_follow_and_refuse_writes(pair):
     assert replicas[1].values()[-1] == "later"
 
 
+@each_way
 def test_not_even_root_writes_to_a_replica(pair):
     source, first, _ = pair
     root = source.call("enable_root_with_password", "the password of root")
@@ -132,6 +137,7 @@ def test_not_even_root_writes_to_a_replica(pair):
                 cursor.execute(statement)
 
 
+@by_binlog
 def test_a_backup_of_a_replica_becomes_an_instance_that_follows_nobody(pair, nodes, reports):
     source, first, _ = pair
     caught_up(source, first)
@@ -148,6 +154,7 @@ def test_a_backup_of_a_replica_becomes_an_instance_that_follows_nobody(pair, nod
     assert "not for it" not in alone.values()
 
 
+@each_way
 def test_accounts_are_hidden_and_go_with_the_replica(pair):
     source, first, second = pair
     assert [user["_name"] for user in source.call("list_users")[0]] == ["u1"]
@@ -164,6 +171,7 @@ def test_accounts_are_hidden_and_go_with_the_replica(pair):
     assert first.manager._replication_health() == (True, None)
 
 
+@each_way
 def test_a_replica_that_is_told_to_follow_once_more_goes_on_where_it_is(pair):
     source, first, _ = pair
     caught_up(source, first)
@@ -173,6 +181,7 @@ def test_a_replica_that_is_told_to_follow_once_more_goes_on_where_it_is(pair):
     assert first.values() == source.values()
 
 
+@by_binlog
 def test_heartbeats_of_replicas_tell_how_they_do(pair, reports):
     source, first, _ = pair
     first.enter()
@@ -183,6 +192,7 @@ def test_heartbeats_of_replicas_tell_how_they_do(pair, reports):
     assert "replication" not in reports.payloads[-1]
 
 
+@each_way
 def test_what_replicas_have_of_a_dead_source_can_be_compared_after_a_restart_of_one(pair):
     source, first, second = pair
     caught_up(source, first, second)
@@ -218,6 +228,7 @@ class Writer(threading.Thread):
                             time.sleep(0.003)
 
 
+@by_binlog
 def test_a_switchover_loses_no_acknowledged_write(pair):
     source, first, second = pair
     writer = Writer(source, first)
@@ -260,6 +271,7 @@ def test_a_switchover_loses_no_acknowledged_write(pair):
     assert first.values()[-1] == second.values()[-1] == "home"
 
 
+@by_binlog
 def test_the_best_replica_of_a_dead_source(pair):
     source, first, second = pair
     caught_up(source, first, second)
@@ -276,6 +288,7 @@ def test_the_best_replica_of_a_dead_source(pair):
     assert first.call("wait_for_txn", said["b"]["txn"])
 
 
+@each_way
 def test_an_open_transaction_does_not_hold_up_a_source_that_becomes_read_only(pair):
     source = pair[0]
     connection = pymysql.connect(unix_socket=str(source.guest.layout.socket), user="u1", password=PASSWORD,
@@ -289,6 +302,7 @@ def test_an_open_transaction_does_not_hold_up_a_source_that_becomes_read_only(pa
     assert "never committed" not in source.values()
 
 
+@by_binlog
 def test_attaching_to_a_source_that_is_not_there(pair, conf):
     source, first, _ = pair
     info = source.info(first)
@@ -300,6 +314,7 @@ def test_attaching_to_a_source_that_is_not_there(pair, conf):
     first.call("attach_replica", {**info, "must_connect": False}, first.config("replica"))
 
 
+@each_way
 def test_damage_to_the_agent_s_account_comes_to_replicas_and_its_repair_stays_at_home(pair, reports):
     source, first, second = pair
     caught_up(source, first, second)
@@ -332,6 +347,7 @@ def test_damage_to_the_agent_s_account_comes_to_replicas_and_its_repair_stays_at
             node.sql("INSERT INTO t (v) VALUES ('here')")
 
 
+@each_way
 def test_a_replica_tells_that_it_was_stopped_and_that_it_follows_nobody(pair, reports):
     _, replica, _ = pair
     word = "SLAVE" if replica.guest.engine == "mariadb" else "REPLICA"
@@ -348,6 +364,7 @@ def test_a_replica_tells_that_it_was_stopped_and_that_it_follows_nobody(pair, re
     assert told(f"STOP {word}", f"RESET {word} ALL") == (False, None)
 
 
+@each_way
 def test_events_run_at_the_source_only_and_those_that_were_off_stay_off(pair):
     source, first, second = pair
 

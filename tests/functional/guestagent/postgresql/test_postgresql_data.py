@@ -8,7 +8,7 @@ import pg8000.exceptions
 import pytest
 
 from tests.functional.guestagent.postgresql.conftest import end, make_guest
-from tests.functional.guestagent.test_backup import Backups, container, running_cloud  # noqa: F401
+from tests.guests import Backups
 from tests.waiting import wait_until
 from trove.backup import archive_store
 from trove.common import exception
