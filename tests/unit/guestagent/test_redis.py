@@ -1,4 +1,10 @@
 """Redis: positions, sentences for users, what its settings leave of a guest's memory."""
+import os
+import pwd
+import threading
+import time
+import types
+
 import pytest
 import redis
 
@@ -68,3 +74,23 @@ def test_a_server_that_goes_on_loading_is_waited_for(monkeypatch, loaded, waits)
     with pytest.raises(exception.PollTimeOut):
         status.wait_for(ServiceStatuses.RUNNING)
     assert len(calls) == waits
+
+
+def test_changes_at_the_same_time_keep_one_another(reports, tmp_path):
+    """A heartbeat that takes over a password does not open a server that a command closes meanwhile."""
+    account = pwd.getpwuid(os.getuid()).pw_name
+    client = types.SimpleNamespace(execute_command=lambda *words: [])
+    app = types.SimpleNamespace(layout=types.SimpleNamespace(accounts=tmp_path / "users.acl", user=account),
+                                client=lambda: client)
+    kept = access.Access(app)
+    kept.prepare()
+    source = types.SimpleNamespace(execute_command=lambda *words: ["passwords", [f"{time.monotonic_ns():064x}"]])
+    threads = [threading.Thread(target=lambda: [kept.take_over(source) for _ in range(20)]),
+               threading.Thread(target=lambda: [kept.set_replicas({str(n): "x"}) for n in range(20)])]
+    for thread in threads:
+        thread.start()
+    kept.set_read_only(True)
+    for thread in threads:
+        thread.join()
+    state = kept._load()
+    assert (state["read_only"], list(state["replicas"]), state["password"]) == (True, ["19"], None)

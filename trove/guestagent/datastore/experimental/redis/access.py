@@ -6,9 +6,11 @@ the password of ``default``: a replica takes over that of its source. What the a
 agent; the server is never asked to write its own.
 """
 import contextlib
+import functools
 import hashlib
 import json
 import re
+import threading
 import time
 
 import redis
@@ -36,6 +38,15 @@ def hashed(password):
     return hashlib.sha256(password.encode()).hexdigest()
 
 
+def _one_at_a_time(method):
+    """Decorator: commands and heartbeats change the accounts one after another, each upon what is remembered."""
+    @functools.wraps(method)
+    def locked(self, *args, **kwargs):
+        with self._lock:
+            return method(self, *args, **kwargs)
+    return locked
+
+
 class Access:
     """The accounts of one server. app: RedisApp.
 
@@ -48,6 +59,7 @@ class Access:
         self.app = app
         self.whole = None
         self.repairs = 0
+        self._lock = threading.RLock()
         self._seen = None
         self._next_restart = self._pause = 0
 
@@ -64,6 +76,7 @@ class Access:
         operating_system.write_file(self.app.layout.accounts, text, mode=0o600, owner=self.app.layout.user)
         return state
 
+    @_one_at_a_time
     def prepare(self):
         """Make the passwords that are missing and write the server's file, without which it does not start."""
         state = self._load()
@@ -83,10 +96,12 @@ class Access:
 
     # The running server
 
+    @_one_at_a_time
     def _change(self, **changes):
         self._save(**changes)
         self.make()
 
+    @_one_at_a_time
     def make(self):
         """Let the running server have exactly the accounts that are remembered. Raises redis.RedisError."""
         rules, client = _rules(self._load()), self.app.client()
@@ -101,6 +116,7 @@ class Access:
         """Called before a start: the server reads the accounts from the file, and lists them in other words."""
         self._seen = None
 
+    @_one_at_a_time
     def keep(self, idle):
         """Make the accounts again if they are not as the agent left them. idle: see ``Server.look_after``."""
         try:
@@ -133,6 +149,7 @@ class Access:
 
     # The users' password
 
+    @_one_at_a_time
     def ask(self, password=None):
         """Return the password of ``default``; it becomes this one if one is given, or a fresh one if only its hash is
         known here, as that of a former source.
@@ -142,6 +159,7 @@ class Access:
         self._change(asked=True, **fresh)
         return fresh.get("password") or state["password"]
 
+    @_one_at_a_time
     def renew(self):
         """Give ``default`` a password that nobody knows, and close its connections."""
         self._change(asked=False, **self._fresh())
@@ -164,13 +182,19 @@ class Access:
         answer = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=False))
         hashes = [each.removeprefix("#") for each in answer["passwords"]]
         # A source is another guest: nothing but a hash is taken from it.
-        if len(hashes) == 1 and _HASH.fullmatch(hashes[0]) and hashes[0] != self._load().get("hash"):
-            self._change(password=None, hash=hashes[0])
+        if len(hashes) == 1 and _HASH.fullmatch(hashes[0]):
+            self._use_hash(hashes[0])
+
+    @_one_at_a_time
+    def _use_hash(self, found):
+        if found != self._load().get("hash"):
+            self._change(password=None, hash=found)
             self._close_users()
             LOG.info("%s: the users' password is the source's now", CONF.guest_id)
 
     # Roles
 
+    @_one_at_a_time
     def close(self):
         """Let a server that is not running start read-only."""
         self._save(read_only=True)
@@ -183,6 +207,7 @@ class Access:
         """Let exactly these accounts follow. accounts: {user: password}."""
         self._change(replicas={user: hashed(password) for user, password in accounts.items()})
 
+    @_one_at_a_time
     def remove_replica(self, user):
         """Remove the account of one replica; its connection ends."""
         self._change(replicas={name: value for name, value in self._load().get("replicas", {}).items()
