@@ -167,7 +167,7 @@ class ServiceUnavailable(TroveError):
 
     message = "A service that is needed does not answer."
     code = 503
-    retry_after = None
+    retry_after: int | None = None
 
 
 class GuestConflict(GuestError, Conflict):

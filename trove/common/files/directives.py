@@ -18,7 +18,7 @@ class Directives(FileFormat):
 
     def parse(self, text):
         """See the base."""
-        found = {}
+        found: dict[str, str] = {}
         for line in lines(text):
             name, _, rest = line.partition(" ")
             value = " ".join(_unquoted(*match) for match in _ARGUMENT.findall(rest))

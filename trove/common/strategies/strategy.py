@@ -47,5 +47,5 @@ def check(found, base, where="", path=None):
     if not (inspect.isclass(found) and issubclass(found, base)):
         raise ValueError(f"{where}'{path}' must be a subclass of {base.__module__}.{base.__qualname__}")
     if inspect.isabstract(found):
-        missing = ", ".join(sorted(found.__abstractmethods__))
+        missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
         raise ValueError(f"{where}'{path}' does not implement {missing}")

@@ -9,6 +9,7 @@ import importlib
 import pkgutil
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 
 from trove.common.traits import Traits
 
@@ -31,7 +32,7 @@ def _packaged():
 
 def _others(taken):
     """Return {name: card} of other packages. taken: names that are none of theirs. Raises TypeError, ValueError."""
-    cards = {}
+    cards: dict[str, ModuleType] = {}
     for entry in metadata.entry_points(group=ENTRY_POINTS):
         card = _check(entry.load(), GROUP=str, opts=list, TRAITS=Traits, TEMPLATES=Path)
         if card.GROUP in (*taken, *cards):
