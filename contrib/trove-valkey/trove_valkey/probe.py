@@ -5,5 +5,6 @@ from onebox.probes import redis
 class Probe(redis.Probe):
     """See the base."""
 
+    program = "valkey-server"
     language = "Valkey commands"
     client = "valkey-cli"

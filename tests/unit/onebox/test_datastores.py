@@ -31,6 +31,7 @@ def test_a_datastore_has_a_probe_that_agrees_with_its_card(datastore):
     assert issubclass(probe, base.Probe)
     assert not probe.__abstractmethods__
     assert probe.errors
+    assert probe.program
     assert (probe.has_users, probe.port) == (card.users, card.client_port)
     assert datastore in CONF
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from minicloud.host import cgroup
 
-from onebox import bench, bench_agent, cloud, datastores, instance, processes
+from onebox import bench, bench_agent, cloud, datastores, instance, probes, processes
 from onebox.settings import SetupError, secret
 
 TOTAL = "create to first SELECT"
@@ -113,6 +113,7 @@ class _Meter:
 
     def __init__(self, settings):
         self._settings = settings
+        self._programs = _programs()
         self._before = self._services()
         self._guests = set(self._groups())
 
@@ -124,10 +125,8 @@ class _Meter:
         for pid in bench_agent.in_guests(self._settings.prefix):
             with contextlib.suppress(OSError):
                 groups = Path(f"/proc/{pid}/cgroup").read_text()
-                kind = {b"trove-guestagent": "guest: agent", b"mariadbd": "guest: server"}
-                line = Path(f"/proc/{pid}/cmdline").read_bytes()
-                name = next((name for text, name in kind.items() if text in line), None)
-                if name and any(path.name in groups for path in new):
+                name = _kind(pid, self._programs)
+                if name != "guest: system" and any(path.name in groups for path in new):
                     inside[name] += sum(processor_seconds(pid))
         total = sum(int((path / "cpu.stat").read_text().split()[1]) / 1e6 for path in new)
         return {**spent, **inside, "guest: system": total - sum(inside.values())}
@@ -152,21 +151,31 @@ def processor_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / ticks, (int(fields[13]) + int(fields[14])) / ticks
 
 
+def _programs():
+    """Return the names of the server programs of all datastores."""
+    return {probes.of(name).program for name in datastores.names()}
+
+
+def _kind(pid, programs):
+    """Return what a process in a guest is: its server, its agent, or of its system. Raises OSError when it is gone."""
+    if Path(f"/proc/{pid}/comm").read_text().strip() in programs:
+        return "guest: server"
+    return "guest: agent" if b"trove-guestagent" in Path(f"/proc/{pid}/cmdline").read_bytes() else "guest: system"
+
+
 def memory(settings, progress, arguments):
     """Memory (proportional set size) of the whole set-up with the instance m1, engines counted apart."""
     instance.ensure_m1(settings, progress)
-    groups = defaultdict(list)
+    groups, programs = defaultdict(list), _programs()
     for pid, name in processes.running(settings).items():
         groups[name].append(pid)
     for name, pid in cloud.status(settings)["services"].items():
         groups[f"minicloud {name}"].append(pid)
     for pid in bench_agent.in_guests(settings.prefix):
-        engine = Path(f"/proc/{pid}/comm").read_text().strip() in ("mariadbd", "mysqld")
-        agent = b"trove-guestagent" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        groups["guest: engine" if engine else "guest: agent" if agent else "guest: system"].append(pid)
+        groups[_kind(pid, programs)].append(pid)
     rows = [{"processes": name, "number": len(pids), "MB": round(processes.memory(pids) / 1e6, 1)}
             for name, pids in sorted(groups.items())]
-    total = sum(row["MB"] for row in rows if row["processes"] != "guest: engine")
+    total = sum(row["MB"] for row in rows if row["processes"] != "guest: server")
     return [*rows, {"processes": "all but the engine", "number": None, "MB": round(total, 1)}], False
 
 

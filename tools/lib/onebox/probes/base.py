@@ -18,6 +18,8 @@ class Probe(abc.ABC):
     errors = ()
     # The TCP port at which clients connect.
     port = None
+    # Name of the server's program, as the kernel tells it of its processes.
+    program = None
     # Whether instances have databases and users. If not, a client logs in with the password of root.
     has_users = True
     # Beginning of the line that is printed for people: the client's language.

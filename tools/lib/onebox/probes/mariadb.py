@@ -1,4 +1,8 @@
 """The probe of MariaDB."""
-from onebox.probes.mysql_family import Probe
+from onebox.probes import mysql_family
 
-__all__ = ["Probe"]
+
+class Probe(mysql_family.Probe):
+    """See the base."""
+
+    program = "mariadbd"

@@ -13,6 +13,7 @@ class Probe(base.Probe):
 
     errors = (Error, OSError)
     port = 5432
+    program = "postgres"
     _connection = None
 
     def _connect(self):

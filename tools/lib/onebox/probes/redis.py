@@ -14,6 +14,7 @@ class Probe(base.Probe):
 
     errors = (redis.exceptions.RedisError,)
     port = 6379
+    program = "redis-server"
     has_users = False
     language = "Redis commands"
     # The engine's own client, and the variable from which it takes a password.
