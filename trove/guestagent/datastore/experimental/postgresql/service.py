@@ -318,8 +318,10 @@ class PostgreSqlApp(server.Server):
     def secure(self, keep_root=False):
         """Let nobody in but the agent. keep_root: leave root's access, for data that came from a backup.
 
-        initdb makes no account but the agent's, which has no password.
+        initdb makes no account but the agent's, which has no password. A standby has the accounts of its source.
         """
+        if self.is_standby():
+            return
         self.access.make()
         with self.session() as session:
             if not keep_root and session.execute("SELECT 1 FROM pg_roles WHERE rolname = $1", [ROOT]):
@@ -328,7 +330,7 @@ class PostgreSqlApp(server.Server):
     # Starting and stopping
 
     def remove_auto_conf(self):
-        """Remove what somebody set by ALTER SYSTEM: it would win over the agent's files. Returns whether it was there.
+        """Empty the file of ALTER SYSTEM, which would win over the agent's files. Returns whether something was in it.
 
         The data directory belongs to the server's user, so no symbolic link in it is followed.
         """
@@ -337,16 +339,28 @@ class PostgreSqlApp(server.Server):
         except FileNotFoundError:
             return False
         try:
-            found = os.stat(AUTO_CONF, dir_fd=directory, follow_symlinks=False)
-            if stat.S_ISDIR(found.st_mode):
-                shutil.rmtree(AUTO_CONF, dir_fd=directory)
-            else:
-                os.unlink(AUTO_CONF, dir_fd=directory)
-        except FileNotFoundError:
-            return False
+            return self._empty_auto_conf(directory)
         finally:
             os.close(directory)
-        return True
+
+    def _empty_auto_conf(self, directory):
+        found = None
+        with contextlib.suppress(FileNotFoundError):
+            found = os.stat(AUTO_CONF, dir_fd=directory, follow_symlinks=False)
+        if found and stat.S_ISREG(found.st_mode) and not found.st_size:
+            return False
+        if found and stat.S_ISDIR(found.st_mode):
+            shutil.rmtree(AUTO_CONF, dir_fd=directory)
+        elif found:
+            os.unlink(AUTO_CONF, dir_fd=directory)
+        # Each process of the server would complain of a missing one.
+        descriptor = os.open(AUTO_CONF, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=directory)
+        try:
+            account = pwd.getpwnam(self.layout.user)
+            os.fchown(descriptor, account.pw_uid, account.pw_gid)
+        finally:
+            os.close(descriptor)
+        return found is not None
 
     def start(self):
         """See the base. With a value that it does not take the server would not start."""
@@ -405,8 +419,8 @@ class PostgreSqlApp(server.Server):
         super().restart()
 
     def is_standby(self):
-        """Return whether the server follows another one."""
-        return (self.layout.data / "standby.signal").exists()
+        """Return whether the server is to follow another one, whose accounts it has then."""
+        return standby.is_marked(self)
 
     def carry_out_alone(self, *statements):
         """Run statements, each on one line, in the stopped server, where nobody's rights are asked for.
