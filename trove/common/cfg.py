@@ -101,6 +101,16 @@ def traits(manager):
     return _card(manager).TRAITS
 
 
+def client_port(manager):
+    """Return the TCP port at which clients and replicas of a datastore connect.
+
+    Raises NotImplementedHere for a manager that this version does not know.
+    """
+    card = _card(manager)
+    option = card.TRAITS.port_option
+    return CONF[card.GROUP][option] if option else card.TRAITS.client_port
+
+
 def _card(manager):
     if manager not in CARDS:
         raise exception.NotImplementedHere(f"The datastore manager '{manager}' is not known here.")

@@ -64,8 +64,10 @@ class ReplicaAccount:
 @dataclass(frozen=True)
 class Traits:
     """manager: dotted path of the class that manages the server in a guest; file_format: of the server's configuration
-    files; client_port: TCP port at which clients and replicas connect; maturity: Maturity; users: whether the datastore
-    has databases and users; longest_user_name, longest_database_name: in the unit of ``models``, 0 without users;
+    files; client_port: TCP port at which clients and replicas connect; port_option: name of the option that has it
+    instead, in the group of the datastore, or None (``cfg.client_port`` tells which holds); maturity: Maturity; users:
+    whether the datastore has databases and users; longest_user_name, longest_database_name: in the unit of ``models``,
+    0 without users;
     models: dotted path of the class with the rules for databases, users and passwords, a ``guestagent.db.base.Names``,
     which is right for an engine without users; backup_suffixes: {class of a backup strategy: suffix that says what its
     stream is}; client: dotted path of the class whose methods send commands to the agent, a ``guestagent.api.API``: for
@@ -77,6 +79,7 @@ class Traits:
     file_format: FileFormat
     client_port: int
     maturity: Maturity
+    port_option: str | None = None
     users: bool = True
     longest_user_name: int = 0
     longest_database_name: int = 0

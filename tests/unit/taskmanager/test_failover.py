@@ -1,9 +1,10 @@
 """Which replica takes the place of a dead source, and what is told of a source."""
+import dataclasses
 import types
 
 import pytest
 
-from trove.common import crypto, exception
+from trove.common import cfg, crypto, exception
 from trove.instance.tasks import InstanceTasks
 from trove.taskmanager.flows import detach_replica
 from trove.taskmanager.steps import failover, replication
@@ -42,6 +43,15 @@ def test_replicas_are_told_the_private_address(conf):
     assert replication.replica_info(source([public]), "r-1")["master"]["host"] == "10.0.0.0"
     with pytest.raises(exception.TroveError, match="no address"):
         replication.replica_info(source([]), "r-1")
+
+
+def test_replicas_are_told_the_port_that_an_option_has(conf, monkeypatch):
+    conf.set_override("operation_key", [KEY])
+    address = {"address": "10.0.0.1", "type": "private", "network": "n"}
+    traits = dataclasses.replace(cfg.traits("mariadb"), port_option="usage_timeout")
+    monkeypatch.setattr(cfg.CARDS["mariadb"], "TRAITS", traits)
+    conf.set_override("usage_timeout", 5433, group="mariadb")
+    assert replication.replica_info(source([address]), "r-1")["master"]["port"] == 5433
 
 
 class Silent:

@@ -31,7 +31,8 @@ opts = [
 
 TRAITS = Traits(
     manager="trove.guestagent.datastore.experimental.postgresql.manager.Manager",
-    file_format=Pairs(), client_port=5432, maturity=Maturity.TECHNICAL_PREVIEW, longest_user_name=63,
-    longest_database_name=63, models="trove.guestagent.db.postgresql.PostgreSqlNames",
+    file_format=Pairs(), client_port=5432, port_option="postgresql_port",
+    maturity=Maturity.TECHNICAL_PREVIEW, longest_user_name=63, longest_database_name=63,
+    models="trove.guestagent.db.postgresql.PostgreSqlNames",
     backup_suffixes={"PgBaseBackup": ".tar", "PgBaseBackupIncremental": ".tar", "PgDump": ".sql"},
     memory=ServerMemory(empty=(48, 64), pool_shares=(0.25, 0.25, 0.25), lean_strategies=()))

@@ -72,7 +72,7 @@ def replica_info(source, replica_id, **more):
     if not addresses:
         raise exception.TroveError(f"The source {source.id} has no address.")
     private = next((entry for entry in addresses if entry["type"] == "private"), addresses[0])
-    port = cfg.traits(source.manager).client_port
+    port = cfg.client_port(source.manager)
     return {"master": {"host": private["address"], "port": port, **account(source.manager, replica_id)},
             "log_position": None, "must_connect": True, **more}
 
