@@ -88,7 +88,7 @@ def options(conf, guest):
     conf.set_override("guest_key", "the key of this guest only")
     conf.set_override("guest_state_dir", str(guest.root / "state"))
     conf.set_override("mount_point", str(guest.layout.mount_point), group=guest.engine)
-    for name, value in guest.tested.options.items():
+    for name, value in guest.tested.options_of(guest).items():
         conf.set_override(name, value, group=guest.engine)
     conf.set_override("state_change_wait_time", 60)
 

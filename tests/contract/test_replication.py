@@ -155,6 +155,7 @@ def test_best(family):
     source.put(4)
     caught_up(source, first)
     source.call("stop_db")
+    second.enter()
     second.app.start()
     said = {machine.guest.name: machine.call("get_last_txn") for machine in (first, second)}
     assert said["b"]["count"] > said["c"]["count"]

@@ -78,6 +78,10 @@ class Engine(abc.ABC):
     def known(self, app):
         """Return the names of all settings that the running server has. app: the agent's Server."""
 
+    def options_of(self, guest):
+        """Return the options of the datastore's group in a guest: {name: value}."""
+        return self.options
+
     def log(self, guest):
         """Return the text of the server's own log."""
         path = guest.layout.log_file

@@ -26,7 +26,7 @@ class Guest:
     def __init__(self, root):
         self.root = root
         self.port = free_port()
-        self.tested = SimpleNamespace(options={"postgresql_port": self.port})
+        self.tested = SimpleNamespace(options_of=lambda _: {"postgresql_port": self.port})
         self.layout = Layout(mount_point=root / "postgresql", config_file=root / "etc/postgresql.conf",
                              overrides=root / "etc/conf.d", run_dir=root / "run", template=root / "template",
                              log_file=root / "log/postgresql.log")

@@ -1,50 +1,28 @@
 """Backups and replication of real PostgreSQL servers, driven by the agent's own code in directories of its own."""
 import os
-import shutil
 import signal
 import time
 
-import pg8000.exceptions
 import pytest
 
-from tests.functional.guestagent.postgresql.conftest import end, make_guest
-from tests.guests import Backups
+from tests import guests
+from tests.engines.postgresql import engines
 from tests.waiting import wait_until
 from trove.backup import archive_store
 from trove.common import exception
-from trove.common.context import TroveContext
 from trove.db import models as db_models
 from trove.guestagent.datastore.experimental.postgresql import sql, standby, wal
 
 pytestmark = pytest.mark.slow
-GROUP = "postgresql"
 FULL, INCREMENT = "PgBaseBackup", "PgBaseBackupIncremental"
 
 
-class Node:
-    """A guest with its agent."""
-
-    def __init__(self, conf, name):
-        self.conf, self.name, self.guest = conf, name, make_guest()
-        self.port = self.guest.port
-        self.enter()
-        self.manager = self.guest.manager()
-        self.app = self.manager.app
-
-    def enter(self):
-        """Everything that the agent's code reads from now on is this guest's."""
-        self.conf.set_override("guest_state_dir", str(self.guest.root / "state"))
-        self.conf.set_override("mount_point", str(self.guest.layout.mount_point), group=GROUP)
-        self.conf.set_override("postgresql_port", self.port, group=GROUP)
-
-    @property
-    def account(self):
-        return {"user": f"os_replica_{self.name}", "password": f"the : \\ 'secret' of {self.name}"}
+class Node(guests.Machine):
+    """A guest with its agent, without a tenant."""
 
     def prepare(self, **more):
-        self.enter()
-        self.manager.prepare(TroveContext(), **{"packages": [], "databases": [], "memory_mb": 256, "users": [],
-                                                "config_contents": self.guest.config_contents(), **more})
+        """See the base."""
+        super().prepare(**{"databases": [], "users": [], **more})
 
     def sql(self, *statements, database="postgres"):
         """The answer to the last statement."""
@@ -54,53 +32,54 @@ class Node:
                 rows = session.execute(statement)
         return [tuple(row) for row in rows]
 
+    def end_server(self):
+        """Kill the server."""
+        self.enter()
+        self.guest.tested.kill(self.app)
+
     def values(self):
+        """The rows of the table t in their order."""
         return [row[0] for row in self.sql("SELECT v FROM t ORDER BY n")]
 
-    def call(self, method, *arguments):
-        """What the task manager would call."""
-        self.enter()
-        return getattr(self.manager, method)(TroveContext(), *arguments)
-
     def restore(self, *chain, **more):
-        self.prepare(backup_info={"id": chain[-1]["id"], "type": chain[-1]["type"], "chain": list(chain)}, **more)
+        """Prepare with the data of a chain of backups."""
+        self.prepare(backup_info=guests.backup_info(*chain), **more)
 
-    def info(self, replica, **more):
-        """What a replica is told to follow this one."""
-        return {"master": {"host": "127.0.0.1", "port": self.port, **replica.account}, "log_position": None, **more}
 
-    def sources(self, *replicas):
-        self.call("enable_as_master", "wal_level = replica\n", [replica.account for replica in replicas])
+@pytest.fixture(scope="module")
+def tested():
+    """The Engine of the version that is installed here."""
+    tested = engines()[0]
+    with tested.programs():
+        yield tested
 
-    def follow(self, source, **more):
-        self.call("attach_replica", source.info(self, **more), "hot_standby = on\n")
+
+@pytest.fixture(scope="module")
+def packaged(tested):
+    """A data directory as an image has it."""
+    with guests.packaged(tested) as template:
+        yield template
 
 
 @pytest.fixture
-def nodes(conf, direct, reports, packaged_data, container):  # noqa: F811
+def nodes(conf, direct, reports, container, tested, packaged):
     """Makes guests; all servers are ended and all files removed at the end."""
     made = []
-    conf.set_override("guest_id", "i-1")
-    conf.set_override("guest_key", "the key of this guest only")
-    conf.set_override("state_change_wait_time", 60)
-    conf.set_override("agent_call_high_timeout", 20)
 
     def make(name="a"):
-        made.append(Node(conf, name))
-        made[-1].guest.layout.template.symlink_to(packaged_data)
+        guest = guests.make(tested, name)
+        guest.layout.template.symlink_to(packaged)
+        made.append(Node(conf, guest))
         return made[-1]
     yield make
     for node in made:
-        node.enter()
-        end(node.app)
-        if os.environ.get("KEEP"):
-            continue
-        shutil.rmtree(node.guest.root)
+        node.end()
 
 
 @pytest.fixture
-def backups(reports, container):  # noqa: F811
-    return Backups(reports)
+def backups(reports, container):
+    """Takes backups as the control plane lets them be taken."""
+    return guests.Backups(reports)
 
 
 @pytest.fixture
@@ -199,12 +178,12 @@ def pair(source, nodes, backups, reports):
     """A source, and two replicas that were made of one snapshot of it."""
     replicas = [nodes("b"), nodes("c")]
     snapshot = source.call("get_replication_snapshot", {"accounts": [each.account for each in replicas]},
-                           "wal_level = replica\n")
+                           source.role("replica_source"))
     assert snapshot["dataset"]["dataset_size"] > 0
     taken = backups.take(source, FULL)
     source.sql("INSERT INTO t (v) VALUES ('after')")
     for replica in replicas:
-        replica.restore(taken, snapshot={**source.info(replica), "config": "hot_standby = on\n"})
+        replica.restore(taken, snapshot={**source.info(replica), "config": replica.role("replica")})
         assert reports.statuses[-1] == "running", reports.causes
     return source, *replicas
 
@@ -236,7 +215,7 @@ def test_promotion_and_ejection(pair):
     assert_refuses_writes(first)
     assert source.call("get_replica_context")["running"] is False
     # A promotion as the task manager makes it.
-    first.call("enable_as_master", "wal_level = replica\n", [second.account, source.account])
+    first.sources(second, source)
     insert(source, "acknowledged")
     source.call("make_read_only", True)
     assert_refuses_writes(source)
@@ -260,7 +239,7 @@ def test_promotion_and_ejection(pair):
     other = source if best is second else second
     wait_until(lambda: best.call("get_replica_context")["error"])
     best.call("detach_replica", True)
-    best.call("enable_as_master", "wal_level = replica\n", [other.account])
+    best.sources(other)
     best.call("make_read_only", False)
     insert(best, "ejected")
     other.follow(best)
@@ -304,7 +283,7 @@ def test_a_replica_gets_the_settings_of_its_source_or_tells(pair):
 def test_a_slot_does_not_fill_the_volume(pair, monkeypatch):
     source, first, _ = pair
     first.enter()
-    end(first.app)
+    first.end_server()
     monkeypatch.setattr(wal, "slot_limit_mb", lambda mount_point: 16)
     source.call("restart")
     for _ in range(4):
@@ -428,5 +407,5 @@ def test_a_backup_of_a_replica_becomes_a_server_of_its_own(pair, nodes, backups,
     with pytest.raises(exception.TroveError, match="The server is a replica"):
         Archive(first).begin()
     # An account of a replica gets the log of changes, and no session.
-    with pytest.raises(pg8000.exceptions.DatabaseError, match="reject"):
-        source.guest.connect(first.account["user"], first.account["password"], "postgres")
+    with pytest.raises(sql.DatabaseError, match="reject"):
+        source.probe(first.account["user"], first.account["password"], "postgres").hello()

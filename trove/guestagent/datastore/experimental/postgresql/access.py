@@ -62,7 +62,9 @@ class Access(access.Keeper):
         return False
 
     def make_without_restart(self):
-        """See the base."""
+        """See the base. A standby has the accounts of its source."""
+        if self.app.is_standby():
+            return "at its source"
         for user, how in ((sql.ADMIN_USER, "by itself"), (sql.ROOT, "as the tenant's root")):
             for database in _DOORS:
                 try:

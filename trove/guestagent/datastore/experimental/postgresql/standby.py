@@ -11,7 +11,7 @@ from oslo_log import log as logging
 from trove.common import exception
 from trove.common.cfg import CONF
 from trove.guestagent.common import operating_system
-from trove.guestagent.common.configuration import SYSTEM_GROUP
+from trove.guestagent.common.configuration import DEFAULT_GROUP, SYSTEM_GROUP
 from trove.guestagent.common.waiting import wait_until
 from trove.guestagent.datastore.experimental.postgresql import history, sql, wal
 
@@ -21,6 +21,8 @@ LOG = logging.getLogger(__name__)
 _SLOTS, _FLOOR = "slots", "floor"
 _SIGNAL = "standby.signal"
 _CONTROL = re.compile(r"^(.+?):\s+(.*)$", re.MULTILINE)
+# For replicas and backups, so that a source need not be restarted for its first ones.
+_ROOM = {"max_wal_senders": 32, "max_replication_slots": 32}
 # A standby needs at least the values that its source has; the names are those of pg_controldata.
 _FLOORS = {"max_connections setting": "max_connections", "max_worker_processes setting": "max_worker_processes",
            "max_wal_senders setting": "max_wal_senders", "max_prepared_xacts setting": "max_prepared_transactions",
@@ -69,6 +71,7 @@ def prepare_start(app):
     if app.version >= history.SUMMARIES:
         kept["summarize_wal"] = "on"
     app.configuration.apply_override(kept, SYSTEM_GROUP, _SLOTS)
+    app.configuration.apply_override(_ROOM, DEFAULT_GROUP, _SLOTS)
     app.configuration.apply_override({}, SYSTEM_GROUP, _FLOOR)
     if not is_marked(app):
         return

@@ -6,9 +6,13 @@ import os
 import re
 
 from trove.common import exception
+from trove.guestagent.common.waiting import wait_until
+from trove.guestagent.datastore.experimental.postgresql import sql
 
 # Bytes of a segment, as initdb makes them by default.
 SEGMENT_SIZE = 16 * 1024 * 1024
+# The server's word for a slot that somebody uses.
+_IN_USE = "55006"
 _LSN = re.compile(r"([0-9A-F]{1,8})/([0-9A-F]{1,8})")
 _SEGMENTS_OF_ID = 0x100000000 // SEGMENT_SIZE
 # The most of the data volume that WAL may take which waits for somebody, in per cent; and the least amount, in MB.
@@ -96,11 +100,23 @@ def make_slot(session, name, copy_of=None):
 
 
 def drop_slot(session, name):
-    """Remove a slot if it exists, and end the connection that uses it."""
-    session.execute("SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots "
-                    "WHERE slot_name = $1 AND active_pid IS NOT NULL", (name,))
-    session.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1",
-                    (name,))
+    """Remove a slot if it exists, and end the connection that uses it. Raises PollTimeOut.
+
+    A replica connects again at once, perhaps before the slot is gone.
+    """
+    def is_gone():
+        session.execute("SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots "
+                        "WHERE slot_name = $1 AND active_pid IS NOT NULL", (name,))
+        try:
+            session.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+                            "WHERE slot_name = $1", (name,))
+        except sql.DatabaseError as error:
+            if sql.code_of(error) != _IN_USE:
+                raise
+            return False
+        return True
+
+    wait_until(is_gone, f"The removal of the replication slot {name}", option="agent_call_low_timeout")
 
 
 def advance_slot(session, name, lsn):
