@@ -143,6 +143,13 @@ def test_root(running):
     session.run("CREATE DATABASE roots")
     with guest.connect("root", password, "roots") as inside:
         inside.run("CREATE TABLE made_by_root (id serial)")
+    # A user's things in the server's own database stay there, and the database stays the server's.
+    admin.create_user([user("eve", "e")])
+    session.run("GRANT CREATE ON SCHEMA public TO eve")
+    guest.connect("eve", "e", "postgres").run("CREATE TABLE of_eve (id int)")
+    admin.delete_user({"_name": "eve", "_host": "%"})
+    assert session.run("SELECT tableowner FROM pg_tables WHERE tablename = 'of_eve'") == [["os_admin"]]
+    assert session.run("SELECT datdba::regrole::text FROM pg_database WHERE datname = 'postgres'") == [["os_admin"]]
     # What root made can be given to users.
     admin.create_user([user("ann", "a", "roots")])
     guest.connect("ann", "a", "roots").run("INSERT INTO made_by_root DEFAULT VALUES")

@@ -161,7 +161,7 @@ class PostgreSqlAdmin(Admin, Root):
         for (database,) in session.execute(_BELONGINGS, [name]):
             self._owner(session, database)
         for (database,) in session.execute(_TRACES, [name]):
-            owner = self._owner(session, database) if not self._names.is_own_database(database) else ADMIN_USER
+            owner = ADMIN_USER if self._names.is_ignored_database(database) else self._owner(session, database)
             with self.open_session(database) as inside:
                 inside.execute("REASSIGN OWNED BY {} TO {}; DROP OWNED BY {}", names=[name, owner, name])
         session.execute("DROP OWNED BY {}; DROP ROLE IF EXISTS {}", names=[name, name])
