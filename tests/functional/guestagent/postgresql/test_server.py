@@ -3,10 +3,11 @@ import json
 import subprocess
 from pathlib import Path
 
+import pg8000.exceptions
 import pytest
 from onebox.settings import CHECKOUT
 
-from trove.common import template
+from trove.common import exception, template
 from trove.common.instance import ServiceStatuses
 from trove.guestagent.datastore.experimental.postgresql import service
 
@@ -138,3 +139,25 @@ def test_the_unit_of_guest_images_runs_the_same_command(agent):
     layout = service.Layout(Path("/var/lib/postgresql"))
     program, *arguments = service.PostgreSqlApp(layout).command
     assert f"exec {program.replace(program.split('/')[4], '*')} {' '.join(arguments)}'" in text
+
+
+def test_users_that_take_all_connections(agent, guest):
+    """The agent has some of its own; root can take these as well, and is told so."""
+    agent.update_overrides(None, {"max_connections": 12})
+    agent.restart(None)
+    agent.admin.create_database([{"_name": "d"}])
+    agent.admin.create_user([{"_name": "ann", "_password": "a", "_databases": [{"_name": "d"}]}])
+    password = agent.admin.enable_root()["_password"]
+    held = []
+    with pytest.raises(pg8000.exceptions.DatabaseError, match="53300"):
+        while True:
+            held.append(guest.connect("ann", "a", "d"))
+    agent.admin.create_database([{"_name": "more"}])
+    with pytest.raises(pg8000.exceptions.DatabaseError, match="53300"):
+        while True:
+            held.append(guest.connect("root", password, "postgres"))
+    assert agent.app.status.get_actual_db_status() == ServiceStatuses.RUNNING
+    with pytest.raises(exception.GuestUnavailable, match="no connection left .*53300"):
+        agent.create_database(None, [{"_name": "another"}])
+    agent.restart(None)
+    agent.create_database(None, [{"_name": "another"}])
