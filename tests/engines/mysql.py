@@ -9,7 +9,7 @@ from tests.engines import mysql_family
 
 _PROGRAMS = {
     "usr/sbin/mysqld": '--basedir="$root/usr" --plugin-dir="$root/usr/lib/mysql/plugin" --secure-file-priv=NULL',
-    "usr/bin/mysql": "", "usr/bin/mysqldump": "", "usr/bin/mysql_tzinfo_to_sql": ""}
+    "usr/bin/mysql": "", "usr/bin/mysqldump": "", "usr/bin/mysqlbinlog": "", "usr/bin/mysql_tzinfo_to_sql": ""}
 _FILES = ("usr/lib/mysql", "usr/share/mysql")
 
 

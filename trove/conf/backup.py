@@ -71,6 +71,8 @@ guest_opts = [
     cfg.IntOpt("archive_piece_size", default=64 * 1024 * 1024, min=1024 * 1024,
                help="Bytes of log files after which no further file is added to a piece of an archive; one file is "
                     "never divided."),
+    cfg.IntOpt("archive_replay_timeout", default=7200, min=1,
+               help="Seconds for replaying one log file into a restored backup."),
     cfg.IntOpt("backup_idle_timeout", default=600, min=1,
                help="Seconds after which a program of a backup or restore that moves no data counts as hanging."),
 ]

@@ -17,6 +17,8 @@ opts = datastore.datastore_opts(
     restore_namespace=f"{datastore.RESTORE}.mysql_impl",
     replication_strategy="MysqlGTIDReplication",
     replication_namespace=f"{datastore.REPLICATION}.mysql_gtid",
+    archive_strategy="BinaryLogs",
+    archive_namespace=f"{datastore.ARCHIVE}.mysql_impl",
     guest_log_exposed_logs="general,slow_query",
     guest_log_long_query_time=1000,
 )

@@ -108,12 +108,13 @@ class Layout(server.Layout):
 def find_engine():
     """The Engine that is installed. Raises TroveError."""
     for engine in ENGINES:
-        if _program(engine.server):
+        if find_program(engine.server):
             return engine
     raise exception.TroveError(f"None of {', '.join(engine.server for engine in ENGINES)} is installed in this guest.")
 
 
-def _program(name):
+def find_program(name):
+    """The path of a program of the server's packages, or None."""
     return shutil.which(name, path=PROGRAMS)
 
 
@@ -199,7 +200,7 @@ class MySqlApp(server.Server):
 
     def client_program(self):
         """The path of the client program. Raises TroveError."""
-        found = _program("mariadb") or _program("mysql")
+        found = find_program("mariadb") or find_program("mysql")
         if not found:
             raise exception.TroveError("None of mariadb, mysql is installed in this guest.")
         return found
@@ -210,7 +211,7 @@ class MySqlApp(server.Server):
         if self._service is None:
             engine = self.engine
             self._service = host_service.get_service(
-                engine.unit, [_program(engine.server), f"--defaults-file={self.layout.config_file}",
+                engine.unit, [find_program(engine.server), f"--defaults-file={self.layout.config_file}",
                               f"--user={self.layout.user}"], self.layout.log_file)
         return self._service
 
