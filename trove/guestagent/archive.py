@@ -68,8 +68,10 @@ class Archiver:
         # Held while the file and the strategy agree on what is archived.
         self._lock = threading.Lock()
         self._wanted = threading.Event()
-        # Only of this process: when logs were last closed; whether the last round failed; when ``idle`` was called.
+        # Only of this process: when logs were last closed; whether there are more than the last piece took; whether the
+        # last round failed; when ``idle`` was called.
         self._rotated = 0.0
+        self._more = True
         self._failing = False
         self._idled = None
 
@@ -162,6 +164,8 @@ class Archiver:
                 return False
             began, before = time.time(), time.monotonic()
             rotated = before - self._rotated >= CONF.archive_interval
+            if not rotated and not self._more:
+                return True
             try:
                 if rotated and not volume.is_full(self._mount_point):
                     self.strategy.rotate()
@@ -170,7 +174,9 @@ class Archiver:
             except Gap as error:
                 self._give_up(state, "gap", error)
                 return False
+            self._more = True
             if not files:
+                self._more = False
                 if rotated:
                     self._remember({**state, "covers": began})
                 return True
@@ -192,6 +198,7 @@ class Archiver:
             if len(batch) == len(files) and rotated:
                 now["covers"] = began
             self._remember(now)
+            self._more = len(batch) < len(files)
             # A death before this line is made good by the next release.
             self.strategy.release(batch[-1].name)
         LOG.debug("%s: piece %d of the archive of logs is stored: %s to %s", CONF.guest_id, state["pieces"],

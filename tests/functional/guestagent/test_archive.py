@@ -278,6 +278,23 @@ def test_a_missing_piece_is_named(bench):
         bench.replayed()
 
 
+@sealed
+def test_what_a_guest_puts_between_its_pieces_costs_little(bench, monkeypatch):
+    account, where = _filled(bench)
+    for number in range(9):
+        account.put(where.container, f"{where.segment(0)}_{number}", {})
+    assert archive_store.find_missing(bench.id, 0, 3) is None
+    limits, calls = account.limits(), []
+    real = object_store.Account.list
+    monkeypatch.setattr(object_store.Account, "limits", lambda self: limits.__class__(listing=2))
+    monkeypatch.setattr(object_store.Account, "list", lambda *args: calls.append(args) or real(*args))
+    assert archive_store.find_missing(bench.id, 0, 3) is None, "the listing is given up, and each is asked for"
+    assert len(calls) == 5
+    monkeypatch.setattr(archive_store, "_ASKED", 1)
+    monkeypatch.setattr(object_store.Account, "list", lambda *args: [])
+    assert archive_store.find_missing(bench.id, 0, 3) == 1
+
+
 def _copy(account, where, source, target, change=lambda data: data):
     client = account._client
     _, data = client.get_object(where.container, where.segment(source))

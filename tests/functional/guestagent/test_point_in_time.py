@@ -1,4 +1,5 @@
 """Binary logs of real servers, archived by the agent's own code in minicloud's Swift, and replayed to a second."""
+import socket
 import time
 
 import pytest
@@ -154,6 +155,8 @@ def test_a_replay_that_died_begins_again(archived, machines, reports, monkeypatc
     real, calls = mysql_impl._Private.replay, []
 
     def dying(self, *args):
+        with pytest.raises(ConnectionRefusedError):  # nor is the agent's own port open
+            socket.create_connection(("127.0.0.1", target.guest.layout.own_port), timeout=5)
         real(self, *args)
         calls.append(args)
         if len(calls) == 1:
