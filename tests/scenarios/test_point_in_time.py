@@ -53,7 +53,7 @@ def test_a_dropped_table_comes_back(system):
         writer.start()
         wait_until(window)
         ages = []
-        end = time.monotonic() + 40
+        end = time.monotonic() + 30
         while time.monotonic() < end:
             ages.append(time.time() - seconds(window()["latest"]))
             time.sleep(1)

@@ -8,9 +8,7 @@ from tests.functional.guestagent.conftest import end
 from tests.functional.guestagent.test_backup import (  # noqa: F401 - fixtures
     PASSWORD,
     backups,
-    container,
     machines,
-    running_cloud,
     source,
 )
 from tests.waiting import wait_until

@@ -231,7 +231,8 @@ class _Private:
                 f"--init-file={self._statements}", "--skip-networking", "--skip-log-bin", "--event-scheduler=OFF",
                 *own]
         try:
-            with open(layout.log_file, "ab") as log:
+            layout.log_file.parent.mkdir(parents=True, exist_ok=True)
+            with layout.log_file.open("ab") as log:
                 self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                                  start_new_session=True)
             wait_until(self._answers, "The start of a server for the replay of logs", pause=0.1,
