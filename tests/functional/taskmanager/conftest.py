@@ -66,7 +66,9 @@ def world(db, conf, context, running_cloud, tmp_path):
     conf.set_override("template_path", str(tmp_path))
     conf.set_override("usage_sleep_time", 0.1)
     configure_bus(conf, broker.url, fake_broker.USER, fake_broker.PASSWORD, "10.77.0.1:5672")
-    yield World(db, context, running_cloud, broker)
+    world = World(db, context, running_cloud, broker, conf)
+    world.archive(None)
+    yield world
     broker.stop()
     rpc.cleanup()
     running_cloud.clear()
@@ -82,6 +84,7 @@ class World:
     context: object
     cloud: fake_cloud.Cloud
     broker: fake_broker.Broker
+    conf: object
     # Operations that other task managers work on while one is run.
     companions: list = dataclasses.field(default_factory=list)
 
@@ -110,6 +113,10 @@ class World:
                 {"users": [{"_name": "u1", "_host": "%", "_password": "p1", "_databases": []}],
                  "root_password": "r00t"})
             return instance.id, operation.id
+
+    def archive(self, strategy="Any"):
+        """Let the logs of instances be archived from their next backups on, or not (None)."""
+        self.conf.set_override("archive_strategy", strategy, group="mysql")
 
     def report(self, instance_id):
         """The guest gives a sign of life."""

@@ -13,8 +13,8 @@ from trove.taskmanager.steps import archive as steps
 
 
 @pytest.fixture(autouse=True)
-def archiving_guests(world, conf):
-    conf.set_override("archive_strategy", "Any", group="mysql")
+def archiving_guests(world):
+    world.archive()
 
 
 def rows(world):

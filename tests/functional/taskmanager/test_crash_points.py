@@ -16,7 +16,7 @@ from tests.fakes import agent as fake_agent
 from tests.fakes import guest
 from tests.fakes.agent import GUESTS
 from tests.functional.taskmanager.conftest import NOTHING, ONE
-from trove.backup import store
+from trove.backup import archives, store
 from trove.common import cfg, crypto, exception, remote, sealing
 from trove.common.cfg import CONF
 from trove.common.instance import ServiceStatuses
@@ -25,6 +25,7 @@ from trove.guestagent.db.models import Database
 from trove.instance import models, rotation
 from trove.instance.tasks import InstanceTasks
 from trove.operation import models as operations
+from trove.taskmanager import archiving
 from trove.taskmanager.flow import Again
 from trove.taskmanager.flows import FLOWS
 
@@ -87,7 +88,8 @@ def delete(world):
 
 
 def take_backup(world):
-    """An increment on a backup that is there."""
+    """An increment on a backup that is there; logs are archived."""
+    world.archive()
     instance_id = world.built()
     parent, operation_id = world.backup(instance_id)
     world.run(operation_id)
@@ -95,7 +97,8 @@ def take_backup(world):
 
 
 def failing_backup(world):
-    """A backup whose guest fails."""
+    """A backup whose guest fails; logs are archived."""
+    world.archive()
     instance_id = world.built()
     GUESTS.builds = False
     return instance_id, world.backup(instance_id)[1]
@@ -491,7 +494,7 @@ def check_as_before(world, instance_id, operation, cause):
     assert world.counts() == ONE
 
 
-def check_backed_up(world, _instance_id, operation):
+def check_backed_up(world, instance_id, operation):
     assert operation.state == operations.DONE, operation.error
     live = [row for row in world.backup_rows() if not row.deleted]
     full, increment = sorted(live, key=lambda row: row.parent_id is not None)
@@ -504,7 +507,13 @@ def check_backed_up(world, _instance_id, operation):
     metadata = store.manifest(store.place(increment.id, increment.location))[1]
     assert (metadata["lsn"], metadata["parent_location"], metadata["segments"]) == ("1234", full.location, "1")
     assert GUESTS.called("create_backup")[-1]["backup_info"]["parent"]["metadata"]["lsn"] == "1234"
+    with world.db.reader() as session:
+        [archive] = session.query(archives.DBArchive).all()
+    assert GUESTS.archives[instance_id] == [archive.id, 0]
+    assert all((row.archive_id, row.archive_piece) == (archive.id, 0) and row.archive_since for row in (
+        world.backup_rows()))
     world.run(world.delete_backup(full.id))
+    archiving.look_at_archives()
     assert world.objects() == []
 
 
@@ -513,12 +522,14 @@ def check_backup_undone(world, _instance_id, operation):
     assert "not_undone" not in operation.data
     assert "the disk of the test is full" in operation.error
     assert world.backup_rows()[-1].state == "FAILED"
+    archiving.look_at_archives()
     assert world.objects() == []
 
 
 def check_backup_deleted(world, _instance_id, operation):
     assert operation.state == operations.DONE, operation.error
     assert all(row.deleted for row in world.backup_rows())
+    archiving.look_at_archives()
     assert world.objects() == []
 
 
