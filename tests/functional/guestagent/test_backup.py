@@ -111,7 +111,8 @@ def test_accounts_and_root_are_those_of_the_backup(source, machines, backups, re
     connection.close()
     # Nothing of the way in is left: the server has the new password, and starts as always.
     target.manager.restart(TroveContext())
-    assert [path.name for path in target.guest.layout.overrides.iterdir()] == ["50-system-001-ownway.cnf"]
+    assert sorted(path.name for path in target.guest.layout.overrides.iterdir()) == [
+        "50-system-001-ownway.cnf", "50-system-002-archive.cnf"]
     assert not list(target.guest.layout.run_dir.glob("*.sql"))
 
 

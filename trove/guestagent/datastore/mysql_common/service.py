@@ -196,7 +196,7 @@ class MySqlApp(server.Server):
 
     def installed_version(self):
         """Return what the server's program says of its version. Raises ProcessError, TroveError when there is none."""
-        return operating_system.run([_program(find_engine().server), "--version"]).partition("Ver ")[2]
+        return operating_system.run([find_program(find_engine().server), "--version"]).partition("Ver ")[2]
 
     def client_program(self):
         """The path of the client program. Raises TroveError."""
@@ -501,7 +501,7 @@ class MySqlApp(server.Server):
         What fails is logged: the server does without.
         """
         try:
-            upgrade.carry_out(self, _program)
+            upgrade.carry_out(self, find_program)
         except (pymysql.err.MySQLError, exception.TroveError) as error:
             LOG.error("%s: could not bring the system tables to the server's version: %s", CONF.guest_id, error)
         try:
