@@ -508,10 +508,9 @@ def check_backed_up(world, instance_id, operation):
     assert (metadata["lsn"], metadata["parent_location"], metadata["segments"]) == ("1234", full.location, "1")
     assert GUESTS.called("create_backup")[-1]["backup_info"]["parent"]["metadata"]["lsn"] == "1234"
     with world.db.reader() as session:
-        [archive] = session.query(archives.DBArchive).all()
+        [archive] = session.query(archives.DBArchive).filter_by(instance_id=instance_id).all()
     assert GUESTS.archives[instance_id] == [archive.id, 0]
-    assert all((row.archive_id, row.archive_piece) == (archive.id, 0) and row.archive_since for row in (
-        world.backup_rows()))
+    assert all((row.archive_id, row.archive_piece) == (archive.id, 0) and row.archive_since for row in live)
     world.run(world.delete_backup(full.id))
     archiving.look_at_archives()
     assert world.objects() == []
