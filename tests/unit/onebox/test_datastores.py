@@ -80,3 +80,16 @@ def test_one_of_several_versions_must_be_the_default(folders, defaults):
         (folders / f"stone/{name}.json").write_text(json.dumps({"default": True} if defaults else {}))
     with pytest.raises(SetupError, match=f"{defaults} of 2 have it"):
         datastores.versions("stone")
+
+
+def test_a_package_brings_folder_rules_and_code_of_its_own(folders, monkeypatch, tmp_path):
+    home = tmp_path / "contrib/trove-cup"
+    for path in (home / "image/cup/3.json", home / "trove_cup/templates/cup/validation-rules.json"):
+        path.parent.mkdir(parents=True)
+        path.write_text("{}")
+    monkeypatch.setattr(datastores, "PACKAGES", tmp_path / "contrib")
+    assert datastores.names() == ["cup", "stone", "tea"]
+    cup, tea = datastores.find("cup"), datastores.find("tea")
+    assert (str(cup), cup.folder, cup.package) == ("cup:3", home / "image/cup", home / "trove_cup")
+    assert cup.rules == home / "trove_cup/templates/cup/validation-rules.json"
+    assert (tea.folder, tea.package) == (folders / "tea", None)

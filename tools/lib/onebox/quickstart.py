@@ -16,7 +16,7 @@ CLOSING = """
 {version} answered on {host} as {current}.
 
   {language:<9} {command}
-            {ca_file} verifies it
+            {verified}
   API:      source {openrc}        (the administrator: {admin_openrc})
             {api_url}
   Logs:     {logs}
@@ -61,11 +61,14 @@ def up(arguments):
                                                "status": found["status"], "version": version},
               "created": created, "started": started, "seconds": progress.seconds,
               "total_seconds": round(time.monotonic() - begun, 2)}
-    paths = {"logs": settings.logs, "ca_file": certificates.ca_file(settings),
-             "openrc": settings.state / "openrc", "admin_openrc": settings.state / "admin-openrc"}
+    verified = (f"{shlex.quote(str(certificates.ca_file(settings)))} verifies it" if probe.speaks_tls
+                else "(without TLS on this port)")
+    paths = {"logs": settings.logs, "openrc": settings.state / "openrc",
+             "admin_openrc": settings.state / "admin-openrc"}
     _print(arguments, report, CLOSING.format(
         version=version, host=probe.host, current=current, api_url=settings.api_url, language=f"{probe.language}:",
-        command=probe.command(client_file), more=WITH_USERS if probe.has_users else "", **quoted(paths)))
+        command=probe.command(client_file), verified=verified, more=WITH_USERS if probe.has_users else "",
+        **quoted(paths)))
     return 0
 
 

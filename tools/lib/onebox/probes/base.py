@@ -22,6 +22,8 @@ class Probe(abc.ABC):
     program = None
     # Whether instances have databases and users. If not, a client logs in with the password of root.
     has_users = True
+    # Whether the server speaks TLS at that port.
+    speaks_tls = True
     # Beginning of the line that is printed for people: the client's language.
     language = "SQL"
 

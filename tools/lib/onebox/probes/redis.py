@@ -15,7 +15,7 @@ class Probe(base.Probe):
     errors = (redis.exceptions.RedisError,)
     port = 6379
     program = "redis-server"
-    has_users = False
+    has_users = speaks_tls = False
     language = "Redis commands"
     # The engine's own client, and the variable from which it takes a password.
     client, variable = "redis-cli", "REDISCLI_AUTH"
