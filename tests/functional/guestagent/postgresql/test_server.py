@@ -42,7 +42,7 @@ def test_values_of_a_group_reach_the_server_and_go_away(agent):
     agent.restart(None)
     assert setting(agent.app, "max_connections") == "77"
     agent.update_overrides(None, {}, remove=True)
-    assert agent.apply_overrides(None, {"work_mem": "4MB", "jit": None}) == {}
+    assert agent.apply_overrides(None, {"work_mem": "2048kB", "jit": None}) == {}
     assert (setting(agent.app, "work_mem"), setting(agent.app, "jit")) == ("2048", "on")
 
 

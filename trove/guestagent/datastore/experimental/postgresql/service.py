@@ -67,6 +67,8 @@ trove  {agent}  {root}
 trove  {server}  {admin}
 """
 
+# Change id of the layer with values for the running server only.
+_RUNNING = "running"
 _WRONG = "the server does not take this value"
 # It starts, recovers or stops.
 _CANNOT_CONNECT_NOW = "57P03"
@@ -152,7 +154,6 @@ class PostgreSqlApp(server.Server):
         super().__init__(layout, PostgreSqlStatus(self), configuration.IncludedLayers(
             layout.config_file, layout.overrides, Pairs(), extension="conf"))
         self.access = access.Access(self)
-        self._left_out = {}
         self._service = None
         self._looks = threading.local()
 
@@ -365,23 +366,28 @@ class PostgreSqlApp(server.Server):
     def start(self):
         """See the base. With a value that it does not take the server would not start."""
         self.remove_auto_conf()
+        self.configuration.remove_override(change_id=_RUNNING)
         self.leave_out_wrong()
         standby.prepare_start(self)
         super().start()
 
     def leave_out_wrong(self):
-        """Take those values out of the layer of the configuration group that the server does not take.
+        """Take those values out of the layers of users that the server does not take.
 
         Returns {name: reason}.
         """
         wrong = {}
         while found := self._find_wrong():
-            values = self.configuration.read_override()
-            names = {name for name in values if name.lower() in found}
-            if not names:
-                break  # the start will tell
-            wrong.update(dict.fromkeys(names, _WRONG))
-            self.configuration.apply_override({name: values[name] for name in values if name not in wrong})
+            before = len(wrong)
+            for layer in (configuration.COMMON, _RUNNING):
+                values = self.configuration.read_override(change_id=layer)
+                bad = {name: _WRONG for name in values if name.lower() in found}
+                if bad:
+                    wrong.update(bad)
+                    self.configuration.apply_override({name: values[name] for name in values if name not in bad},
+                                                      change_id=layer)
+            if len(wrong) == before:
+                break  # it is in none of them: the start will tell
         if wrong:
             LOG.warning("%s: the server does not take the values of %s, which are left out", CONF.guest_id,
                         ", ".join(sorted(wrong)))
@@ -401,8 +407,9 @@ class PostgreSqlApp(server.Server):
 
     def update_overrides(self, overrides, remove=False):
         """See the base. Values that the server does not take are left out, and ``apply_overrides`` reports them."""
+        self.configuration.remove_override(change_id=_RUNNING)
         super().update_overrides(overrides, remove)
-        self._left_out = self.leave_out_wrong()
+        self.leave_out_wrong()
 
     def start_at_boot(self):
         """See the base."""
@@ -471,17 +478,20 @@ class PostgreSqlApp(server.Server):
         wait_until(loaded, "The reading of the server's configuration", option="agent_call_low_timeout", pause=0.02)
 
     def apply_overrides(self, overrides):
-        """Let the server take the values of its files, in which they are already.
+        """Set values in the running server, by a layer that lasts until its next start, and with it those of its files.
 
         Returns {name: reason} of those that it did not take. Raises sql.Error when it does not answer.
         """
+        self.configuration.apply_override({name: value for name, value in overrides.items() if value is not None},
+                                          change_id=_RUNNING)
+        wrong = self.leave_out_wrong()
         self.reload()
         with self.session() as session:
             known = dict(session.execute("SELECT name, pending_restart FROM pg_settings"))
         refused = {}
         for name in overrides:
-            if name in self._left_out:
-                refused[name] = self._left_out[name]
+            if name in wrong:
+                refused[name] = wrong[name]
             elif name.lower() not in known and "." not in name:
                 refused[name] = "the server does not know this parameter"
             elif known.get(name.lower()):
