@@ -36,19 +36,20 @@ def look_at_archives():
     """Renew the signatures of guests that archive, and delete pieces, and archives, that no backup needs."""
     for row in _due():
         _renew(row)
-    end, last = time.monotonic() + _SLICE, ""
-    while page := _page(last):
-        for row, needed, first in page:
-            try:
-                _tidy(row, needed, first, end)
-            except Exception as error:
-                if not remote.is_passing(error):
-                    raise
-                LOG.warning("archive %s: the object store does not answer: %s", row.id, error)
-                return
-            if time.monotonic() > end:
-                return
-        last = page[-1][0].id
+    # From anywhere on: an archive with many pieces, as its guest says, must not keep all others waiting each time.
+    end, begin = time.monotonic() + _SLICE, db_models.new_id()
+    for last, stop in ((begin, None), ("", begin)):
+        while page := _page(last, stop):
+            for row, needed, first in page:
+                try:
+                    _tidy(row, needed, first, end)
+                except Exception as error:  # noqa: BLE001 - one archive that cannot be deleted keeps no other
+                    LOG.warning("archive %s: it could not be tidied up, the next look tries again: %s", row.id, error)
+                    if remote.is_passing(error):
+                        return
+                if time.monotonic() > end:
+                    return
+            last = page[-1][0].id
 
 
 def _due():
@@ -69,8 +70,9 @@ def _renew(row):
         now = get_db_api().now(session)
         soon = now - CONF.archive_signature_validity / 2 + 2 * CONF.archive_audit_interval
         if session.execute(sqlalchemy.update(_table).where(
-                _table.c.id == row.id, _table.c.signed == row.signed).values(signed=soon)).rowcount != 1:
-            return
+                _table.c.id == row.id, _table.c.signed == row.signed, _table.c.ended.is_(False),
+                _table.c.deleted.is_(False)).values(signed=soon)).rowcount != 1:
+            return  # or the archive has ended: its container must not be made again
     try:
         _tell(row, steps.described(row))
     except Exception as error:  # noqa: BLE001 - of the bus or the object store: the next look tries again
@@ -85,11 +87,15 @@ def _tell(row, archive):
     remote.guest_client(TroveContext(is_admin=True, overwrite=False), row.instance_id).renew_archive(row.id, archive)
 
 
-def _page(last):
-    """Return [(archive, how many backups need it, number of the first piece that one needs or None)]."""
+def _page(last, stop):
+    """Return [(archive, how many backups need it, number of the first piece that one needs or None)].
+
+    The ids of the archives follow ``last``, and precede or are ``stop`` unless that is None.
+    """
     backup = tables.backups.c
+    up_to = () if stop is None else (archives.DBArchive.id <= stop,)
     with get_db_api().reader() as session:
-        rows = session.execute(archives.DBArchive.live().where(archives.DBArchive.id > last).order_by(
+        rows = session.execute(archives.DBArchive.live().where(archives.DBArchive.id > last, *up_to).order_by(
             archives.DBArchive.id).limit(_BATCH)).scalars().all()
         needs = {archive_id: (count, first) for archive_id, count, first in session.execute(sqlalchemy.select(
             backup.archive_id, sqlalchemy.func.count(), sqlalchemy.func.min(backup.archive_piece)).where(

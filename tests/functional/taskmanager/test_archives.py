@@ -159,6 +159,58 @@ def test_without_backups_the_guest_is_told_to_stop(world):
     assert world.objects() == []
 
 
+def test_one_that_cannot_be_deleted_keeps_no_other(world, monkeypatch, caplog):
+    ids = []
+    for _ in range(3):
+        instance_id, first = backed_up(world)
+        ids.append(first.archive_id)
+        world.run(world.delete(instance_id))
+        world.run(world.delete_backup(first.id))
+    delete = archive_store.delete
+
+    def refuse(archive_id, end):
+        if archive_id == min(ids):
+            raise object_store.Error("forbidden", http_status=403)
+        return delete(archive_id, end)
+    monkeypatch.setattr(archive_store, "delete", refuse)
+    archiving.look_at_archives()
+    assert {row.id for row in rows(world) if not row.deleted} == {min(ids)}
+    assert f"archive {min(ids)}: it could not be tidied up" in caplog.text
+
+
+def test_all_have_their_turn_when_one_takes_all_the_time(world, monkeypatch):
+    ids = []
+    for _ in range(3):
+        instance_id, first = backed_up(world)
+        ids.append(first.archive_id)
+        world.run(world.delete(instance_id))
+        world.run(world.delete_backup(first.id))
+    asked = []
+    monkeypatch.setattr(archive_store, "delete", lambda archive_id, end: asked.append(archive_id))
+    monkeypatch.setattr(archiving, "_SLICE", -1.0)
+    for begin in ("", *sorted(ids)):
+        monkeypatch.setattr(archiving.db_models, "new_id", lambda begin=begin: begin)
+        archiving.look_at_archives()
+    assert asked == [*sorted(ids), min(ids)]
+
+
+def test_one_that_ends_while_its_guest_should_be_signed_stays_ended(world, monkeypatch):
+    instance_id, first = backed_up(world)
+    world.report(instance_id)
+    with world.db.writer() as session:
+        session.execute(sqlalchemy.update(tables.archives).values(signed=1.0))
+    [due] = archiving._due()
+    world.run(world.delete_backup(first.id))
+    with monkeypatch.context() as patch:  # another task manager is faster
+        patch.setattr(archiving, "_due", list)
+        archiving.look_at_archives()
+    archiving._renew(due)
+    assert GUESTS.called("renew_archive") == [{"archive_id": first.archive_id, "archive": None}]
+    assert world.objects() == []
+    with pytest.raises(object_store.Error):
+        object_store.service_account().list(archive_store.place(first.archive_id).container)
+
+
 def test_a_restore_gets_what_it_needs(world):
     instance_id, first = backed_up(world)
     for number in range(3):
