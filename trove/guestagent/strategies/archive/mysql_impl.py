@@ -281,7 +281,9 @@ class _Private:
             reading.append(f"--stop-position={end}")
         reading.append(str(file.path))
         client = [self.app.client_program(), f"--defaults-file={self._client}", "--binary-mode",
-                  "--default-character-set=utf8mb4"]
+                  "--default-character-set=utf8mb4",
+                  # The log holds what users wrote, and this client reads files as the system's root.
+                  "--local-infile=0"]
         environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
         said = [self._run / "replay.read", self._run / "replay.write"]
         with contextlib.ExitStack() as stack:
