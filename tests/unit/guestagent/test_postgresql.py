@@ -1,4 +1,9 @@
-"""PostgreSQL's quoting, password verifiers, names and errors."""
+"""PostgreSQL's quoting, password verifiers, names and errors, and how segments of its log are handed over."""
+import os
+import shlex
+import subprocess
+import types
+
 import pytest
 from pg8000.exceptions import DatabaseError, InterfaceError
 
@@ -7,6 +12,9 @@ from trove.guestagent.common.operating_system import ProcessError
 from trove.guestagent.datastore.experimental.postgresql import errors, sql
 from trove.guestagent.db import models
 from trove.guestagent.db.base import Database
+from trove.guestagent.strategies.archive.base import LogFile
+from trove.guestagent.strategies.archive.experimental import postgresql_impl as archive
+from trove.guestagent.strategies.replication.experimental import postgresql_impl as replication
 
 
 @pytest.mark.parametrize(("name", "quoted"), [("user", '"user"'), ('a"b', '"a""b"'), ("É", '"É"'),
@@ -103,3 +111,44 @@ def test_errors_of_the_driver_of_programs_and_others():
     assert "program x failed (code 1): why" in str(
         errors.explain(ProcessError(command="/bin/x", code="code 1", stderr="why."), Asked()))
     assert errors.explain(ValueError("x"), Asked()) is None
+
+
+def test_a_segment_that_was_handed_over_is_not_waited_for(tmp_path):
+    """A server asks for the segment of its checkpoint, for earlier ones, and for the same one again."""
+    data, work = tmp_path / "data", tmp_path / "work"
+    (data / "pg_wal").mkdir(parents=True)
+    work.mkdir()
+    name, later = "000000010000000000000005", "000000010000000000000006"
+    (work / name).write_text("5")
+    script = work / "fetch"
+    script.write_text(archive._FETCH.format(directory=shlex.quote(str(work)), first=name))
+
+    def fetch(wanted):
+        return subprocess.run(["bash", script, wanted, "pg_wal/RECOVERYXLOG"], cwd=data, timeout=5).returncode
+    assert fetch("000000010000000000000004") == 1
+    assert fetch(name) == 0
+    assert (data / "pg_wal/RECOVERYXLOG").read_text() == "5"
+    assert fetch(name) == 1
+    (work / "end").touch()
+    assert fetch(later) == 1
+
+
+def test_log_that_a_server_leaves_is_no_end_of_the_log(tmp_path):
+    archive.PgWalArchive._check_used(tmp_path, iter(()))
+    with pytest.raises(exception.TroveError, match="damaged: .* before the segment 000000010000000000000007"):
+        archive.PgWalArchive._check_used(tmp_path, iter([LogFile("000000010000000000000007", tmp_path)]))
+    (tmp_path / "000000010000000000000006").touch()
+    with pytest.raises(exception.TroveError, match="before the segment 000000010000000000000006"):
+        archive.PgWalArchive._check_used(tmp_path, iter(()))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(path.with_name("other"))],
+                         ids=["pipe", "link"])
+def test_what_stands_in_the_place_of_the_log_is_not_read(tmp_path, make):
+    (tmp_path / "other").write_text("FATAL:  could not connect to the primary server: a secret\n")
+    app = types.SimpleNamespace(layout=types.SimpleNamespace(log_file=tmp_path / "log"))
+    make(tmp_path / "log")
+    assert replication.PgStreamingReplication(app)._reason() is None
+    (tmp_path / "log").unlink()
+    (tmp_path / "other").rename(tmp_path / "log")
+    assert "a secret" in replication.PgStreamingReplication(app)._reason()

@@ -11,6 +11,7 @@ from tests.waiting import wait_until
 from trove.backup import archive_store
 from trove.common import exception
 from trove.db import models as db_models
+from trove.guestagent.common.operating_system import ProcessError
 from trove.guestagent.datastore.experimental.postgresql import sql, standby, wal
 
 pytestmark = pytest.mark.slow
@@ -116,6 +117,25 @@ def test_a_chain_of_increments(source, nodes, backups, reports):
     assert target.sql("SHOW work_mem") != [("77MB",)]
     assert target.sql("SELECT pg_is_in_recovery()") == [(False,)]
     target.sql("INSERT INTO t (v) VALUES ('its own')")
+
+
+def test_the_servers_user_cannot_touch_what_the_agent_keeps_on_the_volume(source, backups):
+    backups.take(source, FULL)
+    parents, app = source.app.layout.mount_point / "parents", source.app
+    if app.version < 17:
+        assert parents.exists()
+    for argv in (("mv", parents, f"{parents}.old"), ("ln", "-s", "/etc", app.layout.mount_point / "linked"),
+                 ("mv", app.layout.data, f"{app.layout.data}.old")):
+        with pytest.raises(ProcessError, match="Permission denied"):
+            app.run_as_server(*argv)
+
+
+def test_the_owner_of_a_database_does_not_shut_the_agent_out(source):
+    source.sql("ALTER DATABASE template1 SET idle_session_timeout = '1ms'")
+    source.enter()
+    with source.app.session(database="template1") as session:
+        time.sleep(0.1)
+        assert session.execute("SHOW idle_session_timeout") == [["0"]]
 
 
 def test_what_cannot_be_an_increment_is_refused_by_name(source, nodes, backups, reports):
@@ -343,6 +363,8 @@ def test_a_point_in_time(source, nodes, backups, reports, conf):
     archive = Archive(source)
     early = now(source) - 5
     assert archive.begin() == {"id": archive.id, "next": 0}
+    for _ in range(6):  # the backup begins later, and a restore does not ask for these segments
+        source.sql("CREATE TABLE o (n INT)", "DROP TABLE o", "SELECT pg_switch_wal()")
     chain = [backups.take(source, FULL)]
     insert(source, "before")
     chain.append(backups.take(source, INCREMENT, chain[-1]))

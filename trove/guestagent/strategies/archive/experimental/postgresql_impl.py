@@ -3,6 +3,7 @@
 A slot keeps the segments that are not archived yet, so there is no archive_command that could hang or fail.
 """
 import datetime
+import itertools
 import os
 import re
 import shlex
@@ -31,15 +32,17 @@ _PAUSE = 0.05
 _ENDED_BEFORE = "recovery ended before configured recovery target was reached"
 _FATAL = re.compile(r"(?:FATAL|PANIC):  (.*)")
 # Hands one file over to the server. $1: its name, $2: where the server wants it. It waits for a segment that is still
-# to come; an older one than the archive has, and the history of a timeline, are not in it.
+# to come; an older one than the archive has, and the history of a timeline, are not in it. One that was handed over
+# before the server has: it reads its checkpoint first, and goes back to where the log begins then.
 _FETCH = """\
 #!/bin/bash
 cd {directory} || exit 200
 [[ $1 =~ ^[0-9A-F]{{24}}$ && ! $1 < {first} ]] || exit 1
 while [[ ! -e $1 ]]; do
-    [[ ! -e end ]] || exit 1
+    [[ ! -e had.$1 && ! -e end ]] || exit 1
     sleep 0.05
 done
+: > "had.$1"
 exec mv "$1" "$OLDPWD/$2"
 """
 
@@ -109,6 +112,10 @@ class PgWalArchive(ArchiveStrategy):
         work = directory.with_name(f"{directory.name}.replay")
         operating_system.remove_tree(work)
         operating_system.make_directory(work, self.app.layout.user, 0o700)
+        # The backup has them itself; the server does not ask for those before it, and they would wait for ever.
+        newest = max((path.name for path in (directory / "pg_wal").iterdir() if _SEGMENT.fullmatch(path.name)),
+                     default="")
+        files = itertools.dropwhile(lambda file: file.name < newest, files)
         try:
             first = next(files, None)
             if first is not None:
@@ -119,6 +126,7 @@ class PgWalArchive(ArchiveStrategy):
             operating_system.change_owner(directory, self.app.layout.user)
             said = self._recover(directory, work, files, moment)
             if said and _ENDED_BEFORE in said:
+                self._check_used(work, files)
                 # All of the log was carried out, and nobody wrote between its end and that time.
                 said = self._recover(directory, work, iter(()), None)
             if said:
@@ -137,6 +145,16 @@ class PgWalArchive(ArchiveStrategy):
         if moment < began:
             raise exception.TroveError(f"The backup was taken at {began:%Y-%m-%d %H:%M:%S} UTC, later than "
                                        f"{moment:%Y-%m-%d %H:%M:%S} UTC. Restore an older backup.")
+
+    @staticmethod
+    def _check_used(work, files):
+        """Raise TroveError if the server has left segments: it takes damaged log, and a hole, for the end of it."""
+        left = min((path.name for path in work.iterdir() if _SEGMENT.fullmatch(path.name)), default=None)
+        if left is None:
+            left = next((file.name for file in files), None)
+        if left is not None:
+            raise exception.TroveError(f"The archive of logs is damaged: the server found the end of the log before "
+                                       f"the segment {left}. Restore to an earlier time.")
 
     def _hand_over(self, file, work):
         """Move a segment, complete, to where the server's program takes it from."""
