@@ -279,6 +279,8 @@ class PostgreSqlApp(server.Server):
         """See the base."""
         operating_system.make_directory(self.layout.log_file.parent, self.layout.user)
         super().prepare_data(fill)
+        # Root of users may run programs as the server's user: they must not put links where the agent writes.
+        os.chown(self.layout.mount_point, os.geteuid(), -1)
 
     def become_another(self, directory):
         """Give a copy of the image's data an identifier of its own: a server rejects the log and replicas of others."""

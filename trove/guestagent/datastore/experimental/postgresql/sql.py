@@ -82,6 +82,7 @@ _OWN_SETTINGS = {
     "default_transaction_deferrable": "off", "standard_conforming_strings": "on", "client_min_messages": "warning",
     "DateStyle": "ISO", "TimeZone": "UTC", "session_preload_libraries": "", "local_preload_libraries": "",
     "default_tablespace": "", "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
     "log_statement": "none", "log_duration": "off", "log_min_duration_statement": "-1",
     "log_min_duration_sample": "-1", "log_min_error_statement": "panic", "log_transaction_sample_rate": "0",
 }
@@ -95,7 +96,8 @@ def connect(user, socket, database, timeout, version):
     settings = {**_OWN_SETTINGS, "statement_timeout": f"{int(timeout * 1000)}",
                 "lock_timeout": f"{int(CONF.agent_lock_wait_timeout * 1000)}"}
     if version >= 17:
-        settings["event_triggers"] = "off"  # one at log-in could shut the agent out
+        # A trigger at log-in, or a time that the owner of a database has set for it, could shut the agent out.
+        settings.update(event_triggers="off", transaction_timeout="0")
     try:
         return pg8000.native.Connection(user, unix_sock=str(socket), database=database, timeout=timeout + 5,
                                         application_name="trove-guestagent", startup_params=settings)

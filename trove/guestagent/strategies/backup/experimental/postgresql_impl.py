@@ -1,7 +1,6 @@
 """Backups of PostgreSQL: its base backup, increments of write-ahead log on it, and a dump."""
 import json
 import re
-import shutil
 import sys
 
 from trove.common import exception
@@ -117,7 +116,8 @@ class PgBaseBackupIncremental(PgBaseBackup):
         listed.write_text("".join(f"{name}\n" for name in names), encoding="ascii")
         last = []
         if is_standby:  # the server goes on writing to the last one while it is read
-            shutil.copyfile(directory / names[-1], self.work / names[-1])
+            # A link in its place, which the server's user may make, is not followed.
+            operating_system.run(["cp", "--no-dereference", str(directory / names[-1]), str(self.work / names[-1])])
             listed.write_text("".join(f"{name}\n" for name in names[:-1]), encoding="ascii")
             last = [names[-1]]
         return ["tar", "--create", f"--directory={self.work}", *self.options(), self.DESCRIPTION, *last,
