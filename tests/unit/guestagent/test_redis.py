@@ -57,7 +57,7 @@ def test_a_source_gives_nothing_but_a_hash(reports, tmp_path):
             return ["flags", ["on"], "passwords", ["x resetkeys +@all"]]
 
     kept = access.Access(app=None)
-    kept.take_over(Client)
+    kept.take_over(Client, {})
     assert kept._load() == {}
 
 
@@ -76,16 +76,35 @@ def test_a_server_that_goes_on_loading_is_waited_for(monkeypatch, loaded, waits)
     assert len(calls) == waits
 
 
-def test_changes_at_the_same_time_keep_one_another(reports, tmp_path):
-    """A heartbeat that takes over a password does not open a server that a command closes meanwhile."""
+@pytest.fixture
+def kept(reports, tmp_path):
+    """The accounts of a replica, whose server takes everything."""
     account = pwd.getpwuid(os.getuid()).pw_name
     client = types.SimpleNamespace(execute_command=lambda *words: [])
     app = types.SimpleNamespace(layout=types.SimpleNamespace(accounts=tmp_path / "users.acl", user=account),
-                                client=lambda: client)
+                                client=lambda: client, source={"host": "a"})
     kept = access.Access(app)
     kept.prepare()
+    return kept
+
+
+def test_a_password_that_was_asked_of_a_source_comes_too_late(kept):
+    """A heartbeat has asked; before it gets the answer the replica is detached, and a user asks for a password."""
+    given = []
+
+    def answer(*_words):
+        kept.app.source = None
+        given.append(kept.ask())
+        return ["passwords", ["0" * 64]]
+    kept.take_over(types.SimpleNamespace(execute_command=answer), kept.app.source)
+    assert kept._load()["hash"] == access.hashed(given[0])
+    assert kept._load()["password"] == given[0]
+
+
+def test_changes_at_the_same_time_keep_one_another(kept):
+    """A heartbeat that takes over a password does not open a server that a command closes meanwhile."""
     source = types.SimpleNamespace(execute_command=lambda *words: ["passwords", [f"{time.monotonic_ns():064x}"]])
-    threads = [threading.Thread(target=lambda: [kept.take_over(source) for _ in range(20)]),
+    threads = [threading.Thread(target=lambda: [kept.take_over(source, {"host": "a"}) for _ in range(20)]),
                threading.Thread(target=lambda: [kept.set_replicas({str(n): "x"}) for n in range(20)])]
     for thread in threads:
         thread.start()

@@ -173,21 +173,22 @@ class Access:
         """Whether a user has asked for the password."""
         return self._load().get("asked", False)
 
-    def take_over(self, client):
+    def take_over(self, client, source):
         """Let ``default`` have the password that it has at a source, and close connections that came with another one.
 
-        client: of the replica's account there.
+        client: of the replica's account there; source: as ``RedisApp.source`` has it. A server that follows it no more
+        when the answer comes keeps its password.
         """
         found = client.execute_command("ACL", "GETUSER", DEFAULT)
         answer = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=False))
         hashes = [each.removeprefix("#") for each in answer["passwords"]]
         # A source is another guest: nothing but a hash is taken from it.
         if len(hashes) == 1 and _HASH.fullmatch(hashes[0]):
-            self._use_hash(hashes[0])
+            self._use_hash(hashes[0], source)
 
     @_one_at_a_time
-    def _use_hash(self, found):
-        if found != self._load().get("hash"):
+    def _use_hash(self, found, source):
+        if self.app.source == source and found != self._load().get("hash"):
             self._change(password=None, hash=found)
             self._close_users()
             LOG.info("%s: the users' password is the source's now", CONF.guest_id)

@@ -132,7 +132,7 @@ class RedisSyncReplication(Replication):
         try:
             with contextlib.closing(service.connect(source["user"], source["password"], _ASK, host=source["host"],
                                                     port=source["port"])) as client:
-                self.app.access.take_over(client)
+                self.app.access.take_over(client, source)
         except redis.exceptions.RedisError as error:
             LOG.debug("%s: the source does not tell its password: %s", CONF.guest_id, error)
 
