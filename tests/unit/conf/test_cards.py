@@ -47,10 +47,7 @@ def test_its_templates_may_include_those_of_this_package(card, monkeypatch, tmp_
     assert text.startswith(template.render("redis", "Redis", "1", {}, "i-1", name="replica.config.template"))
 
 
-def test_the_example_is_known_by_its_entry_point_and_by_the_option(conf):
-    path = "trove_valkey.manager.Manager"
-    assert dbaas.datastore_registry()["valkey"] == path
-    conf.set_override("datastore_registry_ext", {"kettle": path})
-    assert issubclass(strategy.load(dbaas.datastore_registry()["kettle"]), Manager)
+def test_the_example_is_known_by_its_entry_point(conf):
+    assert issubclass(strategy.load(dbaas.datastore_registry()["valkey"]), Manager)
     assert "maxmemory" in template.defaults("valkey", "Valkey", "8.1", {"ram": 512}, "i-1")
     assert "valkey" not in [group for group, _ in cfg.list_opts()]

@@ -613,8 +613,15 @@ def test_further_managers_come_from_the_option(conf):
     assert dbaas.load_manager("mine").manager == "mysql"
 
 
+def test_a_further_manager_without_the_options_of_a_card_is_named(conf):
+    conf.set_override("datastore_registry_ext", {"mine": cfg.traits("mysql").manager})
+    conf.set_override("datastore_manager", "mine")
+    with pytest.raises(ValueError, match=r"datastore_manager: there is no group of options \[mine\], which the card"):
+        dbaas.load_manager("mine")
+
+
 @pytest.mark.parametrize(("registry", "name", "says"), [
-    ({}, "stone", "mariadb, mysql, percona"), ({"x": "trove.nowhere.Manager"}, "x", "cannot be loaded"),
+    ({}, "stone", "'stone' is none of mariadb, .*redis"), ({"x": "trove.nowhere.Manager"}, "x", "cannot be loaded"),
     ({"x": "trove.guestagent.api.API"}, "x", "must be a subclass"),
     ({"x": "trove.guestagent.datastore.manager.Manager"}, "x", "server_class: 'None' must be"),
 ])

@@ -25,9 +25,10 @@ def runs_systemd():
 
 
 def get_service(unit, argv, log_file, user=None, stop_signal=signal.SIGTERM):
-    """The way to drive a server here. unit: its systemd unit; where there is no systemd: argv: its command line;
-    log_file: where it writes; user: of the system, for a server that does not change its user itself; stop_signal: that
-    asks it to end.
+    """The way to drive a server here. unit: its systemd unit; where there is no systemd: argv: its command line, whose
+    first word must be the first or second of the process, also when it is a script that starts the server; log_file:
+    where it writes; user: of the system, for a server that does not change its user itself; stop_signal: that asks it
+    to end.
     """
     return SystemdService(unit) if runs_systemd() else DirectService(unit, argv, log_file, user, stop_signal)
 

@@ -56,6 +56,9 @@ class Manager(replication.ReplicationCommands):
 
     def __init__(self, manager_name, layout=None):
         self._manager_name = manager_name
+        if self.manager not in CONF:
+            raise ValueError(f"option datastore_manager: there is no group of options [{self.manager}], which the card "
+                             "of a datastore makes: install its package with the entry point trove.datastores")
         # Held by whatever starts, stops or rebuilds the server: one at a time.
         self._lifecycle = threading.RLock()
         # Held by commands about databases and users, so that each sees what those before it did.
