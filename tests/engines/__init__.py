@@ -1,19 +1,36 @@
-"""Engines that tests run: one module for each datastore, with ``engines()``. The modules here are the list."""
+"""Engines that tests run: one module for each datastore, with ``engines()``.
+
+The modules here are those of Trove's own datastores; that of a package is contrib/trove-<datastore>/tests/engine.py.
+"""
 import contextlib
+import functools
 import importlib
+import importlib.util
 import pkgutil
 
 import pytest
+from onebox import datastores
 from onebox.settings import SetupError
 
 # Begins the reason of a skipped test; tools/test reports such engines at its end.
 NOT_RUN = "engine not run: "
 
 
+@functools.cache
 def modules():
     """Return {name of a datastore: its module}."""
-    return {module.name: importlib.import_module(f"{__name__}.{module.name}")
-            for module in pkgutil.iter_modules(__path__) if module.name not in ("base", "mysql_family")}
+    own = {module.name: importlib.import_module(f"{__name__}.{module.name}")
+           for module in pkgutil.iter_modules(__path__) if module.name not in ("base", "mysql_family")}
+    return own | {path.parents[1].name.removeprefix("trove-"): _load(path)
+                  for path in datastores.PACKAGES.glob("trove-*/tests/engine.py")}
+
+
+def _load(path):
+    """Return the module of a file that belongs to no package."""
+    spec = importlib.util.spec_from_file_location(path.parents[1].name.replace("-", "_") + "_engine", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def every():

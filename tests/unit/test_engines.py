@@ -8,11 +8,13 @@ from pathlib import Path
 
 import trove
 from trove.common import cfg
+from trove.conf import datastores
 from trove.conf.services import SERVICE_IDS
 
 PACKAGE = Path(trove.__file__).parent
-# Those that have a card, and those that the documents know. What a name begins with also finds its other forms.
-ENGINES = {name.removesuffix("ql") for name in {*cfg.CARDS, *SERVICE_IDS, "valkey"} - {"mysql"}} | {"mysql"}
+# Those that have a card here, and those that the documents know. A package may have the name of something else that
+# Trove uses; the example stands for all packages. What a name begins with also finds its other forms.
+ENGINES = {name.removesuffix("ql") for name in {*datastores.PACKAGED, *SERVICE_IDS, "valkey"} - {"mysql"}} | {"mysql"}
 WORDS = re.compile("|".join(sorted(ENGINES)), re.IGNORECASE)
 # The infrastructure database, which is MariaDB, PostgreSQL or SQLite.
 OWN_DATABASE = ("db/", "conf/database.py")

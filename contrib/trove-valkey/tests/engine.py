@@ -4,9 +4,9 @@ import os
 
 import pytest
 from onebox import datastores
+from tests.engines import redis
 
 from tests import programs
-from tests.engines import redis
 
 _PROGRAMS = {"usr/bin/valkey-server": "", "usr/bin/valkey-check-rdb": ""}
 
