@@ -239,6 +239,13 @@ class TestRestore:
         assert words in check_fault(self.restore(alice, backup_id, status))
         assert world.counts() == before
 
+    def test_names_no_datastore(self, world, options, alice, instance_id):
+        """The new instance has the datastore and version of the backup, whatever the default ones are."""
+        backup_id = take(world, alice, instance_id)
+        options.set_override("default_datastore", "mariadb")
+        datastore = self.restore(alice, backup_id, datastore=None).json["instance"]["datastore"]
+        assert (datastore["type"], datastore["version"]) == ("mysql", "5.7")
+
     def test_6_others(self, world, alice, bob, instance_id):
         backup_id = take(world, alice, instance_id)
         self.restore(bob, backup_id, 404)

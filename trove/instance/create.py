@@ -9,6 +9,7 @@ from oslo_log import log as logging
 
 from trove.backup import actions as backup_actions
 from trove.backup import archives, store
+from trove.backup.models import DBBackup
 from trove.common import cfg, crypto, exception
 from trove.common.apischema import last_segment, one_of
 from trove.common.cfg import CONF
@@ -221,6 +222,22 @@ def _insert(session, context, spec, datastore, version, flavor, root_password):
     return begun, ids[-1]
 
 
+def _of_backup(session, context, spec):
+    """Return the Spec of a restore with its backup, and with the backup's datastore and version if it names none.
+
+    Raises NotFound, BadValue (no backup that can be brought to the time).
+    """
+    if spec.restored_id:
+        spec = dataclasses.replace(spec, backup_id=archives.find_base(session, spec.restored_id, spec.point, context))
+    if spec.datastore:
+        return spec
+    version = session.get(datastore_models.DBDatastoreVersion,
+                          DBBackup.get(session, spec.backup_id, context).datastore_version_id)
+    if version is None:  # it was deleted
+        return spec
+    return dataclasses.replace(spec, datastore=version.datastore_id, version=spec.version or version.id)
+
+
 def _check(context, token, spec):
     """Check the request against our rows and the cloud. Return (Spec, datastore, version, settings, flavor).
 
@@ -233,6 +250,8 @@ def _check(context, token, spec):
             bound = datastore_models.bound_flavors(session, version.id)
             spec = replicas.complete(spec, source, datastore, version)
         else:
+            if spec.backup_id or spec.restored_id:
+                spec = _of_backup(session, context, spec)
             datastore, version, bound = datastore_models.for_create(session, spec.datastore, spec.version)
         settings = cfg.datastore_options(version.manager)
         check_volume(spec, settings)
@@ -244,11 +263,8 @@ def _check(context, token, spec):
     if spec.source_id:
         replicas.check_flavor(flavor, flavor_models.get_flavor(source.row.flavor_id))
         store.check_service()
-    if spec.backup_id or spec.restored_id:
+    if spec.backup_id:
         with get_db_api().reader() as session:
-            if spec.restored_id:
-                found = archives.find_base(session, spec.restored_id, spec.point, context)
-                spec = dataclasses.replace(spec, backup_id=found)
             backup = backup_actions.restorable(session, context, spec.backup_id, version, spec.volume_size, flavor.disk)
             archive = None
             if spec.point is not None:
