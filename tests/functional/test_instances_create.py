@@ -227,6 +227,7 @@ def test_replicas_take_after_their_source_and_begin_with_one_snapshot(world, ali
     ({"databases": [{"name": "db1"}]}, "databases"),
     ({"users": [{"name": "u1", "password": "secret"}]}, "users"),
     ({"restorePoint": {"backupRef": UNKNOWN}}, "restorePoint"),
+    ({"restorePoint": {"instanceRef": UNKNOWN, "time": "2026-11-26T21:00:00Z"}}, "restorePoint"),
     ({"datastore": {"type": "mariadb"}}, "datastore.type"), ({"datastore": {"version": "5.6"}}, "datastore.version"),
 ])
 def test_what_replicas_cannot_have_of_their_own(world, alice, more, named):

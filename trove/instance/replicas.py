@@ -53,7 +53,8 @@ def complete(spec, source, datastore, version):
 
     Raises BadValue for what replicas cannot have of their own.
     """
-    for name, given in (("databases", spec.databases), ("users", spec.users), ("restorePoint", spec.backup_id)):
+    for name, given in (("databases", spec.databases), ("users", spec.users),
+                        ("restorePoint", spec.backup_id or spec.restored_id)):
         if given:
             raise exception.BadValue(field=name, reason="a replica has what its source has; leave it out.")
     if spec.datastore not in (None, datastore.id, datastore.name):
