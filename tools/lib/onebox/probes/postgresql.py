@@ -1,4 +1,5 @@
 """The probe of PostgreSQL: a table, by pg8000."""
+import contextlib
 import shlex
 
 import pg8000.native
@@ -31,7 +32,9 @@ class Probe(base.Probe):
         """See the base."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            # The driver says good-bye to the server, which may be gone.
+            with contextlib.suppress(*self.errors):
+                connection.close()
 
     def query(self, statement, **values):
         """Return the rows of one statement; values: for its :name. Raises ``errors``."""
