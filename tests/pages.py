@@ -79,5 +79,6 @@ def rewritten(page, outputs):
     """The page with other outputs: one text for each of its examples."""
     lines = page.splitlines()
     for example, output in reversed(list(zip(examples(page), outputs, strict=True))):
-        lines[example.begin:example.end] = [(example.indent + line).rstrip() for line in output.strip().splitlines()]
+        printed = output.strip("\n").splitlines()
+        lines[example.begin:example.end] = [(example.indent + line).rstrip() for line in printed]
     return "\n".join(lines) + "\n"

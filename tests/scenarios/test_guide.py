@@ -19,7 +19,7 @@ from tests.scenarios.support import TOOL, wait_until
 
 USERS = CHECKOUT / "doc/users.rst"
 # Page -> the datastore that is offered beside the default one while it is typed.
-PAGES = {USERS: "mysql", CHECKOUT / "doc/redis.rst": "redis"}
+PAGES = {USERS: "mysql", CHECKOUT / "doc/redis.rst": "redis", CHECKOUT / "doc/postgresql.rst": "postgresql"}
 NAME, PASSWORD = "guide", "of-nobody-else"  # the user and its project
 
 
