@@ -17,6 +17,7 @@ from oslo_log import log as logging
 from trove.common import exception
 from trove.common.cfg import CONF
 from trove.guestagent.common import operating_system
+from trove.guestagent.common.waiting import wait_until
 from trove.guestagent.datastore.experimental.postgresql import standby, wal
 from trove.guestagent.strategies.archive.base import ArchiveStrategy, Gap, LogFile
 from trove.guestagent.strategies.restore.experimental.postgresql_impl import RECOVERY_SETTINGS
@@ -204,7 +205,7 @@ class PgWalArchive(ArchiveStrategy):
                 continue
             if _is_open(directory):
                 process.send_signal(signal.SIGINT)
-                process.wait(CONF.state_change_wait_time)
+                wait_until(lambda: process.poll() is not None, "The end of the server that replayed the log")
                 return
             if time.monotonic() - since > CONF.backup_prepare_timeout:
                 raise exception.PollTimeOut(what="The replay of the write-ahead log",
