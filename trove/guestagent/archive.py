@@ -163,11 +163,13 @@ class Archiver:
                     self.strategy.idle()
                 return False
             began, before = time.time(), time.monotonic()
-            rotated = before - self._rotated >= CONF.archive_interval
-            if not rotated and not self._more:
+            due = before - self._rotated >= CONF.archive_interval
+            if not due and not self._more:
                 return True
+            # What is in a log that stays open is not covered.
+            rotated = due and not volume.is_full(self._mount_point)
             try:
-                if rotated and not volume.is_full(self._mount_point):
+                if rotated:
                     self.strategy.rotate()
                     self._rotated = before
                 files = self.strategy.closed(state["position"])
@@ -188,7 +190,8 @@ class Archiver:
             if not self._is_short():
                 raise
             with self._lock:
-                self._give_up(self._remembered(), "no_room", error)
+                if (now := self._remembered()).get("id") == state["id"]:  # and no other one was begun meanwhile
+                    self._give_up(now, "no_room", error)
             return False
         with self._lock:
             now = self._remembered()

@@ -157,6 +157,44 @@ def test_time_goes_on_without_writes_and_without_pieces(bench, monkeypatch):
 
 
 @sealed
+def test_a_log_that_stays_open_as_the_volume_is_full_is_not_covered(bench, monkeypatch):
+    bench.begin()
+    now = [1000.0]
+    monkeypatch.setattr(archive.time, "time", lambda: now[0])
+    bench.step()
+    bench.archiver.strategy.write("x")
+    now[0] = 1010.0
+    with monkeypatch.context() as patch:
+        patch.setattr(archive.volume, "is_full", lambda _mount_point: True)
+        assert bench.step()
+        assert (bench.fact["covers"], bench.fact["pieces"]) == (1000.0, 0)
+    bench.step()
+    assert (bench.fact["covers"], bench.fact["pieces"]) == (1010.0, 1)
+
+
+@sealed
+def test_an_answer_that_ends_too_early_is_not_asked_for_for_ever(bench, monkeypatch):
+    asked = []
+
+    class Answer:
+        status, headers = 200, {"Content-Length": "5", "ETag": "x"}
+
+        def __enter__(self):
+            asked.append(1)
+            assert len(asked) < 9
+            return self
+
+        def __exit__(self, *error):
+            return None
+
+        def read(self, _size):
+            return b""
+    monkeypatch.setattr(archive.swift, "_request", lambda *args: Answer())
+    with pytest.raises(exception.TroveError, match="the answer ended after 0 of 5 bytes"):
+        list(archive.swift.get_stream({}, "a piece"))
+
+
+@sealed
 def test_a_backup_of_another_kind_begins_nothing(bench):
     assert bench.begin("Dump") == {"id": None, "next": 0}
     assert bench.archiver.facts() == {}

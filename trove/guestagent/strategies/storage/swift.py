@@ -172,6 +172,8 @@ def get_stream(storage, name):
                     position += len(block)
                     yield block
                     patience.renew()
+                if position < size:
+                    raise _Passing(f"the answer ended after {position} of {size} bytes")
         except (_Passing, OSError, http.client.HTTPException) as error:
             patience.wait(error)
     if md5.hexdigest() != etag.lower():
