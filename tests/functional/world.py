@@ -4,6 +4,8 @@ of guests and of time, done by hand on the rows.
 import datetime
 import json
 
+import sqlalchemy
+
 from tests.fakes import guest
 from trove.common.instance import ServiceStatuses
 from trove.datastore.models import DBDatastoreVersionMetadata
@@ -36,7 +38,8 @@ class World:
 
     def _wake(self, operation_id):
         with self.db.reader() as session:
-            kind = session.get(operations.Operation, operation_id).kind
+            kind = session.execute(sqlalchemy.select(tables.operations.c.kind).where(
+                tables.operations.c.id == operation_id)).scalar_one()
         self.casts.append((kind, operation_id))
         if kind in administration.CHANGES and self.task_manager_works:
             self.carry_on(operation_id)
