@@ -366,10 +366,15 @@ class PostgreSqlApp(server.Server):
         return found is not None
 
     def start(self):
-        """See the base. With a value that it does not take the server would not start."""
+        """See the base. With a value that it does not take the server would not start: an instance that is built fails
+        with it, one that is in use goes on without it.
+        """
         self.remove_auto_conf()
         self.configuration.remove_override(change_id=_RUNNING)
-        self.leave_out_wrong()
+        wrong = self.leave_out_wrong()
+        if wrong and not self.status.prepare_completed:
+            raise exception.TroveError(f"The server does not take the values of {', '.join(sorted(wrong))} of the "
+                                       "configuration group. Remove or change them.")
         standby.prepare_start(self)
         super().start()
 
