@@ -2,6 +2,7 @@
 import pytest
 import sqlalchemy
 
+from tests.fakes import agent
 from tests.fakes.agent import GUESTS
 from trove.backup import archive_store, archives, models
 from trove.common import exception, object_store
@@ -72,6 +73,13 @@ def test_a_backup_does_without_when_the_guest_cannot(world, error):
     _, second = backed_up(world, instance_id)
     ended, running = sorted(rows(world), key=lambda row: not row.ended)
     assert (ended.ended, running.ended, second.archive_id) == (True, False, running.id)
+
+
+def test_a_backup_does_without_when_the_guest_names_no_archive(world, monkeypatch):
+    monkeypatch.setattr(agent.FakeAgent, "begin_archive", lambda *args: {"next": 3})
+    _, first = backed_up(world)
+    assert (first.state, first.archive_id, first.archive_since) == ("COMPLETED", None, None)
+    assert [row.ended for row in rows(world)] == [True]
 
 
 def test_numbers_never_go_back_and_only_the_own_archive_counts(world):

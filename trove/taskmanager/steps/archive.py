@@ -39,7 +39,7 @@ def begin(work):
     signed = work.now()
     try:
         answer = work.guest(instance_id).begin_archive(described(archive), work.args["backup_type"])
-        if answer["id"] != archive.id:
+        if answer.get("id") != archive.id:
             raise exception.GuestError(original=f"it archives no logs for backups of type {work.args['backup_type']}.")
     except exception.GuestError as error:
         LOG.warning("instance %s: its logs are not archived: %s", instance_id, error)
