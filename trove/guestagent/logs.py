@@ -150,7 +150,7 @@ def _opened(log):
     """
     if log.path is None:
         raise FileNotFoundError(log.name)
-    file = open(os.open(log.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")  # noqa: SIM115 - the caller's
+    file = operating_system.open_plain(log.path)
     facts = os.fstat(file.fileno())
     if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1 or facts.st_uid != pwd.getpwnam(log.owner).pw_uid:
         file.close()

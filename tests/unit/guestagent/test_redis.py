@@ -113,3 +113,16 @@ def test_changes_at_the_same_time_keep_one_another(kept):
         thread.join()
     state = kept._load()
     assert (state["read_only"], list(state["replicas"]), state["password"]) == (True, ["19"], None)
+
+
+def test_a_link_in_the_place_of_the_log_is_not_followed(reports, tmp_path):
+    user = pwd.getpwuid(os.getuid()).pw_name
+    app = service.RedisApp(service.Layout(tmp_path, log_file=tmp_path / "log", user=user))
+    app._make_log()
+    (tmp_path / "log").write_text("oO0OoO0OoO0Oo\n1:M # Fatal error, why\n")
+    assert app.last_words("atal error") == "Fatal error, why"
+    (tmp_path / "log").rename(tmp_path / "other")
+    (tmp_path / "log").symlink_to(tmp_path / "other")
+    with pytest.raises(OSError, match="symbolic links"):
+        app._make_log()
+    assert app.last_words("atal error") == ""

@@ -90,6 +90,14 @@ def read_file(path):
         return None
 
 
+def open_plain(path):
+    """Open a file for reading in a directory that others than the agent may write. Raises OSError.
+
+    A symbolic link in its place is an error, and a pipe there is not waited for.
+    """
+    return open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+
+
 def state_dir():
     """The directory of the agent's own files, made for its eyes only if it is missing."""
     path = Path(CONF.guest_state_dir)

@@ -5,6 +5,8 @@ as the agent's do, so it keeps one open.
 """
 import contextlib
 import json
+import os
+import pwd
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,8 +222,7 @@ class RedisApp(server.Server):
     def start(self):
         """See the base."""
         operating_system.make_directory(self.layout.log_file.parent, self.layout.user)
-        self.layout.log_file.touch(mode=0o640)
-        shutil.chown(self.layout.log_file, self.layout.user)
+        self._make_log()
         self.data.arrange()
         self.access.forget()
         try:
@@ -232,6 +233,15 @@ class RedisApp(server.Server):
                 raise
             raise exception.TroveError(f"{error} It says: {said}") from error
         self.data.settle()
+
+    def _make_log(self):
+        """Make the server's log if it is missing. A link in its place, which the server may make, is an error."""
+        account = pwd.getpwnam(self.layout.user)
+        descriptor = os.open(self.layout.log_file, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o640)
+        try:
+            os.fchown(descriptor, account.pw_uid, account.pw_gid)
+        finally:
+            os.close(descriptor)
 
     @property
     def _source_file(self):
@@ -311,7 +321,7 @@ class RedisApp(server.Server):
         The time and the like at its beginning are left out.
         """
         try:
-            with self.layout.log_file.open("rb") as log:
+            with operating_system.open_plain(self.layout.log_file) as log:
                 log.seek(max(0, log.seek(0, 2) - _END_OF_LOG))
                 lines = log.read().decode(errors="replace").rpartition(_START)[2].splitlines()
         except OSError as error:

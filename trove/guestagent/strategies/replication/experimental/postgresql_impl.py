@@ -6,7 +6,6 @@ account at its source, which keeps the log that it has not got yet, up to the li
 """
 import contextlib
 import json
-import os
 import re
 
 from oslo_log import log as logging
@@ -261,8 +260,7 @@ class PgStreamingReplication(Replication):
     def _reason(self):
         """The last thing that the server's log says about its source, None if it says nothing."""
         try:
-            # The server's user owns its directory: a link is not followed, and a pipe is not waited for.
-            with open(os.open(self.app.layout.log_file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            with operating_system.open_plain(self.app.layout.log_file) as file:
                 file.seek(max(0, file.seek(0, 2) - _LOG_TAIL))
                 text = file.read().decode(errors="replace")
         except OSError as error:
