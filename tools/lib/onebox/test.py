@@ -20,16 +20,21 @@ BIN = Path(sys.executable).parent
 PYTEST = [sys.executable, "-m", "pytest"]
 # Scenarios wait for guests most of the time: two processes, each with a running system of its own, take files in turn.
 STAGES = {
-    "lint": [[str(BIN / "ruff"), "check", "."], [str(BIN / "lint-imports")]],
+    "lint": [[str(BIN / "ruff"), "check", "."], [str(BIN / "lint-imports")], [str(BIN / "mypy")]],
     "quick": [[*PYTEST, "-m", "not slow and not scenario", "-n", "2"]],
     # Some files take minutes: a process that has nothing left takes over what waits for the other one.
     "slow": [[*PYTEST, "-m", "slow and not scenario and not fuzz", "-n", "2", "--dist", "worksteal"]],
     "fuzz": [[*PYTEST, "-m", "fuzz", "-n", "2"]],
     "scenario": [[*PYTEST, "-m", "scenario", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]],
 }
-HELP = f"""usage: tools/test [{"|".join(STAGES)}] [--long] [ARGUMENT OF PYTEST ...]
+# With --coverage: how much of the product the quick tests run. The last line of the report is the total.
+COVERED = "quick"
+MEASURE = ["--cov=trove", "--cov-report="]
+REPORT = [str(BIN / "coverage"), "report"]
+HELP = f"""usage: tools/test [{"|".join(STAGES)}] [--coverage] [--long] [ARGUMENT OF PYTEST ...]
 
 Runs all checks and tests, or those of one stage; for example: tools/test quick -k quota -x
+With --coverage the quick tests also measure how much of the product they run, which takes them up to twice as long.
 With --long those too that take minutes and are left out otherwise; these alone: tools/test scenario --long -m long
 Engines whose programs cannot be had are not run; a table at the end names them and the reason. With --require-engines
 they are a failure."""
@@ -44,6 +49,8 @@ def main():
         return 0
     # Not argparse: it would take the value of an option of pytest's for our own argument.
     stages = [pytest_arguments.pop(0)] if pytest_arguments[:1] and pytest_arguments[0] in STAGES else list(STAGES)
+    with_coverage = "--coverage" in pytest_arguments
+    pytest_arguments = [argument for argument in pytest_arguments if argument != "--coverage"]
     os.environ.setdefault("TROVE_STATE", str(STATE))
     os.environ["PATH"] = f"{BIN}:{os.environ['PATH']}"
     os.environ["PYTHONPATH"] = f"{CHECKOUT}:{CHECKOUT / 'contrib/minicloud'}"  # for lint-imports
@@ -55,7 +62,7 @@ def main():
         if {"slow", "scenario"} & set(stages):
             absent.update(_prepare())
         for stage in stages:
-            for command in STAGES[stage]:
+            for command in _commands(stage, with_coverage):
                 status, line, seconds = _run(command + (pytest_arguments if command[0] == PYTEST[0] else []), absent)
                 failed = failed or status != 0
                 closing.append(f"{'ok    ' if status == 0 else 'FAILED'}  {stage:<9}{seconds:6.0f} s  {line}")
@@ -70,6 +77,12 @@ def main():
                    for engine, reason in sorted(absent.items()))
     print("\n".join(["", *closing]))
     return 1 if failed or (absent and must_have_engines) else 0
+
+
+def _commands(stage, with_coverage):
+    if not with_coverage or stage != COVERED:
+        return STAGES[stage]
+    return [*([*command, *MEASURE] for command in STAGES[stage]), REPORT]
 
 
 def _prepare():
@@ -111,7 +124,7 @@ def _run(command, absent):
             raise
     # pytest says 5 when no test has the mark, which is no failure of the tests.
     status = 0 if process.returncode == 5 else process.returncode
-    return status, last.strip("= "), time.monotonic() - begun
+    return status, " ".join(last.strip("= ").split()), time.monotonic() - begun
 
 
 def _clean():
