@@ -118,6 +118,7 @@ def test_a_chain_and_a_point_in_time_are_restored(system, openstack, trove, sour
     assert LATER not in found
     trove("delete", "pg-chain")
     openstack("database", "instance", "delete", "pg-then")
+    wait_until(lambda: system.show(chain) is None and system.show(then) is None)
 
 
 def test_a_replica_is_promoted_and_a_dead_source_ejected(system, openstack, trove, source):
