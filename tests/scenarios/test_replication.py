@@ -43,10 +43,10 @@ def address(system, instance_id):
 
 
 def backups(system):
-    """The names of the containers of backups."""
+    """The names of the containers of backups. Those of archives of logs come and go by the clock."""
     found = cloud.session(cloud.backup_environment(system.settings)).get(
         "?format=json", endpoint_filter={"service_type": "object-store", "interface": "public"})
-    return {entry["name"] for entry in found.json()}
+    return {entry["name"] for entry in found.json() if "_archive_" not in entry["name"]}
 
 
 def roles(system, *ids):
