@@ -153,8 +153,8 @@ def test_detached_replicas_are_instances_of_their_own(system, trove, family):
 def test_a_dead_source_is_ejected(system, openstack, family):
     source, first, _ = family.values()
     hosts = [address(system, each) for each in (source, first)]
-    with probe(hosts[0]) as first:
-        first.clear()  # the writer's numbers begin anew
+    with probe(hosts[0]) as client:
+        client.clear()  # the writer's numbers begin anew
     with Writer(hosts, probe, rate=50) as writer:
         system.kill_guest(source)
         # Refused while the last sign of life is fresh.

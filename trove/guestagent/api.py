@@ -343,7 +343,7 @@ class API:
         ``backup.store.signatures``}. Returns {"id": of the archive that it fills or None, "next": number of the piece
         with which replay begins after a backup that is taken now}.
         """
-        return self._send(HIGH, "begin_archive", _is_archive, archive=archive, backup_type=backup_type)
+        return self._send(LOW, "begin_archive", _is_archive, archive=archive, backup_type=backup_type)
 
     def renew_archive(self, archive_id, archive):
         """Give new signatures for an archive. archive: as for ``begin_archive``; None: nobody needs it any more."""

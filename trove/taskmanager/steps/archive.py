@@ -42,9 +42,11 @@ def begin(work):
         if answer.get("id") != archive.id:
             raise exception.GuestError(original=f"it archives no logs for backups of type {work.args['backup_type']}.")
     except exception.GuestError as error:
-        LOG.warning("instance %s: its logs are not archived: %s", instance_id, error)
+        LOG.warning("instance %s: its logs are not archived for this backup: %s", instance_id, error)
         with work.writing() as session:
-            archives.end(session, id=archive.id)
+            # Without an answer it may well be filled: for the backups before, and for the next one.
+            if not isinstance(error, exception.GuestTimeout):
+                archives.end(session, id=archive.id)
             archives.forget_base(session, work.resource_id)
         return
     work.data["archived"] = True
