@@ -184,7 +184,7 @@ class Machine:
         return self.guest.render(f"{role}.config.template")
 
     def info(self, replica, **more):
-        """Return what a replica is told to follow this machine."""
+        """Return the arguments that make a replica follow this machine."""
         return {"master": {"host": "127.0.0.1", "port": self.guest.port, **replica.account},
                 "log_position": self.call("get_replica_context")["log_position"], **more}
 
@@ -237,7 +237,7 @@ class Backups:
 
 
 def backup_info(*chain):
-    """Return what prepare is told of a chain of backups."""
+    """Return prepare's backup_info for a chain of backups."""
     return {"id": chain[-1]["id"], "type": chain[-1]["type"], "chain": list(chain)}
 
 
@@ -259,7 +259,7 @@ def damage(name, position=None, cut=None):
 
 
 def refused(machine, reports, *chain):
-    """Check that restoring fails, nothing runs and no data directory appears. Returns what the user is told."""
+    """Check that restoring fails, nothing runs and no data directory appears. Returns the cause that the user sees."""
     with pytest.raises(exception.TroveError):
         restore(machine, *chain)
     assert reports.statuses[-1] == "failed to spawn"

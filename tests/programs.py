@@ -15,7 +15,7 @@ from onebox.settings import locate, making
 
 TIMEOUT = 600  # seconds for unpacking, which takes a few
 _LIBRARIES = ("usr/lib64", "usr/lib/*-linux-gnu")
-# It takes a program's place; the program lies beside it. The loader is told where the libraries are.
+# It stands in a program's place; the program lies beside it. Its argument names the directories of the libraries.
 _LOADER = """#!/bin/bash
 root={root}
 exec -a "$0" "$root"/usr/lib64/ld-linux-*.so.* --library-path "$root/usr/lib/{libraries}" --argv0 "$0" \\

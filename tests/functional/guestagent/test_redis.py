@@ -96,7 +96,7 @@ class Node:
         return template.render("redis", "redis", "7.0", {}, self.name, f"{role}.config.template")
 
     def info(self, replica, **more):
-        """What a replica is told to follow this one."""
+        """Return the arguments that make a replica follow this server."""
         return {"master": {"host": "127.0.0.1", "port": self.port, **replica.account}, "log_position": None, **more}
 
     def sources(self, *replicas):

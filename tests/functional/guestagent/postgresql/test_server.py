@@ -142,7 +142,7 @@ def test_the_unit_of_guest_images_runs_the_same_command(agent):
 
 
 def test_users_that_take_all_connections(agent, guest):
-    """The agent has some of its own; root can take these as well, and is told so."""
+    """The agent has connections of its own. Root can use these up too, and the error then says so."""
     agent.update_overrides(None, {"max_connections": 12})
     agent.restart(None)
     agent.admin.create_database([{"_name": "d"}])
